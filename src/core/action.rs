@@ -1,0 +1,214 @@
+//! The runbook as values: environments, roles, actions, parameters and steps.
+//!
+//! `config` makes these from YAML and proves what the types alone cannot (that a named role exists,
+//! that a template's names are declared); everybody else may rely on it.
+
+use super::id::ChannelId;
+use super::template::Template;
+use super::text::{Lang, Text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How long a step may take when the runbook does not say.
+pub const STEP_TIMEOUT_DEFAULT_MS: u64 = 600_000;
+/// The `PATH` a step gets when the runbook does not say.
+pub const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The whole reviewed file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Runbook {
+    /// The name of what is operated; a label in messages.
+    pub service: String,
+    /// The language of channels; persons read their own.
+    pub language: Lang,
+    /// By name; exactly one is the default when there are several.
+    pub environments: BTreeMap<String, Environment>,
+    /// By name.
+    pub roles: BTreeMap<String, Role>,
+    /// By name, which is also the chat command.
+    pub actions: BTreeMap<String, Action>,
+    /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.
+    pub digest: String,
+}
+
+impl Runbook {
+    /// The environment that a request means when it names none.
+    pub fn default_environment(&self) -> Option<&Environment> {
+        self.environments.values().find(|environment| environment.default)
+    }
+}
+
+/// One place where the service runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Environment {
+    /// Its key in the file.
+    pub name: String,
+    /// Absolute; where steps run and git references are resolved.
+    pub workdir: PathBuf,
+    /// Meant when a request names no environment.
+    pub default: bool,
+    /// Shown as such; later issues hang gates on it.
+    pub protected: bool,
+    /// Where its cards go.
+    pub channel: ChannelId,
+    /// Only a bot whose `NEOSTOCK_HOST` equals this runs its steps; `None`: any bot.
+    pub host: Option<String>,
+    /// Names for templates, also given to each step's environment.
+    pub variables: BTreeMap<String, String>,
+    /// Given to each step's environment and blotted out of all output.
+    pub secrets: BTreeMap<String, SecretSource>,
+}
+
+/// Where the value of a secret is read when a step starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretSource {
+    /// A variable of the bot's own environment.
+    Env(String),
+    /// A file; one trailing newline is cut.
+    File(PathBuf),
+}
+
+/// Who may do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its key in the file.
+    pub name: String,
+    /// Any one of these suffices.
+    pub members: Vec<Member>,
+}
+
+/// One line of a role's members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Member {
+    /// Every full member of the configured team.
+    Everyone,
+    /// A Slack user id (`U…`, `W…`).
+    User(String),
+    /// A Slack user group id (`S…`).
+    Group(String),
+}
+
+/// Something the runbook lets people do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action {
+    /// Its key in the file and its chat command.
+    pub name: String,
+    /// One line for help.
+    pub summary: Text,
+    /// In the order in which a person writes them.
+    pub parameters: Vec<Parameter>,
+    /// The role that may ask for it.
+    pub role: String,
+    /// What it holds while it runs.
+    pub lock: Lock,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// What is said at the end instead of the general words.
+    pub notices: Notices,
+}
+
+/// What a run holds, so that no other run works on the same thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lock {
+    /// Its environment; the default.
+    Environment,
+    /// Nothing: it only reads.
+    None,
+}
+
+/// The action's own closing words; `{name}` of parameters, variables, `environment` and `service`
+/// substitute.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notices {
+    /// When every step was ok.
+    pub succeeded: Option<LocalTemplate>,
+    /// When a step failed, timed out or has an unknown outcome.
+    pub failed: Option<LocalTemplate>,
+}
+
+/// A template in both languages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTemplate {
+    /// 中文
+    pub zh: Template,
+    /// English
+    pub en: Template,
+}
+
+/// One typed argument.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name in `name=value`, in templates and in help.
+    pub name: String,
+    /// What values it takes.
+    pub kind: ParameterKind,
+    /// Whether a request without it is refused.
+    pub required: bool,
+    /// Used when a request leaves it out.
+    pub default: Option<String>,
+    /// One line for help.
+    pub help: Option<Text>,
+}
+
+/// The type of an argument.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterKind {
+    /// A tag, branch or commit of the environment's repository, resolved to a commit in the plan.
+    GitRef,
+    /// One of these words.
+    Choice(Vec<String>),
+    /// `90s`, `15m`, `2h`, `1d`.
+    Duration,
+    /// A whole number within bounds, both inclusive.
+    Number {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// Free words; only the last parameter can take more than one word.
+    Text,
+    /// A Slack user.
+    User,
+    /// A run of this bot.
+    Run,
+}
+
+/// One stage of an action.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What people read on the card.
+    pub name: Text,
+    /// What it does.
+    pub kind: StepKind,
+    /// After this it is stopped, the whole tree.
+    pub timeout_ms: u64,
+    /// Whether doing it twice is the same as once: only then may it be run again without a person.
+    pub idempotent: bool,
+    /// Whether what it left running is meant to stay.
+    pub leaves_processes: bool,
+}
+
+/// The kinds of step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepKind {
+    /// A program and its arguments; no shell reads them.
+    Run {
+        /// At least one element; each is one argument whatever a value holds.
+        argv: Vec<Template>,
+    },
+    /// Asks an address until it answers as expected.
+    Http {
+        /// `http` or `https`.
+        url: Template,
+        /// The status that counts as healthy.
+        expect: u16,
+        /// A text that the body must hold, if any.
+        contains: Option<Template>,
+        /// How long to keep asking.
+        within_ms: u64,
+    },
+}

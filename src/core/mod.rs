@@ -1,0 +1,10 @@
+//! The rules of the product as pure values and functions.
+//!
+//! Nothing here is async, reads a clock, the environment or a file, or knows a vendor: `now` is an
+//! argument and randomness comes in as bytes, so that every rule can be shown in a table.
+
+pub mod action;
+pub mod card;
+pub mod id;
+pub mod template;
+pub mod text;
