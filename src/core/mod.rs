@@ -6,5 +6,10 @@
 pub mod action;
 pub mod card;
 pub mod id;
+pub mod param;
+pub mod plan;
+pub mod policy;
+pub mod run;
 pub mod template;
 pub mod text;
+pub mod words;

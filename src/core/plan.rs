@@ -1,0 +1,313 @@
+//! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
+
+use super::action::{Action, Environment, LocalTemplate, Lock, SecretSource, StepKind};
+use super::id::ChannelId;
+use super::param::Arguments;
+use super::template::Template;
+use super::text::Text;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What exactly is to be done. Its JSON is stored with the run and is what runs, whatever happens to
+/// the runbook afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The action's name.
+    pub action: String,
+    /// The action's one line.
+    pub summary: Text,
+    /// The service's name.
+    pub service: String,
+    /// The environment's name.
+    pub environment: String,
+    /// Where its card goes.
+    pub channel: ChannelId,
+    /// The bot that may run its steps; `None`: any.
+    pub host: Option<String>,
+    /// Where its steps run.
+    pub workdir: PathBuf,
+    /// What it holds.
+    pub lock: Lock,
+    /// The role that may ask for it and settle it.
+    pub role: String,
+    /// Every argument by name, as given.
+    pub arguments: BTreeMap<String, String>,
+    /// Each git reference among them: the full commit it named when the plan was made.
+    pub commits: BTreeMap<String, String>,
+    /// The environment of every step, without secrets.
+    pub variables: BTreeMap<String, String>,
+    /// Which secrets every step gets; names and places, never values.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// In order.
+    pub steps: Vec<PlannedStep>,
+    /// Each script file that a step names: SHA-256 of its bytes.
+    pub scripts: BTreeMap<String, String>,
+    /// Said when it succeeds, instead of the general words.
+    pub succeeded: Option<Text>,
+    /// Said when it does not.
+    pub failed: Option<Text>,
+    /// SHA-256 of the runbook it came from.
+    pub runbook: String,
+}
+
+/// A step with every name filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// What people read.
+    pub name: Text,
+    /// What it does.
+    pub work: Work,
+    /// After this it is stopped.
+    pub timeout_ms: u64,
+    /// Whether it may be run again without a person.
+    pub idempotent: bool,
+    /// Whether what it leaves running stays.
+    pub leaves_processes: bool,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// A program and its arguments.
+    Run {
+        /// One argument an element.
+        argv: Vec<String>,
+    },
+    /// Asking an address until it answers as expected.
+    Http {
+        /// Where.
+        url: String,
+        /// The status wanted.
+        expect: u16,
+        /// The text wanted in the body.
+        contains: Option<String>,
+        /// For how long.
+        within_ms: u64,
+    },
+}
+
+/// Why an action cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanFault {
+    /// A step names something that has no value, such as an optional argument that was left out.
+    NoValue {
+        /// The name.
+        name: String,
+    },
+    /// A value that begins with `-` would stand where a program reads options.
+    LooksLikeAnOption {
+        /// The name.
+        name: String,
+    },
+}
+
+impl Plan {
+    /// Fills an action in for one environment.
+    ///
+    /// # Errors
+    /// [`PlanFault`]; nothing was done.
+    pub fn resolve(
+        action: &Action,
+        environment: &Environment,
+        service: &str,
+        runbook: &str,
+        arguments: &Arguments,
+    ) -> Result<Self, PlanFault> {
+        let workdir = environment.workdir.display().to_string();
+        let value = |name: &str| match name {
+            "environment" => Some(environment.name.as_str()),
+            "service" => Some(service),
+            "workdir" => Some(workdir.as_str()),
+            name => {
+                arguments.get(name).or_else(|| environment.variables.get(name).map(String::as_str))
+            }
+        };
+        let fill = |template: &Template| {
+            template.expand(value).map_err(|name| PlanFault::NoValue { name })
+        };
+        let both = |template: &LocalTemplate| {
+            Ok(Text { zh: fill(&template.zh)?, en: fill(&template.en)? })
+        };
+        let mut steps = Vec::new();
+        for step in &action.steps {
+            let work = match &step.kind {
+                StepKind::Run { argv } => Work::Run { argv: argument_vector(argv, &fill)? },
+                StepKind::Http { url, expect, contains, within_ms } => Work::Http {
+                    url: fill(url)?,
+                    expect: *expect,
+                    contains: contains.as_ref().map(fill).transpose()?,
+                    within_ms: *within_ms,
+                },
+            };
+            steps.push(PlannedStep {
+                name: step.name.clone(),
+                work,
+                timeout_ms: step.timeout_ms,
+                idempotent: step.idempotent,
+                leaves_processes: step.leaves_processes,
+            });
+        }
+        let given = arguments.values.iter();
+        Ok(Self {
+            action: action.name.clone(),
+            summary: action.summary.clone(),
+            service: service.to_owned(),
+            environment: environment.name.clone(),
+            channel: environment.channel.clone(),
+            host: environment.host.clone(),
+            workdir: environment.workdir.clone(),
+            lock: action.lock,
+            role: action.role.clone(),
+            arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
+            commits: BTreeMap::new(),
+            variables: environment.variables.clone(),
+            secrets: environment.secrets.clone(),
+            steps,
+            scripts: BTreeMap::new(),
+            succeeded: action.notices.succeeded.as_ref().map(both).transpose()?,
+            failed: action.notices.failed.as_ref().map(both).transpose()?,
+            runbook: runbook.to_owned(),
+        })
+    }
+
+    /// SHA-256 of the plan's canonical JSON (sorted keys, no spaces), lower-case hex.
+    pub fn digest(&self) -> String {
+        // Going through a Value sorts the keys of structs too: the order of fields is not the plan.
+        let canonical = serde_json::to_value(self).map(|value| value.to_string());
+        hex::encode(Sha256::digest(canonical.unwrap_or_default()))
+    }
+
+    /// One line for logs and lists: `rollback v1.2`.
+    pub fn title(&self) -> String {
+        let version = self.commits.keys().next().and_then(|name| self.arguments.get(name));
+        version.map_or_else(|| self.action.clone(), |version| format!("{} {version}", self.action))
+    }
+
+    /// The free text in which the asker said why, if the action takes one named `reason`.
+    pub fn reason(&self) -> &str {
+        self.arguments.get("reason").map_or("", String::as_str)
+    }
+}
+
+/// Each element is one argument whatever it holds. An element that begins with a substituted value
+/// that begins with `-` is refused unless an earlier element ended the options.
+fn argument_vector(
+    argv: &[Template],
+    fill: &impl Fn(&Template) -> Result<String, PlanFault>,
+) -> Result<Vec<String>, PlanFault> {
+    let mut filled: Vec<String> = Vec::with_capacity(argv.len());
+    for template in argv {
+        let element = fill(template)?;
+        let options_ended =
+            filled.iter().any(|earlier| earlier == "--" || earlier == "--end-of-options");
+        if let Some(name) = template.leading_name()
+            && element.starts_with('-')
+            && !options_ended
+        {
+            return Err(PlanFault::LooksLikeAnOption { name: name.to_owned() });
+        }
+        filled.push(element);
+    }
+    Ok(filled)
+}
+
+impl PlanFault {
+    /// What the asker reads.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::NoValue { name } => Text::new(
+                format!("步骤需要 `{name}`，但没有给出。请加上 `{name}=…`。"),
+                format!("A step needs `{name}`, and it has no value. Add `{name}=…`."),
+            ),
+            Self::LooksLikeAnOption { name } => Text::new(
+                format!("参数 `{name}` 不能以 `-` 开头：程序会把它当作选项。"),
+                format!("`{name}` must not begin with `-`: a program would read it as an option."),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::{Notices, Step};
+    use crate::core::param::Argument;
+
+    fn action(argv: &[&str]) -> Action {
+        Action {
+            name: "say".into(),
+            summary: Text::same("say"),
+            parameters: vec![],
+            role: "operator".into(),
+            lock: Lock::Environment,
+            steps: vec![Step {
+                name: Text::same("say"),
+                kind: StepKind::Run {
+                    argv: argv.iter().map(|element| Template::parse(element).unwrap()).collect(),
+                },
+                timeout_ms: 1_000,
+                idempotent: false,
+                leaves_processes: false,
+            }],
+            notices: Notices::default(),
+        }
+    }
+
+    fn environment() -> Environment {
+        Environment {
+            name: "production".into(),
+            workdir: "/srv".into(),
+            default: true,
+            protected: true,
+            channel: ChannelId::new("C1"),
+            host: None,
+            variables: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
+        let values = vec![Argument { name: "word".into(), value: word.into() }];
+        let arguments = Arguments { environment: None, values };
+        Plan::resolve(&action(argv), &environment(), "neostock", "d", &arguments)
+    }
+
+    #[test]
+    fn whatever_a_value_holds_it_stays_one_argument() {
+        let hostile = "a; rm -rf / $(id) `id` \n 'x' \"y\"";
+        let found = plan(&["echo", "{word}", "x={word}"], hostile).unwrap();
+
+        let argv = vec!["echo".into(), hostile.to_owned(), format!("x={hostile}")];
+        assert_eq!(found.steps[0].work, Work::Run { argv });
+    }
+
+    #[test]
+    fn a_value_that_a_program_would_read_as_an_option_is_refused() {
+        let refused = plan(&["git", "log", "{word}"], "--upload-pack=x").unwrap_err();
+
+        assert_eq!(refused, PlanFault::LooksLikeAnOption { name: "word".into() });
+        assert!(plan(&["git", "log", "--end-of-options", "{word}"], "-x").is_ok());
+        assert!(plan(&["git", "log", "--grep={word}"], "-x").is_ok());
+    }
+
+    #[test]
+    fn the_digest_follows_every_value() {
+        let one = plan(&["echo", "{word}"], "a").unwrap();
+        let mut other = one.clone();
+        other.commits.insert("version".into(), "0".repeat(40));
+
+        assert_eq!(one.digest(), plan(&["echo", "{word}"], "a").unwrap().digest());
+        assert_ne!(one.digest(), plan(&["echo", "{word}"], "b").unwrap().digest());
+        assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn a_plan_survives_the_store() {
+        let one = plan(&["echo", "{word}"], "a").unwrap();
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap().digest(), one.digest());
+    }
+}

@@ -1,0 +1,161 @@
+//! Who may do what. [`authorize`] is the only maker of [`Authorized`], and whoever acts for a person
+//! takes one.
+
+use super::action::{Member, Role};
+use super::id::UserId;
+use super::text::Text;
+use std::collections::BTreeMap;
+
+/// A person as a verified request names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The Slack user.
+    pub user: UserId,
+    /// The Slack team the request came from.
+    pub team: String,
+}
+
+/// What Slack said about a person; a fact that could not be had is `None` and counts as no.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// A full, active, human member of the configured team.
+    pub full_member: Option<bool>,
+    /// Of the groups that a role names: whether the person is in.
+    pub groups: BTreeMap<String, Option<bool>>,
+}
+
+/// Proof that a person holds a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorized {
+    user: UserId,
+    role: String,
+}
+
+impl Authorized {
+    /// Whose proof it is.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The role that was held.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+}
+
+/// Why a person may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denied {
+    /// Slack answered, and no line of the role names them.
+    NotAMember {
+        /// The role that is needed.
+        role: String,
+        /// Whom to ask: the role's users and groups.
+        members: Vec<Member>,
+    },
+    /// Slack could not be asked about the lines that might name them.
+    CannotTell {
+        /// The role that is needed.
+        role: String,
+    },
+}
+
+/// Decides by one role.
+///
+/// # Errors
+/// [`Denied`]; a fact that could not be had never lets anybody in.
+pub fn authorize(actor: &Actor, role: &Role, facts: &Facts) -> Result<Authorized, Denied> {
+    let answers: Vec<Option<bool>> = role
+        .members
+        .iter()
+        .map(|member| match member {
+            Member::Everyone => facts.full_member,
+            Member::User(user) => Some(user == actor.user.as_str()),
+            Member::Group(group) => facts.groups.get(group).copied().flatten(),
+        })
+        .collect();
+    if answers.contains(&Some(true)) {
+        return Ok(Authorized { user: actor.user.clone(), role: role.name.clone() });
+    }
+    if answers.contains(&None) {
+        return Err(Denied::CannotTell { role: role.name.clone() });
+    }
+    Err(Denied::NotAMember { role: role.name.clone(), members: role.members.clone() })
+}
+
+impl Denied {
+    /// The word in the journal and in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NotAMember { .. } => "not_a_member",
+            Self::CannotTell { .. } => "cannot_tell",
+        }
+    }
+
+    /// What the asker reads; whom to ask is added by the caller as mentions.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::NotAMember { role, .. } => Text::new(
+                format!("您没有 `{role}` 角色，什么也没有执行。可以请有此角色的人来做："),
+                format!(
+                    "You do not hold the role `{role}`; nothing was done. Ask somebody who does:"
+                ),
+            ),
+            Self::CannotTell { role } => Text::new(
+                format!(
+                    "现在无法向 Slack 查询您是否有 `{role}` 角色，所以没有执行。请一分钟后再试。"
+                ),
+                format!(
+                    "Slack cannot be asked right now whether you hold the role `{role}`, so nothing was \
+                     done. Try again in a minute."
+                ),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actor() -> Actor {
+        Actor { user: UserId::new("U1"), team: "T1".into() }
+    }
+
+    fn role(members: Vec<Member>) -> Role {
+        Role { name: "operator".into(), members }
+    }
+
+    #[test]
+    fn one_line_that_names_the_person_suffices() {
+        let role = role(vec![Member::Group("S1".into()), Member::User("U1".into())]);
+
+        let held = authorize(&actor(), &role, &Facts::default()).unwrap();
+
+        assert_eq!((held.user().as_str(), held.role()), ("U1", "operator"));
+    }
+
+    #[test]
+    fn a_fact_that_cannot_be_had_lets_nobody_in() {
+        let group = role(vec![Member::Group("S1".into())]);
+        let everyone = role(vec![Member::Everyone]);
+
+        for role in [group, everyone] {
+            let denied = authorize(&actor(), &role, &Facts::default()).unwrap_err();
+            assert_eq!(denied, Denied::CannotTell { role: "operator".into() });
+        }
+    }
+
+    #[test]
+    fn a_role_without_members_denies() {
+        let denied = authorize(&actor(), &role(vec![]), &Facts::default()).unwrap_err();
+        assert_eq!(denied.as_str(), "not_a_member");
+    }
+
+    #[test]
+    fn a_guest_is_not_everyone() {
+        let facts = Facts { full_member: Some(false), ..Facts::default() };
+        let denied = authorize(&actor(), &role(vec![Member::Everyone]), &facts).unwrap_err();
+        assert_eq!(denied.as_str(), "not_a_member");
+    }
+}

@@ -1,0 +1,239 @@
+//! A slash command's text as words, read the way people mean it.
+//!
+//! Slack escapes `&`, `<` and `>`; phones turn `"` into curly quotes and `--` into a dash; Chinese
+//! keyboards type full-width letters. All of that ends here: a word is plain text, and free text is
+//! kept as it was written, mentions included (wire facts: Slack's slash command documentation).
+
+/// More text than this is refused unread: Slack itself cuts a message at 40,000 characters.
+pub const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Opening quotes and what closes each; phones and Chinese keyboards type all of these.
+const QUOTES: [(char, &[char]); 9] = [
+    ('"', &['"', '”', '“']),
+    ('“', &['”', '“', '"']),
+    ('”', &['”', '"']),
+    ('\'', &['\'', '’']),
+    ('‘', &['’', '‘', '\'']),
+    ('「', &['」']),
+    ('『', &['』']),
+    ('«', &['»']),
+    ('＂', &['＂', '"']),
+];
+
+/// One word and where it stands in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Decoded, without its quotes.
+    pub text: String,
+    /// Whether it stood in quotes: then it is never `name=value`.
+    pub quoted: bool,
+    start: usize,
+}
+
+/// A cursor over the words of one request.
+#[derive(Debug, Clone)]
+pub struct Words<'t> {
+    raw: &'t str,
+    words: Vec<Word>,
+    next: usize,
+}
+
+impl<'t> Words<'t> {
+    /// Splits a slash command's text; `None` when it is longer than [`TEXT_BYTES_MAX`].
+    pub fn read(raw: &'t str) -> Option<Self> {
+        (raw.len() <= TEXT_BYTES_MAX).then(|| Self { raw, words: split(raw), next: 0 })
+    }
+
+    /// The word under the cursor.
+    pub fn peek(&self) -> Option<&Word> {
+        self.words.get(self.next)
+    }
+
+    /// Takes the word under the cursor.
+    pub fn take(&mut self) -> Option<Word> {
+        let word = self.words.get(self.next).cloned();
+        self.next += usize::from(word.is_some());
+        word
+    }
+
+    /// Takes everything from the cursor on as one free text: as written, decoded, outer quotes cut.
+    pub fn take_rest(&mut self) -> Option<String> {
+        let first = self.peek()?;
+        let rest = self.raw[first.start..].trim();
+        let only = self.next + 1 == self.words.len();
+        let text = if only && first.quoted { first.text.clone() } else { decode(rest) };
+        self.next = self.words.len();
+        Some(text)
+    }
+
+    /// Whether every word was taken.
+    pub fn is_empty(&self) -> bool {
+        self.next == self.words.len()
+    }
+}
+
+/// Slack's three escapes undone, once.
+pub fn decode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        let tail = &rest[at..];
+        let known = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>')];
+        let found = known.iter().find(|(escape, _)| tail.starts_with(escape));
+        let (width, letter) = found.map_or((1, '&'), |(escape, letter)| (escape.len(), *letter));
+        out.push(letter);
+        rest = &tail[width..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A value as a keyboard in Chinese or on a phone produced it, in ASCII: full-width letters, digits
+/// and signs, the ideographic full stop, and dashes that were typed as `-`.
+pub fn narrow(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '\u{ff01}'..='\u{ff5e}' => {
+                char::from_u32(letter as u32 - 0xff01 + 0x21).unwrap_or(letter)
+            }
+            '。' => '.',
+            '‐' | '‑' | '–' | '−' => '-',
+            other => other,
+        })
+        .collect()
+}
+
+fn split(raw: &str) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut rest = raw;
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return words;
+        }
+        let start = raw.len() - rest.len();
+        let (text, quoted, width) = one_word(rest);
+        words.push(Word { text, quoted, start });
+        rest = &rest[width..];
+    }
+}
+
+/// The word at the start of `rest`, whether it was quoted, and how many bytes it took.
+fn one_word(rest: &str) -> (String, bool, usize) {
+    if let Some((text, width)) = quoted(rest) {
+        return (text, true, width);
+    }
+    let mut width = 0;
+    let mut value = String::new();
+    while let Some(letter) = rest[width..].chars().next() {
+        if letter.is_whitespace() {
+            break;
+        }
+        // `reason="two words"`: a quote right after `=` opens too.
+        if value.ends_with(['=', '＝'])
+            && let Some((text, taken)) = quoted(&rest[width..])
+        {
+            value.push_str(&text);
+            width += taken;
+            continue;
+        }
+        // An entity `<@U1|Ann Li>` is one piece whatever its name holds.
+        if letter == '<'
+            && let Some(end) = rest[width..].find('>')
+            && rest[width + 1..].starts_with(['@', '#', '!'])
+        {
+            value.push_str(&rest[width..=width + end]);
+            width += end + 1;
+            continue;
+        }
+        value.push(letter);
+        width += letter.len_utf8();
+    }
+    (dashes(&decode(&value)), false, width)
+}
+
+/// A quoted word at the start of `rest`, decoded, and its width with both quotes. A quote that is
+/// never closed, or that closes in mid-word, is an ordinary letter.
+fn quoted(rest: &str) -> Option<(String, usize)> {
+    let open = rest.chars().next()?;
+    let (_, closers) = QUOTES.iter().find(|(quote, _)| *quote == open)?;
+    let inside = &rest[open.len_utf8()..];
+    let (at, close) = inside.char_indices().find(|(at, letter)| {
+        let after = inside[at + letter.len_utf8()..].chars().next();
+        closers.contains(letter) && after.is_none_or(char::is_whitespace)
+    })?;
+    let width = open.len_utf8() + at + close.len_utf8();
+    Some((decode(&inside[..at]), width))
+}
+
+/// `—env` or `–env` at the start of a word was typed as `--env`.
+fn dashes(word: &str) -> String {
+    match word.strip_prefix(['—', '–']) {
+        Some(rest) if rest.starts_with(|letter: char| letter.is_ascii_alphabetic()) => {
+            format!("--{rest}")
+        }
+        _ => word.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(raw: &str) -> Vec<String> {
+        split(raw).into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn words_are_read_as_people_mean_them() {
+        assert_eq!(words("rollback “v1.2” bad p99"), ["rollback", "v1.2", "bad", "p99"]);
+        assert_eq!(words(" a\u{3000}b\tc "), ["a", "b", "c"]);
+        assert_eq!(words("reason=\"two words\" x"), ["reason=two words", "x"]);
+        assert_eq!(words("don't \"open"), ["don't", "\"open"]);
+        assert_eq!(words("—emergency"), ["--emergency"]);
+        assert_eq!(words("<@U1|Ann Li> said"), ["<@U1|Ann Li>", "said"]);
+        assert_eq!(words("a &amp;&lt;b&gt; &amp;amp;"), ["a", "&<b>", "&amp;"]);
+        assert_eq!(words("「v1.2」 『x y』"), ["v1.2", "x y"]);
+    }
+
+    #[test]
+    fn free_text_is_kept_as_written() {
+        let mut text = Words::read("rollback v1.2  bad  “p99”, ask <@U1|ann> &amp; co").unwrap();
+        text.take();
+        text.take();
+
+        assert_eq!(text.take_rest().unwrap(), "bad  “p99”, ask <@U1|ann> & co");
+        assert!(text.is_empty());
+        assert_eq!(text.take_rest(), None);
+    }
+
+    #[test]
+    fn a_reason_in_quotes_loses_them() {
+        let mut text = Words::read("\"bad p99\"").unwrap();
+        assert_eq!(text.take_rest().unwrap(), "bad p99");
+    }
+
+    #[test]
+    fn wide_letters_become_narrow() {
+        assert_eq!(narrow("ｖ１。２"), "v1.2");
+        assert_eq!(narrow("ｅｎｖ＝prod–1"), "env=prod-1");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_always_ends(text: String) {
+            if let Some(mut words) = Words::read(&text) {
+                while words.take().is_some() {}
+                prop_assert!(words.is_empty());
+            }
+        }
+
+        #[test]
+        fn plain_words_are_what_splitting_at_spaces_gives(text in "[a-z0-9 .]{0,60}") {
+            let expected: Vec<&str> = text.split_whitespace().collect();
+            prop_assert_eq!(words(&text), expected);
+        }
+    }
+}

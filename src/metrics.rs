@@ -1,0 +1,138 @@
+//! What `/metrics` shows. Counters only count; nothing decides by them.
+
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use std::sync::Arc;
+
+/// The product's counters and gauges. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    http_answers: IntCounterVec,
+    refused: IntCounterVec,
+    requests: IntCounterVec,
+    run_events: IntCounterVec,
+    outbox_calls: IntCounterVec,
+    outbox: IntGaugeVec,
+    runs_open: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers everything at zero.
+    ///
+    /// # Errors
+    /// Only if two metrics share a name, which is a fault of this file.
+    pub fn new() -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, label: &str| -> anyhow::Result<IntCounterVec> {
+            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str, label: &str| -> anyhow::Result<IntGaugeVec> {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let build = IntGauge::new("neostock_up", "1 while the bot runs.")?;
+        registry.register(Box::new(build.clone()))?;
+        build.set(1);
+        Ok(Self(Arc::new(Inner {
+            http_answers: counter(
+                "neostock_http_answers_total",
+                "HTTP answers by status.",
+                "status",
+            )?,
+            refused: counter(
+                "neostock_requests_refused_total",
+                "Inbound requests refused before anything was parsed or done, by reason.",
+                "reason",
+            )?,
+            requests: counter(
+                "neostock_requests_total",
+                "Verified requests by what came of them.",
+                "outcome",
+            )?,
+            run_events: counter("neostock_run_events_total", "Events of runs and steps.", "event")?,
+            outbox_calls: counter(
+                "neostock_outbox_calls_total",
+                "Calls to Slack by result.",
+                "result",
+            )?,
+            outbox: gauge(
+                "neostock_outbox",
+                "Messages that are due or refused for good, and the age in seconds of the oldest due.",
+                "what",
+            )?,
+            runs_open: gauge("neostock_runs_open", "Runs that have not ended, by state.", "state")?,
+            registry,
+        })))
+    }
+
+    /// One HTTP answer.
+    pub fn http_answer(&self, status: u16) {
+        self.0.http_answers.with_label_values(&[status.to_string().as_str()]).inc();
+    }
+
+    /// One request refused at the door; `reason` is one of a fixed few words.
+    pub fn refused(&self, reason: &'static str) {
+        self.0.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// One verified request; `outcome` is one of a fixed few words.
+    pub fn request(&self, outcome: &'static str) {
+        self.0.requests.with_label_values(&[outcome]).inc();
+    }
+
+    /// One event of a run or step.
+    pub fn run_event(&self, event: &'static str) {
+        self.0.run_events.with_label_values(&[event]).inc();
+    }
+
+    /// One call to Slack.
+    pub fn outbox_call(&self, result: &'static str) {
+        self.0.outbox_calls.with_label_values(&[result]).inc();
+    }
+
+    /// The outbox as it is now.
+    pub fn outbox(&self, due: i64, refused: i64, oldest_age_ms: i64) {
+        self.0.outbox.with_label_values(&["due"]).set(due);
+        self.0.outbox.with_label_values(&["refused"]).set(refused);
+        self.0.outbox.with_label_values(&["oldest_age_seconds"]).set(oldest_age_ms / 1_000);
+    }
+
+    /// How many runs stand in a state now.
+    pub fn runs_open(&self, state: &'static str, count: i64) {
+        self.0.runs_open.with_label_values(&[state]).set(count);
+    }
+
+    /// How many requests were refused at the door for a reason since the start.
+    pub fn refused_count(&self, reason: &'static str) -> u64 {
+        self.0.refused.with_label_values(&[reason]).get()
+    }
+
+    /// The text exposition format, version 0.0.4.
+    pub fn exposition(&self) -> String {
+        // Gathering can only fail on a metric without samples, and those are left out.
+        TextEncoder::new().encode_to_string(&self.0.registry.gather()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_shown() {
+        let metrics = Metrics::new().unwrap();
+        metrics.refused("forged");
+        metrics.outbox(3, 1, 4_500);
+
+        let shown = metrics.exposition();
+
+        assert!(shown.contains("neostock_requests_refused_total{reason=\"forged\"} 1"), "{shown}");
+        assert!(shown.contains("neostock_outbox{what=\"oldest_age_seconds\"} 4"), "{shown}");
+        assert!(shown.contains("neostock_up 1"), "{shown}");
+    }
+}
