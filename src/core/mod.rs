@@ -5,11 +5,13 @@
 
 pub mod action;
 pub mod card;
+pub mod evidence;
 pub mod id;
 pub mod param;
 pub mod plan;
 pub mod policy;
 pub mod run;
+pub mod run_card;
 pub mod template;
 pub mod text;
 pub mod words;

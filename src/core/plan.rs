@@ -1,10 +1,10 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
-use super::action::{Action, Environment, LocalTemplate, Lock, SecretSource, StepKind};
+use super::action::{Action, Environment, LocalTemplate, Lock, Runbook, SecretSource, StepKind};
 use super::id::ChannelId;
 use super::param::Arguments;
 use super::template::Template;
-use super::text::Text;
+use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub struct Plan {
     pub summary: Text,
     /// The service's name.
     pub service: String,
+    /// The language of its channel.
+    pub language: Lang,
     /// The environment's name.
     pub environment: String,
     /// Where its card goes.
@@ -112,14 +114,13 @@ impl Plan {
     pub fn resolve(
         action: &Action,
         environment: &Environment,
-        service: &str,
-        runbook: &str,
+        runbook: &Runbook,
         arguments: &Arguments,
     ) -> Result<Self, PlanFault> {
         let workdir = environment.workdir.display().to_string();
         let value = |name: &str| match name {
             "environment" => Some(environment.name.as_str()),
-            "service" => Some(service),
+            "service" => Some(runbook.service.as_str()),
             "workdir" => Some(workdir.as_str()),
             name => {
                 arguments.get(name).or_else(|| environment.variables.get(name).map(String::as_str))
@@ -154,7 +155,8 @@ impl Plan {
         Ok(Self {
             action: action.name.clone(),
             summary: action.summary.clone(),
-            service: service.to_owned(),
+            service: runbook.service.clone(),
+            language: runbook.language,
             environment: environment.name.clone(),
             channel: environment.channel.clone(),
             host: environment.host.clone(),
@@ -169,7 +171,7 @@ impl Plan {
             scripts: BTreeMap::new(),
             succeeded: action.notices.succeeded.as_ref().map(both).transpose()?,
             failed: action.notices.failed.as_ref().map(both).transpose()?,
-            runbook: runbook.to_owned(),
+            runbook: runbook.digest.clone(),
         })
     }
 
@@ -272,7 +274,15 @@ mod tests {
     fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
         let values = vec![Argument { name: "word".into(), value: word.into() }];
         let arguments = Arguments { environment: None, values };
-        Plan::resolve(&action(argv), &environment(), "neostock", "d", &arguments)
+        let runbook = Runbook {
+            service: "neostock".into(),
+            language: Lang::Zh,
+            environments: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            digest: "d".into(),
+        };
+        Plan::resolve(&action(argv), &environment(), &runbook, &arguments)
     }
 
     #[test]

@@ -1,0 +1,317 @@
+//! The one card of a run: what people see from the question to the end.
+
+use super::card::{Card, Line, Part, Span, Tone, prose, text};
+use super::evidence::Evidence;
+use super::id::{RunId, UserId};
+use super::plan::Plan;
+use super::run::{State, StepState};
+use super::text::{Lang, Text};
+
+/// Lines of a failing step's output on the card.
+pub const TAIL_LINES_MAX: usize = 15;
+/// Characters of them.
+const TAIL_CHARS_MAX: usize = 1_500;
+/// Characters of a commit that are shown.
+const COMMIT_CHARS: usize = 10;
+
+/// A run as a card needs it.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// What it does.
+    pub plan: Plan,
+    /// Where it stands.
+    pub state: State,
+    /// Who asked.
+    pub actor: UserId,
+    /// Each step.
+    pub steps: Vec<StepView>,
+    /// When it was asked.
+    pub created_ms: i64,
+    /// When a worker took it; 0: not yet.
+    pub started_ms: i64,
+    /// When it ended; 0: not yet.
+    pub ended_ms: i64,
+}
+
+/// A step as a card needs it.
+#[derive(Debug, Clone)]
+pub struct StepView {
+    /// Where it stands.
+    pub state: StepState,
+    /// Tries so far.
+    pub attempts: i64,
+    /// When it was started; 0: not yet.
+    pub started_ms: i64,
+    /// When it ended; 0: not yet.
+    pub ended_ms: i64,
+    /// How it ended, if it has.
+    pub evidence: Option<Evidence>,
+    /// The last of its output.
+    pub tail: String,
+}
+
+/// The run's card.
+pub fn card(run: &RunView, lang: Lang) -> Card {
+    let mut parts = vec![Part::Header(headline(run, lang))];
+    parts.push(Part::Fields(fields(run, lang)));
+    if !run.plan.reason().is_empty() {
+        let mut line = vec![Span::Bold(lang.pick("原因", "Reason").into()), text(" ")];
+        line.extend(prose(run.plan.reason()));
+        parts.push(Part::Paragraph(line));
+    }
+    parts.push(Part::Paragraph(step_list(run, lang)));
+    if let Some(step) = run.steps.iter().find(|step| wants_output(step.state))
+        && !step.tail.trim().is_empty()
+    {
+        parts.push(Part::Output(last_lines(&step.tail)));
+    }
+    if run.state == State::NeedsAttention {
+        parts.push(Part::Paragraph(what_now(run, lang)));
+    }
+    parts.push(Part::Context(times(run, lang)));
+    Card { summary: headline(run, lang), tone: tone(run.state), parts }
+}
+
+/// The words with which a run ends, for its thread; `None` while it goes on.
+pub fn closing_words(run: &RunView) -> Option<Text> {
+    let title = run.plan.title();
+    let general = |zh: &str, en: &str| Text::new(format!("{title} {zh}"), format!("{title} {en}"));
+    Some(match run.state {
+        State::Succeeded => {
+            run.plan.succeeded.clone().unwrap_or_else(|| general("✅ 已完成", "✅ done"))
+        }
+        State::Failed => run.plan.failed.clone().unwrap_or_else(|| {
+            general("🚨 失败，需要立即人工干预", "🚨 failed: somebody must act now")
+        }),
+        State::TimedOut => run.plan.failed.clone().unwrap_or_else(|| {
+            general("🚨 超时，需要立即人工干预", "🚨 timed out: somebody must act now")
+        }),
+        State::NeedsAttention => Text::new(
+            format!("⚠️ {title}：有一个步骤的结果未知，需要人工确认。不会自动重跑。"),
+            format!(
+                "⚠️ {title}: a step's outcome is unknown. Somebody must look; it is not run again by itself."
+            ),
+        ),
+        State::Cancelled => general("已取消", "was cancelled"),
+        State::Rejected => general("已被拒绝", "was rejected"),
+        State::Expired => general("已过期", "expired"),
+        State::Waiting | State::Queued | State::Running => return None,
+    })
+}
+
+/// The thread message that ends a run: its words, and the asker's mention.
+pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
+    let words = closing_words(run)?;
+    let words = words.get(lang);
+    let line = vec![Span::User(run.actor.clone()), text(" "), text(words)];
+    Some(Card {
+        summary: words.to_owned(),
+        tone: tone(run.state),
+        parts: vec![Part::Paragraph(line)],
+    })
+}
+
+fn headline(run: &RunView, lang: Lang) -> String {
+    match closing_words(run) {
+        Some(words) => words.get(lang).to_owned(),
+        None => format!(
+            "{} {} → {} · {}",
+            icon(run.state),
+            run.plan.title(),
+            run.plan.environment,
+            run.state.text().get(lang)
+        ),
+    }
+}
+
+fn fields(run: &RunView, lang: Lang) -> Vec<(String, Line)> {
+    let mut fields = vec![
+        (lang.pick("执行", "Run").to_owned(), vec![Span::Code(run.id.to_string())]),
+        (lang.pick("操作", "Action").to_owned(), vec![text(run.plan.summary.get(lang))]),
+        (lang.pick("环境", "Environment").to_owned(), vec![text(run.plan.environment.clone())]),
+        (lang.pick("操作人", "Asked by").to_owned(), vec![Span::User(run.actor.clone())]),
+    ];
+    for (name, value) in run.plan.arguments.iter().filter(|(name, _)| *name != "reason") {
+        let mut line = vec![Span::Code(value.clone())];
+        if let Some(commit) = run.plan.commits.get(name) {
+            let short = commit.get(..COMMIT_CHARS).unwrap_or(commit);
+            line.extend([text(" "), Span::Code(short.to_owned())]);
+        }
+        fields.push((argument_label(name, lang), line));
+    }
+    fields
+}
+
+fn argument_label(name: &str, lang: Lang) -> String {
+    match (name, lang) {
+        ("version", Lang::Zh) => "版本".to_owned(),
+        ("version", Lang::En) => "Version".to_owned(),
+        (other, _) => other.to_owned(),
+    }
+}
+
+fn step_list(run: &RunView, lang: Lang) -> Line {
+    let mut line = Vec::new();
+    for (index, (planned, step)) in run.plan.steps.iter().zip(&run.steps).enumerate() {
+        if index > 0 {
+            line.push(text("\n"));
+        }
+        line.push(text(format!("{} {}. ", step_icon(step.state), index + 1)));
+        line.push(text(planned.name.get(lang)));
+        let mut notes = Vec::new();
+        if !matches!(step.state, StepState::Pending | StepState::Ok) {
+            notes.push(step.state.text().get(lang).to_owned());
+        }
+        if step.ended_ms > 0 && step.started_ms > 0 {
+            notes.push(seconds(step.ended_ms - step.started_ms));
+        }
+        if step.attempts > 1 {
+            let times = step.attempts;
+            notes.push(
+                Text::new(format!("第 {times} 次"), format!("attempt {times}"))
+                    .get(lang)
+                    .to_owned(),
+            );
+        }
+        if let Some(evidence) = &step.evidence {
+            notes.extend(evidence.text().map(|words| words.get(lang).to_owned()));
+            let left = evidence.left_behind_text(planned.leaves_processes);
+            notes.extend(left.map(|words| words.get(lang).to_owned()));
+            if evidence.is_output_incomplete {
+                notes.push(
+                    lang.pick("输出不完整（磁盘已满）", "output incomplete (disk full)").to_owned(),
+                );
+            }
+        }
+        if !notes.is_empty() {
+            line.push(text(format!(" — {}", notes.join(lang.pick("，", ", ")))));
+        }
+    }
+    line
+}
+
+/// How a person settles a lost step: the three commands, with the run's id in them.
+fn what_now(run: &RunView, lang: Lang) -> Line {
+    let id = &run.id;
+    let survivors = run
+        .steps
+        .iter()
+        .filter_map(|step| step.evidence.as_ref())
+        .any(|found| !found.survivors().is_empty());
+    let mut line = vec![text(lang.pick(
+        "请先确认这一步实际做到了哪里，然后选择（环境在此之前保持锁定）：\n",
+        "Find out how far this step really got, then choose (the environment stays locked until then):\n",
+    ))];
+    let choices = [
+        ("ok", "已经完成，继续后面的步骤", "it was done: go on with the next step"),
+        ("failed", "没有做成，结束这次执行", "it was not done: end the run"),
+        ("again", "可以安全地再做一次", "it is safe to do again"),
+    ];
+    for (word, zh, en) in choices {
+        line.push(Span::Code(format!(
+            "/neostock settle {id} {word} {}",
+            lang.pick("原因", "reason")
+        )));
+        line.push(text(format!(" {}\n", lang.pick(zh, en))));
+    }
+    if survivors {
+        line.push(Span::Code(format!(
+            "/neostock settle {id} stop {}",
+            lang.pick("原因", "reason")
+        )));
+        line.push(text(lang.pick(
+            " 停止仍在运行的进程（再做一次之前必须先停止）",
+            " stop the processes that still run (needed before it can be done again)",
+        )));
+    }
+    line
+}
+
+fn times(run: &RunView, lang: Lang) -> Line {
+    let mut words = format!("{} {}", lang.pick("提出于", "asked"), clock_time(run.created_ms));
+    if run.ended_ms > 0 {
+        let took = seconds(run.ended_ms - run.started_ms.max(run.created_ms));
+        words.push_str(&format!(
+            " · {} {} · {} {took}",
+            lang.pick("结束于", "ended"),
+            clock_time(run.ended_ms),
+            lang.pick("用时", "took")
+        ));
+    }
+    vec![text(words)]
+}
+
+/// `2026-11-24 03:00:05 UTC`.
+pub fn clock_time(at_ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(at_ms)
+        .map_or_else(|| at_ms.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+/// `0.4 s`, `12 s`, `3 min 5 s`.
+pub fn seconds(took_ms: i64) -> String {
+    let took_ms = took_ms.max(0);
+    if took_ms < 10_000 {
+        format!("{}.{} s", took_ms / 1_000, took_ms % 1_000 / 100)
+    } else if took_ms < 60_000 {
+        format!("{} s", took_ms / 1_000)
+    } else {
+        format!("{} min {} s", took_ms / 60_000, took_ms / 1_000 % 60)
+    }
+}
+
+/// The last lines of an output, within what a card may show.
+pub fn last_lines(output: &str) -> String {
+    let lines: Vec<&str> = output.trim_end().lines().collect();
+    let from = lines.len().saturating_sub(TAIL_LINES_MAX);
+    let shown = lines[from..].join("\n");
+    let extra = shown.chars().count().saturating_sub(TAIL_CHARS_MAX);
+    let cut: String = shown.chars().skip(extra).collect();
+    if from > 0 || extra > 0 { format!("…\n{cut}") } else { cut }
+}
+
+fn wants_output(state: StepState) -> bool {
+    matches!(
+        state,
+        StepState::Failed | StepState::TimedOut | StepState::Cancelled | StepState::Unknown
+    )
+}
+
+/// The colour of a state.
+pub fn tone(state: State) -> Tone {
+    match state {
+        State::Waiting | State::Queued => Tone::Neutral,
+        State::Running => Tone::Active,
+        State::Succeeded => Tone::Good,
+        State::NeedsAttention | State::Expired | State::Rejected | State::Cancelled => {
+            Tone::Warning
+        }
+        State::Failed | State::TimedOut => Tone::Bad,
+    }
+}
+
+/// A state as one sign.
+pub fn icon(state: State) -> &'static str {
+    match state {
+        State::Waiting => "✋",
+        State::Queued => "🕒",
+        State::Running => "⏳",
+        State::Succeeded => "✅",
+        State::Failed | State::TimedOut => "🚨",
+        State::Cancelled | State::Rejected | State::Expired => "⛔",
+        State::NeedsAttention => "⚠️",
+    }
+}
+
+fn step_icon(state: StepState) -> &'static str {
+    match state {
+        StepState::Pending => "▫️",
+        StepState::Starting | StepState::Running => "⏳",
+        StepState::Ok => "✅",
+        StepState::Failed | StepState::TimedOut => "❌",
+        StepState::Cancelled => "⛔",
+        StepState::Unknown => "⚠️",
+        StepState::Skipped => "➖",
+    }
+}

@@ -1,0 +1,353 @@
+//! The outbox: what people are to see, and what of it is in Slack already.
+//!
+//! A slot is one message. Writing a slot again replaces its wanted body, so edits coalesce to the
+//! latest state by themselves. A post is announced (`posting`) before it is made: a slot that was
+//! announced and has no `ts` may be in Slack, and is looked for there before it is posted again.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+/// A message to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name for ever: `R-…/card`, `R-…/2`; also in the message's metadata.
+    pub key: String,
+    /// Where.
+    pub channel: String,
+    /// The key of the slot whose thread it is a reply in; empty: a message of its own.
+    pub parent: String,
+    /// Higher goes first, between threads.
+    pub priority: i64,
+    /// The run it is about; empty: none.
+    pub run_id: String,
+    /// A `Card` as JSON.
+    pub body: String,
+}
+
+/// A slot that is due, as a sender needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The slot's key.
+    pub key: String,
+    /// Where.
+    pub channel: String,
+    /// The message whose thread it belongs in; empty: none.
+    pub parent_ts: String,
+    /// A `Card` as JSON.
+    pub body: String,
+    /// The version of that body.
+    pub version: i64,
+    /// Its message; empty: not posted, as far as is known.
+    pub ts: String,
+    /// Whether a post was announced whose outcome is not known.
+    pub is_posting: bool,
+    /// Tries so far.
+    pub attempts: i64,
+    /// When the slot was first written.
+    pub created_ms: i64,
+}
+
+/// Writes a slot, or gives an existing one a new body.
+///
+/// # Errors
+/// The database's.
+pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into outbox (key, seq, channel, parent, priority, run_id, body, version, \
+         sent_version, ts, state, posting, attempts, refusal, created_ms, due_ms) values \
+         ($1, (select coalesce(max(seq), 0) + 1 from outbox), $2, $3, $4, $5, $6, 1, 0, '', 'due', \
+         0, 0, '', $7, $7) \
+         on conflict (key) do update set body = excluded.body, version = outbox.version + 1, \
+         due_ms = case when outbox.state = 'due' then outbox.due_ms else excluded.due_ms end, \
+         state = case when outbox.state = 'refused' then 'refused' else 'due' end",
+    )
+    .bind(&slot.key)
+    .bind(&slot.channel)
+    .bind(&slot.parent)
+    .bind(slot.priority)
+    .bind(&slot.run_id)
+    .bind(&slot.body)
+    .bind(now_ms)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "insert into outbox_channels (channel, owner, fence, lease_until_ms, next_ms, failures) \
+         values ($1, '', 0, 0, 0, 0) on conflict (channel) do nothing",
+    )
+    .bind(&slot.channel)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A claimed channel: nobody else posts there until the lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelClaim {
+    /// The channel.
+    pub channel: String,
+    /// The claim's number; a later write with an older one is refused.
+    pub fence: i64,
+    /// Failures in a row so far.
+    pub failures: i64,
+}
+
+/// Takes a channel that has something due and may be posted to now.
+///
+/// # Errors
+/// The database's.
+pub async fn claim_channel(
+    connection: &mut AnyConnection,
+    owner: &str,
+    now_ms: i64,
+    lease_until_ms: i64,
+) -> sqlx::Result<Option<ChannelClaim>> {
+    let row = sqlx::query(
+        "update outbox_channels set owner = $1, fence = fence + 1, lease_until_ms = $2 \
+         where lease_until_ms <= $3 and next_ms <= $3 and channel = (\
+           select c.channel from outbox_channels c \
+           where c.lease_until_ms <= $3 and c.next_ms <= $3 and exists (\
+             select 1 from outbox o where o.channel = c.channel and o.state = 'due') \
+           order by c.next_ms, c.channel limit 1) \
+         returning channel, fence, failures",
+    )
+    .bind(owner)
+    .bind(lease_until_ms)
+    .bind(now_ms)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(ChannelClaim {
+            channel: row.try_get(0)?,
+            fence: row.try_get(1)?,
+            failures: row.try_get(2)?,
+        })
+    })
+    .transpose()
+}
+
+/// When the next channel with something due may be posted to; `None`: nothing is due.
+///
+/// # Errors
+/// The database's.
+pub async fn next_due_ms(connection: &mut AnyConnection) -> sqlx::Result<Option<i64>> {
+    let row = sqlx::query(
+        "select cast(min(case when c.next_ms > c.lease_until_ms then c.next_ms \
+         else c.lease_until_ms end) as bigint) from outbox_channels c where exists (\
+         select 1 from outbox o where o.channel = c.channel and o.state = 'due')",
+    )
+    .fetch_one(connection)
+    .await?;
+    row.try_get(0)
+}
+
+/// The slot of a channel that goes next: by priority, then in the order in which they were written;
+/// a reply waits for the message it answers.
+///
+/// # Errors
+/// The database's.
+pub async fn next_in_channel(
+    connection: &mut AnyConnection,
+    channel: &str,
+) -> sqlx::Result<Option<Due>> {
+    let row = sqlx::query(
+        "select o.key, o.channel, coalesce(p.ts, ''), o.body, o.version, o.ts, o.posting, \
+         o.attempts, o.created_ms from outbox o left join outbox p on p.key = o.parent \
+         where o.channel = $1 and o.state = 'due' and (o.parent = '' or p.ts <> '') \
+         order by o.priority desc, o.seq limit 1",
+    )
+    .bind(channel)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(due).transpose()
+}
+
+fn due(row: &AnyRow) -> sqlx::Result<Due> {
+    Ok(Due {
+        key: row.try_get(0)?,
+        channel: row.try_get(1)?,
+        parent_ts: row.try_get(2)?,
+        body: row.try_get(3)?,
+        version: row.try_get(4)?,
+        ts: row.try_get(5)?,
+        is_posting: row.try_get::<i64, _>(6)? != 0,
+        attempts: row.try_get(7)?,
+        created_ms: row.try_get(8)?,
+    })
+}
+
+/// Proves that a claim is still the newest of its channel.
+///
+/// # Errors
+/// The database's.
+pub async fn hold_channel(
+    connection: &mut AnyConnection,
+    claim: &ChannelClaim,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query(
+        "update outbox_channels set fence = fence where channel = $1 and fence = $2",
+    )
+    .bind(&claim.channel)
+    .bind(claim.fence)
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Says that a post is about to be made.
+///
+/// # Errors
+/// The database's.
+pub async fn announce(connection: &mut AnyConnection, key: &str) -> sqlx::Result<()> {
+    sqlx::query("update outbox set posting = 1, attempts = attempts + 1 where key = $1")
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A body of this version is in Slack as message `ts`. The slot stays due when a newer body waits.
+///
+/// # Errors
+/// The database's.
+pub async fn sent(
+    connection: &mut AnyConnection,
+    key: &str,
+    version: i64,
+    ts: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update outbox set ts = $3, sent_version = $2, posting = 0, attempts = 0, \
+         state = case when version > $2 then 'due' else 'sent' end where key = $1",
+    )
+    .bind(key)
+    .bind(version)
+    .bind(ts)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The announced post is certainly not in Slack.
+///
+/// # Errors
+/// The database's.
+pub async fn not_posted(connection: &mut AnyConnection, key: &str) -> sqlx::Result<()> {
+    sqlx::query("update outbox set posting = 0 where key = $1")
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The message is gone from Slack: it is posted anew.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_ts(connection: &mut AnyConnection, key: &str) -> sqlx::Result<()> {
+    sqlx::query("update outbox set ts = '', posting = 0, sent_version = 0 where key = $1")
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Slack refused a slot for good; it and what waits in its thread are kept for people to see.
+///
+/// # Errors
+/// The database's.
+pub async fn refused(connection: &mut AnyConnection, key: &str, why: &str) -> sqlx::Result<()> {
+    sqlx::query("update outbox set state = 'refused', refusal = $2, posting = 0 where key = $1")
+        .bind(key)
+        .bind(why)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Gives every refused slot another chance; how many there were.
+///
+/// # Errors
+/// The database's.
+pub async fn retry_refused(connection: &mut AnyConnection) -> sqlx::Result<u64> {
+    let result = sqlx::query("update outbox set state = 'due', refusal = '' where state = 'refused'")
+        .execute(connection)
+        .await?;
+    Ok(result.rows_affected())
+}
+
+/// Lets a channel go until `next_ms`.
+///
+/// # Errors
+/// The database's.
+pub async fn release_channel(
+    connection: &mut AnyConnection,
+    claim: &ChannelClaim,
+    next_ms: i64,
+    failures: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update outbox_channels set lease_until_ms = 0, next_ms = $3, failures = $4 \
+         where channel = $1 and fence = $2",
+    )
+    .bind(&claim.channel)
+    .bind(claim.fence)
+    .bind(next_ms)
+    .bind(failures)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends the channel leases of an owner that is known to be gone.
+///
+/// # Errors
+/// The database's.
+pub async fn end_leases_of(connection: &mut AnyConnection, owner: &str) -> sqlx::Result<()> {
+    sqlx::query("update outbox_channels set lease_until_ms = 0 where owner = $1")
+        .bind(owner)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The message of a slot: its channel and `ts`, once it is in Slack.
+///
+/// # Errors
+/// The database's.
+pub async fn message_of(
+    connection: &mut AnyConnection,
+    key: &str,
+) -> sqlx::Result<Option<(String, String)>> {
+    let row = sqlx::query("select channel, ts from outbox where key = $1 and ts <> ''")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// The outbox in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Census {
+    /// Slots that are due.
+    pub due: i64,
+    /// Slots that Slack refused for good.
+    pub refused: i64,
+    /// Since when the oldest due slot waits; 0: none does.
+    pub oldest_ms: i64,
+}
+
+/// Counts the outbox.
+///
+/// # Errors
+/// The database's.
+pub async fn census(connection: &mut AnyConnection) -> sqlx::Result<Census> {
+    let row = sqlx::query(
+        "select cast(coalesce(sum(case when state = 'due' then 1 else 0 end), 0) as bigint), \
+         cast(coalesce(sum(case when state = 'refused' then 1 else 0 end), 0) as bigint), \
+         cast(coalesce(min(case when state = 'due' then due_ms end), 0) as bigint) \
+         from outbox where state <> 'sent'",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Census { due: row.try_get(0)?, refused: row.try_get(1)?, oldest_ms: row.try_get(2)? })
+}

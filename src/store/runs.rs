@@ -1,0 +1,503 @@
+//! Runs, steps and environment locks: one function per question. Only `engine` calls the writers.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+
+/// A row of `runs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// `R-…`
+    pub id: String,
+    /// The action's name.
+    pub action: String,
+    /// The environment's name.
+    pub environment: String,
+    /// The only host that may run its steps; empty: any.
+    pub host: String,
+    /// Whether it takes its environment's lock.
+    pub holds_lock: bool,
+    /// Who asked: a Slack user id.
+    pub actor: String,
+    /// By which way: `slash`.
+    pub origin: String,
+    /// Where it was asked.
+    pub origin_channel: String,
+    /// Where its card is.
+    pub channel: String,
+    /// The plan's JSON.
+    pub plan: String,
+    /// The plan's digest.
+    pub plan_digest: String,
+    /// A `core::run::State` word.
+    pub state: String,
+    /// The step that is next or under way.
+    pub position: i64,
+    /// Which bot drives it.
+    pub owner: String,
+    /// Rises with every change of driver; a writer with an older one is refused.
+    pub fence: i64,
+    /// Until when the owner need not be asked.
+    pub lease_until_ms: i64,
+    /// When it was asked.
+    pub created_ms: i64,
+    /// When a worker took it; 0: not yet.
+    pub started_ms: i64,
+    /// When it ended; 0: not yet.
+    pub ended_ms: i64,
+}
+
+/// A row of `steps`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepRow {
+    /// From 0.
+    pub position: i64,
+    /// A `core::run::StepState` word.
+    pub state: String,
+    /// The latest attempt's id; empty before the first.
+    pub attempt: String,
+    /// How many attempts were decided.
+    pub attempts: i64,
+    /// Where the latest attempt's evidence is; absolute.
+    pub directory: String,
+    /// When its start was decided.
+    pub started_ms: i64,
+    /// When it ended.
+    pub ended_ms: i64,
+    /// `core::evidence` as JSON; empty before the end.
+    pub evidence: String,
+    /// The last of its output, redacted.
+    pub tail: String,
+}
+
+/// A row of `environment_locks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockRow {
+    /// What is held.
+    pub environment: String,
+    /// Who holds it.
+    pub run_id: String,
+    /// Since when.
+    pub taken_ms: i64,
+}
+
+fn run_row(row: &AnyRow) -> sqlx::Result<RunRow> {
+    Ok(RunRow {
+        id: row.try_get(0)?,
+        action: row.try_get(1)?,
+        environment: row.try_get(2)?,
+        host: row.try_get(3)?,
+        holds_lock: row.try_get::<i64, _>(4)? != 0,
+        actor: row.try_get(5)?,
+        origin: row.try_get(6)?,
+        origin_channel: row.try_get(7)?,
+        channel: row.try_get(8)?,
+        plan: row.try_get(9)?,
+        plan_digest: row.try_get(10)?,
+        state: row.try_get(11)?,
+        position: row.try_get(12)?,
+        owner: row.try_get(13)?,
+        fence: row.try_get(14)?,
+        lease_until_ms: row.try_get(15)?,
+        created_ms: row.try_get(16)?,
+        started_ms: row.try_get(17)?,
+        ended_ms: row.try_get(18)?,
+    })
+}
+
+fn step_row(row: &AnyRow) -> sqlx::Result<StepRow> {
+    Ok(StepRow {
+        position: row.try_get(0)?,
+        state: row.try_get(1)?,
+        attempt: row.try_get(2)?,
+        attempts: row.try_get(3)?,
+        directory: row.try_get(4)?,
+        started_ms: row.try_get(5)?,
+        ended_ms: row.try_get(6)?,
+        evidence: row.try_get(7)?,
+        tail: row.try_get(8)?,
+    })
+}
+
+/// Writes a new run.
+///
+/// # Errors
+/// The database's; nothing was written.
+pub async fn insert(connection: &mut AnyConnection, run: &RunRow) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into runs (id, action, environment, host, holds_lock, actor, origin, origin_channel, \
+         channel, plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, \
+         started_ms, ended_ms) values \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+    )
+    .bind(&run.id)
+    .bind(&run.action)
+    .bind(&run.environment)
+    .bind(&run.host)
+    .bind(i64::from(run.holds_lock))
+    .bind(&run.actor)
+    .bind(&run.origin)
+    .bind(&run.origin_channel)
+    .bind(&run.channel)
+    .bind(&run.plan)
+    .bind(&run.plan_digest)
+    .bind(&run.state)
+    .bind(run.position)
+    .bind(&run.owner)
+    .bind(run.fence)
+    .bind(run.lease_until_ms)
+    .bind(run.created_ms)
+    .bind(run.started_ms)
+    .bind(run.ended_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes a step, new or changed.
+///
+/// # Errors
+/// The database's.
+pub async fn put_step(
+    connection: &mut AnyConnection,
+    run_id: &str,
+    step: &StepRow,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into steps (run_id, position, state, attempt, attempts, directory, started_ms, \
+         ended_ms, evidence, tail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         on conflict (run_id, position) do update set state = excluded.state, \
+         attempt = excluded.attempt, attempts = excluded.attempts, directory = excluded.directory, \
+         started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, \
+         evidence = excluded.evidence, tail = excluded.tail",
+    )
+    .bind(run_id)
+    .bind(step.position)
+    .bind(&step.state)
+    .bind(&step.attempt)
+    .bind(step.attempts)
+    .bind(&step.directory)
+    .bind(step.started_ms)
+    .bind(step.ended_ms)
+    .bind(&step.evidence)
+    .bind(&step.tail)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The run with this id.
+///
+/// # Errors
+/// The database's.
+pub async fn run(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Option<RunRow>> {
+    let row = sqlx::query(
+        "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
+         plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
+         ended_ms from runs where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(run_row).transpose()
+}
+
+/// A run's steps, in order.
+///
+/// # Errors
+/// The database's.
+pub async fn steps_of(connection: &mut AnyConnection, run_id: &str) -> sqlx::Result<Vec<StepRow>> {
+    let rows = sqlx::query(
+        "select position, state, attempt, attempts, directory, started_ms, ended_ms, evidence, tail \
+         from steps where run_id = $1 order by position",
+    )
+    .bind(run_id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(step_row).collect()
+}
+
+/// Runs that have not ended, oldest first, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn open_runs(connection: &mut AnyConnection, limit: i64) -> sqlx::Result<Vec<RunRow>> {
+    let rows = sqlx::query(
+        "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
+         plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
+         ended_ms from runs \
+         where state in ('waiting', 'queued', 'running', 'needs_attention') \
+         order by created_ms, id limit $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(run_row).collect()
+}
+
+/// The run of an environment that ended last.
+///
+/// # Errors
+/// The database's.
+pub async fn last_ended(
+    connection: &mut AnyConnection,
+    environment: &str,
+) -> sqlx::Result<Option<RunRow>> {
+    let row = sqlx::query(
+        "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
+         plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
+         ended_ms from runs where environment = $1 and ended_ms > 0 \
+         order by ended_ms desc, id limit 1",
+    )
+    .bind(environment)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(run_row).transpose()
+}
+
+/// Takes the row lock of a run and proves that `fence` is still the newest; `false`: somebody else
+/// drives it now, and the caller must stop.
+///
+/// # Errors
+/// The database's.
+pub async fn hold(connection: &mut AnyConnection, id: &str, fence: i64) -> sqlx::Result<bool> {
+    let result = sqlx::query("update runs set fence = fence where id = $1 and fence = $2")
+        .bind(id)
+        .bind(fence)
+        .execute(connection)
+        .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Takes the row lock of a run for a person's press: its driver, if any, is fenced out.
+///
+/// # Errors
+/// The database's.
+pub async fn seize(connection: &mut AnyConnection, id: &str) -> sqlx::Result<bool> {
+    let result = sqlx::query("update runs set fence = fence + 1 where id = $1")
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// What an event changed of a run's row.
+#[derive(Debug, Clone, Copy)]
+pub struct RunChange<'r> {
+    /// The new state's word.
+    pub state: &'r str,
+    /// The new position.
+    pub position: i64,
+    /// When a worker took it.
+    pub started_ms: i64,
+    /// When it ended.
+    pub ended_ms: i64,
+}
+
+/// Writes an event's change.
+///
+/// # Errors
+/// The database's.
+pub async fn change(
+    connection: &mut AnyConnection,
+    id: &str,
+    change: RunChange<'_>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update runs set state = $2, position = $3, started_ms = $4, ended_ms = $5 where id = $1",
+    )
+    .bind(id)
+    .bind(change.state)
+    .bind(change.position)
+    .bind(change.started_ms)
+    .bind(change.ended_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Who claims, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'c> {
+    /// The bot.
+    pub owner: &'c str,
+    /// Its host.
+    pub host: &'c str,
+    /// Now.
+    pub now_ms: i64,
+    /// The end of the lease.
+    pub lease_until_ms: i64,
+}
+
+/// Takes the oldest running run whose lease has ended; the run's id and its new fence.
+///
+/// # Errors
+/// The database's.
+pub async fn claim_abandoned(
+    connection: &mut AnyConnection,
+    claim: Claim<'_>,
+) -> sqlx::Result<Option<(String, i64)>> {
+    let row = sqlx::query(
+        "update runs set owner = $1, fence = fence + 1, lease_until_ms = $2 \
+         where state = 'running' and lease_until_ms <= $3 and id = (\
+           select id from runs where state = 'running' and lease_until_ms <= $3 \
+           and (host = '' or host = $4) order by created_ms, id limit 1) \
+         returning id, fence",
+    )
+    .bind(claim.owner)
+    .bind(claim.lease_until_ms)
+    .bind(claim.now_ms)
+    .bind(claim.host)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// Takes the oldest queued run whose environment is free; the caller then takes the lock and writes
+/// the run's state in the same unit.
+///
+/// # Errors
+/// The database's.
+pub async fn claim_queued(
+    connection: &mut AnyConnection,
+    claim: Claim<'_>,
+) -> sqlx::Result<Option<(String, i64)>> {
+    let row = sqlx::query(
+        "update runs set owner = $1, fence = fence + 1, lease_until_ms = $2 \
+         where state = 'queued' and id = (\
+           select r.id from runs r where r.state = 'queued' and (r.host = '' or r.host = $3) \
+           and (r.holds_lock = 0 or not exists (\
+             select 1 from environment_locks l where l.environment = r.environment)) \
+           order by r.created_ms, r.id limit 1) \
+         returning id, fence",
+    )
+    .bind(claim.owner)
+    .bind(claim.lease_until_ms)
+    .bind(claim.host)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// Whether a claim would find anything; asked on a reader so that an idle bot writes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn is_work_due(
+    connection: &mut AnyConnection,
+    claim: Claim<'_>,
+) -> sqlx::Result<bool> {
+    let row = sqlx::query(
+        "select id from runs r where (r.host = '' or r.host = $1) and (\
+           (r.state = 'running' and r.lease_until_ms <= $2) or \
+           (r.state = 'queued' and (r.holds_lock = 0 or not exists (\
+             select 1 from environment_locks l where l.environment = r.environment)))) limit 1",
+    )
+    .bind(claim.host)
+    .bind(claim.now_ms)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Prolongs a lease; `false`: it is somebody else's now.
+///
+/// # Errors
+/// The database's.
+pub async fn renew(
+    connection: &mut AnyConnection,
+    id: &str,
+    fence: i64,
+    lease_until_ms: i64,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query("update runs set lease_until_ms = $3 where id = $1 and fence = $2")
+        .bind(id)
+        .bind(fence)
+        .bind(lease_until_ms)
+        .execute(connection)
+        .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Ends the leases of an owner that is known to be gone.
+///
+/// # Errors
+/// The database's.
+pub async fn end_leases_of(connection: &mut AnyConnection, owner: &str) -> sqlx::Result<u64> {
+    let result = sqlx::query(
+        "update runs set lease_until_ms = 0 where owner = $1 and state = 'running' \
+         and lease_until_ms > 0",
+    )
+    .bind(owner)
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Takes an environment; `false`: it is held.
+///
+/// # Errors
+/// The database's.
+pub async fn take_lock(
+    connection: &mut AnyConnection,
+    lock: &LockRow,
+    fence: i64,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query(
+        "insert into environment_locks (environment, run_id, fence, taken_ms) \
+         values ($1, $2, $3, $4) on conflict (environment) do nothing",
+    )
+    .bind(&lock.environment)
+    .bind(&lock.run_id)
+    .bind(fence)
+    .bind(lock.taken_ms)
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Frees what a run holds.
+///
+/// # Errors
+/// The database's.
+pub async fn release_lock(connection: &mut AnyConnection, run_id: &str) -> sqlx::Result<()> {
+    sqlx::query("delete from environment_locks where run_id = $1")
+        .bind(run_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Every lock that is held.
+///
+/// # Errors
+/// The database's.
+pub async fn locks(connection: &mut AnyConnection) -> sqlx::Result<Vec<LockRow>> {
+    let rows = sqlx::query(
+        "select environment, run_id, taken_ms from environment_locks order by environment",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LockRow {
+                environment: row.try_get(0)?,
+                run_id: row.try_get(1)?,
+                taken_ms: row.try_get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// How many runs stand in each state that is not final.
+///
+/// # Errors
+/// The database's.
+pub async fn open_counts(connection: &mut AnyConnection) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query(
+        "select state, cast(count(*) as bigint) from runs \
+         where state in ('waiting', 'queued', 'running', 'needs_attention') group by state",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
