@@ -1,0 +1,509 @@
+//! The only writer of run state: an event becomes a new state, a journal entry and effects, in one
+//! transaction.
+//!
+//! It never talks to Slack and never starts a program: it writes down what is due, and `worker`
+//! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
+//! refused.
+
+mod outbox;
+mod requests;
+mod view;
+
+pub use outbox::{Message, Outcome};
+pub use requests::{Asked, Settled, Settlement};
+pub use view::Overview;
+
+use crate::clock::{Clock, Millis};
+use crate::core::evidence::Evidence;
+use crate::core::id::{AttemptId, RunId};
+use crate::core::journal::Entry;
+use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
+use crate::core::run_card::{self, RunView};
+use crate::metrics::Metrics;
+use crate::store::outbox::Slot;
+use crate::store::runs::{self, Claim, LockRow, RunChange, RunRow, StepRow};
+use crate::store::{self, Store, Unit};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// How long a driver may be silent before another bot takes its run over.
+pub const LEASE_MS: i64 = 30_000;
+/// The first messages of a run's thread and its card go before other replies.
+const PRIORITY_CARD: i64 = 20;
+/// What a run says in its thread.
+const PRIORITY_THREAD: i64 = 10;
+
+/// Who this bot is among those that share the database.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// This bot and its data directory; the same after a restart.
+    pub owner: String,
+    /// The host it runs on, as environments name it.
+    pub host: String,
+}
+
+/// The state of all runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    store: Store,
+    identity: Arc<Identity>,
+    metrics: Metrics,
+    /// Rung when a run may be waiting for a driver.
+    work: Arc<Notify>,
+    /// Rung when a message may be waiting for a sender.
+    mail: Arc<Notify>,
+}
+
+/// Why an event was not written; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database's.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Somebody else drives the run now.
+    #[error("the run {0} has another driver now")]
+    Fenced(RunId),
+    /// The run is not in a state for it.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoSuchRun(RunId),
+    /// A row does not hold what this program writes.
+    #[error("the run {run} cannot be read: {what}")]
+    Corrupt {
+        /// Which.
+        run: RunId,
+        /// What of it.
+        what: String,
+    },
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A run that this bot drives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Driven {
+    /// Which.
+    pub run: RunId,
+    /// The number that goes with every write.
+    pub fence: i64,
+}
+
+/// What an event says about the step at the run's position.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// With [`Event::Starting`]: the new attempt and where its evidence will be.
+    pub attempt: Option<(AttemptId, PathBuf)>,
+    /// How the attempt ended.
+    pub evidence: Option<Evidence>,
+    /// The last of its output, redacted.
+    pub tail: String,
+    /// Its output as messages for the thread.
+    pub output: Vec<crate::core::card::Card>,
+    /// Who decided, when it was a person; the bot otherwise.
+    pub actor: Option<(String, String)>,
+    /// More for the journal.
+    pub detail: Value,
+}
+
+impl Engine {
+    /// An engine over a connected store.
+    pub fn new(store: Store, identity: Identity, metrics: Metrics) -> Self {
+        Self {
+            store,
+            identity: Arc::new(identity),
+            metrics,
+            work: Arc::default(),
+            mail: Arc::default(),
+        }
+    }
+
+    /// The store, for reading and for the journal's own questions.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock that leases and times use.
+    pub fn clock(&self) -> &Clock {
+        self.store.clock()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Rung when a run may be waiting for a driver.
+    pub fn work(&self) -> &Notify {
+        &self.work
+    }
+
+    /// Rung when a message may be waiting for a sender.
+    pub fn mail(&self) -> &Notify {
+        &self.mail
+    }
+
+    /// Ends what an earlier process of this same bot left leased. Only for the holder of the data
+    /// directory's lock: it proves that the earlier process is gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin(&self, version: &'static str, runbook: String) -> Result<u64, Error> {
+        let identity = Arc::clone(&self.identity);
+        let taken = self
+            .store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    let taken = runs::end_leases_of(unit.connection(), &identity.owner).await?;
+                    store::outbox::end_leases_of(unit.connection(), &identity.owner).await?;
+                    let detail = json!({"version": version, "runbook": runbook, "runs": taken});
+                    let now_ms = unit.now_ms();
+                    unit.journal(bot_entry(now_ms, "bot.started", &identity.owner, detail));
+                    Ok::<_, Error>(taken)
+                })
+            })
+            .await?;
+        self.work.notify_one();
+        self.mail.notify_one();
+        Ok(taken)
+    }
+
+    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is.
+    ///
+    /// # Errors
+    /// The database's; [`Error::Fenced`] when another bot was quicker, which is no fault.
+    pub async fn claim(&self) -> Result<Option<Driven>, Error> {
+        let identity = Arc::clone(&self.identity);
+        let now_ms = self.clock().now_ms();
+        let claim = Claim {
+            owner: &identity.owner,
+            host: &identity.host,
+            now_ms,
+            lease_until_ms: now_ms + LEASE_MS,
+        };
+        let mut reader = self.store.read().await?;
+        if !runs::is_work_due(&mut reader, claim).await? {
+            return Ok(None);
+        }
+        drop(reader);
+        let identity = Arc::clone(&self.identity);
+        let driven = self
+            .store
+            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity).await }))
+            .await?;
+        if driven.is_some() {
+            self.mail.notify_one();
+        }
+        Ok(driven)
+    }
+
+    /// Prolongs a run's lease.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]: stop driving. Others: try again before the lease ends.
+    pub async fn renew(&self, driven: &Driven) -> Result<(), Error> {
+        let driven = driven.clone();
+        self.store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    let until = unit.now_ms() + LEASE_MS;
+                    let id = driven.run.as_str();
+                    if runs::renew(unit.connection(), id, driven.fence, until).await? {
+                        Ok(())
+                    } else {
+                        Err(Error::Fenced(driven.run))
+                    }
+                })
+            })
+            .await
+    }
+
+    /// Writes what happened to a driven run.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a fault of the driver.
+    pub async fn apply(
+        &self,
+        driven: &Driven,
+        events: &'static [Event],
+        facts: Facts,
+    ) -> Result<RunView, Error> {
+        let driven = driven.clone();
+        let view = self
+            .store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    let id = driven.run.as_str();
+                    if !runs::hold(unit.connection(), id, driven.fence).await? {
+                        return Err(Error::Fenced(driven.run));
+                    }
+                    apply_in(unit, &driven.run, events, facts).await
+                })
+            })
+            .await?;
+        for event in events {
+            self.metrics.run_event(event_kind(*event));
+        }
+        self.mail.notify_one();
+        if view.state != State::Running {
+            self.work.notify_one();
+        }
+        Ok(view)
+    }
+}
+
+async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>, Error> {
+    let now_ms = unit.now_ms();
+    let claim = Claim {
+        owner: &identity.owner,
+        host: &identity.host,
+        now_ms,
+        lease_until_ms: now_ms + LEASE_MS,
+    };
+    if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
+        let detail = json!({"fence": fence, "owner": identity.owner});
+        unit.journal(bot_entry(now_ms, "run.resumed", &id, detail));
+        return Ok(Some(Driven { run: RunId::new(id), fence }));
+    }
+    let Some((id, fence)) = runs::claim_queued(unit.connection(), claim).await? else {
+        return Ok(None);
+    };
+    let run = RunId::new(id);
+    let row = view::row(unit.connection(), &run).await?;
+    if row.holds_lock {
+        let lock = LockRow {
+            environment: row.environment,
+            run_id: run.to_string(),
+            taken_ms: now_ms,
+        };
+        if !runs::take_lock(unit.connection(), &lock, fence).await? {
+            return Err(Error::Fenced(run));
+        }
+    }
+    let detail = json!({"fence": fence, "owner": identity.owner});
+    apply_in(unit, &run, &[Event::Claimed], Facts { detail, ..Facts::default() }).await?;
+    Ok(Some(Driven { run, fence }))
+}
+
+/// One event after the other on a run whose row is held: state, step, lock, card, thread, journal.
+async fn apply_in(
+    unit: &mut Unit,
+    run: &RunId,
+    events: &[Event],
+    facts: Facts,
+) -> Result<RunView, Error> {
+    let now_ms = unit.now_ms();
+    let row = view::row(unit.connection(), run).await?;
+    let mut steps = runs::steps_of(unit.connection(), run.as_str()).await?;
+    let before = view::progress(run, &row, &steps)?;
+    let mut progress = before.clone();
+    for event in events {
+        progress = progress.after(*event)?;
+    }
+    let position = before.position;
+    if let Some(step) = steps.get_mut(position) {
+        change_step(step, events, &facts, now_ms);
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        let changed = before.steps.get(index) != progress.steps.get(index) || index == position;
+        if let Some(state) = progress.steps.get(index) {
+            state.as_str().clone_into(&mut step.state);
+        }
+        if changed {
+            runs::put_step(unit.connection(), run.as_str(), step).await?;
+        }
+    }
+    let row = change_run(unit, row, &progress, now_ms).await?;
+    if progress.state.is_final() {
+        runs::release_lock(unit.connection(), run.as_str()).await?;
+    }
+    let view = view::assemble(run, row, &steps)?;
+    let attempts = steps.get(position).map_or(0, |step| step.attempts);
+    put_messages(unit, &view, &facts.output, (position, attempts)).await?;
+    for event in events {
+        unit.journal(event_entry(&view, *event, position, &facts, now_ms));
+    }
+    Ok(view)
+}
+
+fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Millis) {
+    if let Some((attempt, directory)) = &facts.attempt {
+        *step = StepRow {
+            position: step.position,
+            attempt: attempt.to_string(),
+            attempts: step.attempts + 1,
+            directory: directory.display().to_string(),
+            started_ms: now_ms,
+            ..StepRow::default()
+        };
+    }
+    if let Some(evidence) = &facts.evidence {
+        step.evidence = serde_json::to_string(evidence).unwrap_or_default();
+        step.tail.clone_from(&facts.tail);
+        if step.ended_ms == 0 && events.iter().any(|event| ends_step(*event)) {
+            step.ended_ms = now_ms;
+        }
+    }
+}
+
+fn ends_step(event: Event) -> bool {
+    matches!(
+        event,
+        Event::StepOk
+            | Event::StepFailed
+            | Event::StepTimedOut
+            | Event::StepCancelled
+            | Event::CannotStart
+    )
+}
+
+async fn change_run(
+    unit: &mut Unit,
+    mut row: RunRow,
+    progress: &Progress,
+    now_ms: Millis,
+) -> Result<RunRow, Error> {
+    progress.state.as_str().clone_into(&mut row.state);
+    row.position = i64::try_from(progress.position).unwrap_or(i64::MAX);
+    if progress.state == State::Running && row.started_ms == 0 {
+        row.started_ms = now_ms;
+    }
+    if progress.state.is_final() {
+        row.ended_ms = now_ms;
+    }
+    let change = RunChange {
+        state: &row.state,
+        position: row.position,
+        started_ms: row.started_ms,
+        ended_ms: row.ended_ms,
+    };
+    runs::change(unit.connection(), &row.id, change).await?;
+    Ok(row)
+}
+
+/// The card in its latest state, the step's output and, at the end, the closing words.
+async fn put_messages(
+    unit: &mut Unit,
+    view: &RunView,
+    output: &[crate::core::card::Card],
+    (position, attempts): (usize, i64),
+) -> Result<(), Error> {
+    let lang = view.plan.language;
+    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &run_card::card(view, lang)).await?;
+    for (index, card) in output.iter().enumerate() {
+        let key = format!("{}/{position}.{attempts}.{index}", view.id);
+        put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
+    }
+    if let Some(card) = run_card::closing_card(view, lang) {
+        let key = if view.state.is_final() {
+            format!("{}/end", view.id)
+        } else {
+            format!("{}/{}.{position}.{attempts}", view.id, view.state.as_str())
+        };
+        put_slot(unit, view, key, PRIORITY_THREAD, &card).await?;
+    }
+    Ok(())
+}
+
+/// The outbox key of a run's card.
+pub fn card_key(run: &RunId) -> String {
+    format!("{run}/card")
+}
+
+async fn put_slot(
+    unit: &mut Unit,
+    view: &RunView,
+    key: String,
+    priority: i64,
+    card: &crate::core::card::Card,
+) -> Result<(), Error> {
+    let root = card_key(&view.id);
+    let slot = Slot {
+        parent: if key == root { String::new() } else { root },
+        key,
+        channel: view.plan.channel.to_string(),
+        priority,
+        run_id: view.id.to_string(),
+        body: serde_json::to_string(card).unwrap_or_default(),
+    };
+    let now_ms = unit.now_ms();
+    store::outbox::put(unit.connection(), &slot, now_ms).await?;
+    Ok(())
+}
+
+/// An entry by the bot itself.
+fn bot_entry(at_ms: Millis, kind: &str, subject: &str, detail: Value) -> Entry {
+    Entry {
+        at_ms,
+        actor: "neostock-ops".to_owned(),
+        origin: "bot".to_owned(),
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        detail,
+    }
+}
+
+fn event_entry(
+    view: &RunView,
+    event: Event,
+    position: usize,
+    facts: &Facts,
+    at_ms: Millis,
+) -> Entry {
+    let mut detail = json!({"state": view.state.as_str()});
+    if let Some(step) = view.steps.get(position) {
+        detail["step"] = json!(position + 1);
+        detail["step_state"] = json!(step.state.as_str());
+    }
+    if let Some((attempt, _)) = &facts.attempt {
+        detail["attempt"] = json!(attempt.as_str());
+    }
+    if let Some(evidence) = &facts.evidence {
+        detail["evidence"] = json!(evidence);
+    }
+    if !facts.detail.is_null() {
+        detail["more"] = facts.detail.clone();
+    }
+    let mut entry = bot_entry(at_ms, event_kind(event), view.id.as_str(), detail);
+    if let Some((actor, origin)) = &facts.actor {
+        entry.actor.clone_from(actor);
+        entry.origin.clone_from(origin);
+    }
+    entry
+}
+
+/// The journal's and the metrics' word for an event.
+fn event_kind(event: Event) -> &'static str {
+    match event {
+        Event::GatesPassed => "run.queued",
+        Event::GateVoided => "run.gate_voided",
+        Event::Rejected => "run.rejected",
+        Event::Expired => "run.expired",
+        Event::Claimed => "run.started",
+        Event::Cancelled => "run.cancelled",
+        Event::Starting => "step.starting",
+        Event::NeverStarted => "step.never_started",
+        Event::CannotStart => "step.cannot_start",
+        Event::Started => "step.started",
+        Event::StepOk => "step.ok",
+        Event::StepFailed => "step.failed",
+        Event::StepTimedOut => "step.timed_out",
+        Event::StepCancelled => "step.cancelled",
+        Event::StepLost => "step.lost",
+        Event::Again => "step.again",
+        Event::SettledOk => "step.settled_ok",
+        Event::SettledFailed => "step.settled_failed",
+    }
+}
+
+/// Whether a step's state says that its evidence is worth asking for.
+pub fn is_begun(state: StepState) -> bool {
+    matches!(state, StepState::Starting | StepState::Running | StepState::Unknown)
+}

@@ -1,0 +1,272 @@
+//! What people ask, written down with its answer: the same request twice gets the stored answer and
+//! does nothing.
+
+use super::{Engine, Error, Facts, apply_in, bot_entry, view};
+use crate::core::evidence::{End, Evidence};
+use crate::core::id::{RunId, UserId};
+use crate::core::journal::Entry;
+use crate::core::plan::Plan;
+use crate::core::policy::Authorized;
+use crate::core::run::{Event, State, StepState};
+use crate::core::run_card::RunView;
+use crate::store::runs::{self, RunRow, StepRow};
+use crate::store::{Unit, deliveries};
+use serde_json::{Value, json};
+
+/// How long an answer is kept for a repeated delivery.
+const DELIVERY_KEPT_MS: i64 = 24 * 3_600_000;
+/// Deliveries forgotten in one unit.
+const PRUNED_MAX: i64 = 1_000;
+
+/// A verified request, as far as the journal and deduplication care.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Names this delivery for ever: the same one twice is the same request.
+    pub delivery: String,
+    /// Who.
+    pub actor: UserId,
+    /// By which way: `slash`, `button`.
+    pub origin: &'static str,
+    /// In which conversation.
+    pub channel: String,
+    /// What was written.
+    pub text: String,
+}
+
+/// What a person says of a lost step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// It was done.
+    Ok,
+    /// It was not done; the run ends.
+    Failed,
+    /// It is to be done again.
+    Again,
+    /// The step's processes that still ran were stopped just now.
+    Stopped,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// It is written; the run as it stands now.
+    Done(Box<RunView>),
+    /// The run does not wait for anybody; as it stands.
+    NotWaiting(Box<RunView>),
+    /// The same request was answered before.
+    Repeated(String),
+}
+
+impl Engine {
+    /// Writes a request that ends with its answer: the answer, or the stored one if this delivery
+    /// was answered before.
+    ///
+    /// # Errors
+    /// The database's; then nothing is written and the asker must be told so.
+    pub async fn answer(
+        &self,
+        asked: Asked,
+        kind: &'static str,
+        detail: Value,
+        answer: String,
+    ) -> Result<String, Error> {
+        self.store
+            .unit_single_write(move |unit| {
+                Box::pin(async move {
+                    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+                        return stored_answer(unit, &asked.delivery).await;
+                    }
+                    let entry = request_entry(&asked, kind, "", detail, unit.now_ms());
+                    unit.journal(entry);
+                    Ok(answer)
+                })
+            })
+            .await
+    }
+
+    /// Writes a new run: its plan, its steps, its card and its first events.
+    ///
+    /// # Errors
+    /// The database's; then nothing is written.
+    pub async fn request_run(
+        &self,
+        asked: Asked,
+        by: &Authorized,
+        run: RunId,
+        plan: Plan,
+        answer: String,
+    ) -> Result<String, Error> {
+        let role = by.role().to_owned();
+        let stored = self
+            .store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+                        return stored_answer(unit, &asked.delivery).await;
+                    }
+                    insert_run(unit, &asked, &run, &plan).await?;
+                    let detail = json!({
+                        "text": asked.text, "channel": asked.channel, "role": role,
+                        "digest": plan.digest(), "plan": plan,
+                    });
+                    let entry =
+                        request_entry(&asked, "run.requested", run.as_str(), detail, unit.now_ms());
+                    unit.journal(entry);
+                    apply_in(unit, &run, &[Event::GatesPassed], Facts::default()).await?;
+                    Ok::<_, Error>(answer)
+                })
+            })
+            .await?;
+        self.work.notify_one();
+        self.mail.notify_one();
+        Ok(stored)
+    }
+
+    /// Writes what a person says of a lost step.
+    ///
+    /// # Errors
+    /// The database's, or [`Error::NoSuchRun`]; then nothing is written.
+    pub async fn settle(
+        &self,
+        asked: Asked,
+        by: &Authorized,
+        run: &RunId,
+        settlement: (Settlement, String),
+        answer: String,
+    ) -> Result<Settled, Error> {
+        let run = run.clone();
+        let role = by.role().to_owned();
+        let settled = self
+            .store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    settle_in(unit, &asked, &role, &run, settlement, &answer).await
+                })
+            })
+            .await?;
+        self.work.notify_one();
+        self.mail.notify_one();
+        Ok(settled)
+    }
+
+    /// Forgets answers that no repeated delivery can ask for any more; how many.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_deliveries(&self) -> Result<u64, Error> {
+        let before_ms = self.clock().now_ms() - DELIVERY_KEPT_MS;
+        self.store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    Ok(deliveries::prune(unit, before_ms, PRUNED_MAX).await?)
+                })
+            })
+            .await
+    }
+}
+
+async fn settle_in(
+    unit: &mut Unit,
+    asked: &Asked,
+    role: &str,
+    run: &RunId,
+    (settlement, reason): (Settlement, String),
+    answer: &str,
+) -> Result<Settled, Error> {
+    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
+        return Ok(Settled::Repeated(stored_answer(unit, &asked.delivery).await?));
+    }
+    if !runs::seize(unit.connection(), run.as_str()).await? {
+        return Err(Error::NoSuchRun(run.clone()));
+    }
+    let row = view::row(unit.connection(), run).await?;
+    let steps = runs::steps_of(unit.connection(), run.as_str()).await?;
+    let standing = view::assemble(run, row, &steps)?;
+    if standing.state != State::NeedsAttention {
+        let detail = json!({"text": asked.text, "state": standing.state.as_str()});
+        let entry = request_entry(asked, "settle.refused", run.as_str(), detail, unit.now_ms());
+        unit.journal(entry);
+        return Ok(Settled::NotWaiting(Box::new(standing)));
+    }
+    let facts = Facts {
+        actor: Some((asked.actor.to_string(), asked.origin.to_owned())),
+        detail: json!({"reason": reason, "role": role, "text": asked.text}),
+        ..Facts::default()
+    };
+    let event: &[Event] = match settlement {
+        Settlement::Ok => &[Event::SettledOk],
+        Settlement::Failed => &[Event::SettledFailed],
+        Settlement::Again => &[Event::Again],
+        Settlement::Stopped => return survivors_stopped(unit, asked, &standing, &facts.detail).await,
+    };
+    Ok(Settled::Done(Box::new(apply_in(unit, run, event, facts).await?)))
+}
+
+/// The lost step's evidence no longer names processes; the run waits on.
+async fn survivors_stopped(
+    unit: &mut Unit,
+    asked: &Asked,
+    standing: &RunView,
+    detail: &Value,
+) -> Result<Settled, Error> {
+    let run = &standing.id;
+    let mut steps = runs::steps_of(unit.connection(), run.as_str()).await?;
+    let lost = steps.iter_mut().find(|step| step.state == StepState::Unknown.as_str());
+    if let Some(step) = lost {
+        let rebooted = false;
+        let evidence = Evidence::of(End::Lost { rebooted, survivors: Vec::new() });
+        step.evidence = serde_json::to_string(&evidence).unwrap_or_default();
+        let step = step.clone();
+        runs::put_step(unit.connection(), run.as_str(), &step).await?;
+    }
+    let entry =
+        request_entry(asked, "step.survivors_stopped", run.as_str(), detail.clone(), unit.now_ms());
+    unit.journal(entry);
+    Ok(Settled::Done(Box::new(apply_in(unit, run, &[], Facts::default()).await?)))
+}
+
+async fn stored_answer(unit: &mut Unit, delivery: &str) -> Result<String, Error> {
+    Ok(deliveries::answer_of(unit.connection(), delivery).await?.unwrap_or_default())
+}
+
+fn request_entry(asked: &Asked, kind: &str, subject: &str, detail: Value, now_ms: i64) -> Entry {
+    let mut entry = bot_entry(now_ms, kind, subject, detail);
+    entry.actor = asked.actor.to_string();
+    asked.origin.clone_into(&mut entry.origin);
+    entry
+}
+
+async fn insert_run(unit: &mut Unit, asked: &Asked, run: &RunId, plan: &Plan) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    let row = RunRow {
+        id: run.to_string(),
+        action: plan.action.clone(),
+        environment: plan.environment.clone(),
+        host: plan.host.clone().unwrap_or_default(),
+        holds_lock: plan.lock == crate::core::action::Lock::Environment,
+        actor: asked.actor.to_string(),
+        origin: asked.origin.to_owned(),
+        origin_channel: asked.channel.clone(),
+        channel: plan.channel.to_string(),
+        plan: serde_json::to_string(plan).unwrap_or_default(),
+        plan_digest: plan.digest(),
+        state: State::Waiting.as_str().to_owned(),
+        position: 0,
+        owner: String::new(),
+        fence: 0,
+        lease_until_ms: 0,
+        created_ms: now_ms,
+        started_ms: 0,
+        ended_ms: 0,
+    };
+    runs::insert(unit.connection(), &row).await?;
+    for position in 0..plan.steps.len() {
+        let step = StepRow {
+            position: i64::try_from(position).unwrap_or(i64::MAX),
+            state: StepState::Pending.as_str().to_owned(),
+            ..StepRow::default()
+        };
+        runs::put_step(unit.connection(), run.as_str(), &step).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Rows become what people and drivers look at.
+
+use super::{Engine, Error};
+use crate::core::evidence::Evidence;
+use crate::core::id::{RunId, UserId};
+use crate::core::run::{Progress, State, StepState};
+use crate::core::run_card::{RunView, StepView};
+use crate::store::outbox::Census;
+use crate::store::runs::{self, LockRow, RunRow, StepRow};
+use sqlx::AnyConnection;
+
+/// Runs that `status` lists; more are counted.
+pub const OPEN_RUNS_MAX: usize = 20;
+
+/// The state of everything, for `status`.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// Runs that have not ended, oldest first: title, environment and so on; at most
+    /// [`OPEN_RUNS_MAX`], with how many there are in all.
+    pub open: Vec<RunView>,
+    /// Whether there are more than are listed.
+    pub has_more: bool,
+    /// Who holds which environment.
+    pub locks: Vec<LockRow>,
+    /// By environment: the run that ended last.
+    pub last: Vec<(String, RunView)>,
+}
+
+impl Engine {
+    /// A run as it stands; `None` when there is none with this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn view(&self, run: &RunId) -> Result<Option<RunView>, Error> {
+        let mut reader = self.store.read().await?;
+        let Some(row) = runs::run(&mut reader, run.as_str()).await? else { return Ok(None) };
+        let steps = runs::steps_of(&mut reader, run.as_str()).await?;
+        assemble(run, row, &steps).map(Some)
+    }
+
+    /// The steps of a run as they are stored: attempts, directories.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(runs::steps_of(&mut reader, run.as_str()).await?)
+    }
+
+    /// Everything that is going on, and what ended last in each of the named environments.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn overview(&self, environments: &[String]) -> Result<Overview, Error> {
+        let mut reader = self.store.read().await?;
+        let limit = i64::try_from(OPEN_RUNS_MAX).unwrap_or(i64::MAX) + 1;
+        let rows = runs::open_runs(&mut reader, limit).await?;
+        let has_more = rows.len() > OPEN_RUNS_MAX;
+        let mut open = Vec::new();
+        for row in rows.into_iter().take(OPEN_RUNS_MAX) {
+            open.push(with_steps(&mut reader, row).await?);
+        }
+        let locks = if open.is_empty() { Vec::new() } else { runs::locks(&mut reader).await? };
+        let mut last = Vec::new();
+        for environment in environments {
+            if let Some(row) = runs::last_ended(&mut reader, environment).await? {
+                let id = RunId::new(row.id.clone());
+                last.push((environment.clone(), assemble(&id, row, &[])?));
+            }
+        }
+        Ok(Overview { open, has_more, locks, last })
+    }
+
+    /// The message of a run's card: its channel and `ts`, once it is in Slack.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn card_message(&self, run: &RunId) -> Result<Option<(String, String)>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(crate::store::outbox::message_of(&mut reader, &super::card_key(run)).await?)
+    }
+
+    /// Brings the gauges up to date and says how the outbox stands.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn take_census(&self) -> Result<Census, Error> {
+        let mut reader = self.store.read().await?;
+        let census = crate::store::outbox::census(&mut reader).await?;
+        let counts = runs::open_counts(&mut reader).await?;
+        let now_ms = self.clock().now_ms();
+        let age_ms = if census.oldest_ms == 0 { 0 } else { now_ms - census.oldest_ms };
+        self.metrics.outbox(census.due, census.refused, age_ms);
+        for state in State::ALL.iter().filter(|state| !state.is_final()) {
+            let count = counts.iter().find(|(word, _)| word == state.as_str());
+            self.metrics.runs_open(state.as_str(), count.map_or(0, |(_, count)| *count));
+        }
+        Ok(census)
+    }
+}
+
+async fn with_steps(reader: &mut AnyConnection, row: RunRow) -> Result<RunView, Error> {
+    let steps = runs::steps_of(reader, &row.id).await?;
+    let id = RunId::new(row.id.clone());
+    assemble(&id, row, &steps)
+}
+
+/// A run's row, which must be there.
+pub(super) async fn row(connection: &mut AnyConnection, run: &RunId) -> Result<RunRow, Error> {
+    runs::run(connection, run.as_str()).await?.ok_or_else(|| Error::NoSuchRun(run.clone()))
+}
+
+/// The machines' part of a run.
+pub(super) fn progress(run: &RunId, row: &RunRow, steps: &[StepRow]) -> Result<Progress, Error> {
+    let steps = steps
+        .iter()
+        .map(|step| StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state)))
+        .collect::<Result<_, _>>()?;
+    Ok(Progress {
+        state: State::parse(&row.state).ok_or_else(|| corrupt(run, &row.state))?,
+        position: usize::try_from(row.position).map_err(|_| corrupt(run, "position"))?,
+        steps,
+    })
+}
+
+/// Everything a card needs.
+pub(super) fn assemble(run: &RunId, row: RunRow, steps: &[StepRow]) -> Result<RunView, Error> {
+    let plan = serde_json::from_str(&row.plan).map_err(|error| corrupt(run, &error.to_string()))?;
+    let steps = steps
+        .iter()
+        .map(|step| {
+            let evidence: Option<Evidence> = if step.evidence.is_empty() {
+                None
+            } else {
+                let read = serde_json::from_str(&step.evidence);
+                Some(read.map_err(|error| corrupt(run, &error.to_string()))?)
+            };
+            Ok(StepView {
+                state: StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state))?,
+                attempts: step.attempts,
+                started_ms: step.started_ms,
+                ended_ms: step.ended_ms,
+                evidence,
+                tail: step.tail.clone(),
+            })
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok(RunView {
+        id: run.clone(),
+        plan,
+        state: State::parse(&row.state).ok_or_else(|| corrupt(run, &row.state))?,
+        actor: UserId::new(row.actor),
+        steps,
+        created_ms: row.created_ms,
+        started_ms: row.started_ms,
+        ended_ms: row.ended_ms,
+    })
+}
+
+fn corrupt(run: &RunId, what: &str) -> Error {
+    Error::Corrupt { run: run.clone(), what: what.to_owned() }
+}
