@@ -6,5 +6,6 @@
 pub mod action;
 pub mod card;
 pub mod id;
+pub mod journal;
 pub mod template;
 pub mod text;
