@@ -6,4 +6,7 @@
 
 pub mod clock;
 pub mod core;
+pub mod engine;
+pub mod fault;
 pub mod metrics;
+pub mod store;

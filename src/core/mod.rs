@@ -7,6 +7,7 @@ pub mod action;
 pub mod card;
 pub mod evidence;
 pub mod id;
+pub mod journal;
 pub mod param;
 pub mod plan;
 pub mod policy;

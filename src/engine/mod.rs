@@ -278,11 +278,8 @@ async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>
     let run = RunId::new(id);
     let row = view::row(unit.connection(), &run).await?;
     if row.holds_lock {
-        let lock = LockRow {
-            environment: row.environment,
-            run_id: run.to_string(),
-            taken_ms: now_ms,
-        };
+        let lock =
+            LockRow { environment: row.environment, run_id: run.to_string(), taken_ms: now_ms };
         if !runs::take_lock(unit.connection(), &lock, fence).await? {
             return Err(Error::Fenced(run));
         }

@@ -74,7 +74,8 @@ impl Engine {
                     let claimed =
                         outbox::claim_channel(connection, &owner, now_ms, until_ms).await?;
                     let Some(claim) = claimed else { return Ok(None) };
-                    let Some(due) = outbox::next_in_channel(connection, &claim.channel).await? else {
+                    let Some(due) = outbox::next_in_channel(connection, &claim.channel).await?
+                    else {
                         // What is due waits for its thread's first message.
                         let next_ms = now_ms + PACE_MS;
                         let failures = claim.failures;
@@ -142,13 +143,8 @@ impl Engine {
                             outbox::refused(connection, &message.key, why).await?;
                         }
                     }
-                    outbox::release_channel(
-                        connection,
-                        &message.claim,
-                        now_ms + wait_ms,
-                        failures,
-                    )
-                    .await?;
+                    outbox::release_channel(connection, &message.claim, now_ms + wait_ms, failures)
+                        .await?;
                     if let Outcome::Refused(why) = &outcome {
                         let detail = json!({"channel": message.channel, "why": why});
                         unit.journal(bot_entry(now_ms, "notice.refused", &message.key, detail));

@@ -139,9 +139,9 @@ impl Engine {
         let settled = self
             .store
             .unit(move |unit| {
-                Box::pin(async move {
-                    settle_in(unit, &asked, &role, &run, settlement, &answer).await
-                })
+                Box::pin(
+                    async move { settle_in(unit, &asked, &role, &run, settlement, &answer).await },
+                )
             })
             .await?;
         self.work.notify_one();
@@ -157,9 +157,7 @@ impl Engine {
         let before_ms = self.clock().now_ms() - DELIVERY_KEPT_MS;
         self.store
             .unit(move |unit| {
-                Box::pin(async move {
-                    Ok(deliveries::prune(unit, before_ms, PRUNED_MAX).await?)
-                })
+                Box::pin(async move { Ok(deliveries::prune(unit, before_ms, PRUNED_MAX).await?) })
             })
             .await
     }
@@ -197,7 +195,9 @@ async fn settle_in(
         Settlement::Ok => &[Event::SettledOk],
         Settlement::Failed => &[Event::SettledFailed],
         Settlement::Again => &[Event::Again],
-        Settlement::Stopped => return survivors_stopped(unit, asked, &standing, &facts.detail).await,
+        Settlement::Stopped => {
+            return survivors_stopped(unit, asked, &standing, &facts.detail).await;
+        }
     };
     Ok(Settled::Done(Box::new(apply_in(unit, run, event, facts).await?)))
 }

@@ -183,13 +183,12 @@ pub async fn hold_channel(
     connection: &mut AnyConnection,
     claim: &ChannelClaim,
 ) -> sqlx::Result<bool> {
-    let result = sqlx::query(
-        "update outbox_channels set fence = fence where channel = $1 and fence = $2",
-    )
-    .bind(&claim.channel)
-    .bind(claim.fence)
-    .execute(connection)
-    .await?;
+    let result =
+        sqlx::query("update outbox_channels set fence = fence where channel = $1 and fence = $2")
+            .bind(&claim.channel)
+            .bind(claim.fence)
+            .execute(connection)
+            .await?;
     Ok(result.rows_affected() == 1)
 }
 
@@ -269,9 +268,10 @@ pub async fn refused(connection: &mut AnyConnection, key: &str, why: &str) -> sq
 /// # Errors
 /// The database's.
 pub async fn retry_refused(connection: &mut AnyConnection) -> sqlx::Result<u64> {
-    let result = sqlx::query("update outbox set state = 'due', refusal = '' where state = 'refused'")
-        .execute(connection)
-        .await?;
+    let result =
+        sqlx::query("update outbox set state = 'due', refusal = '' where state = 'refused'")
+            .execute(connection)
+            .await?;
     Ok(result.rows_affected())
 }
 

@@ -382,10 +382,7 @@ pub async fn claim_queued(
 ///
 /// # Errors
 /// The database's.
-pub async fn is_work_due(
-    connection: &mut AnyConnection,
-    claim: Claim<'_>,
-) -> sqlx::Result<bool> {
+pub async fn is_work_due(connection: &mut AnyConnection, claim: Claim<'_>) -> sqlx::Result<bool> {
     let row = sqlx::query(
         "select id from runs r where (r.host = '' or r.host = $1) and (\
            (r.state = 'running' and r.lease_until_ms <= $2) or \

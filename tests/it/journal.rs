@@ -1,0 +1,1 @@
+//! The audit journal on a real database.
