@@ -3,7 +3,7 @@
 //! Text from people and programs stays text here: escaping, cutting and mention syntax belong to the
 //! renderer, so that nobody else can forget them.
 
-use super::id::UserId;
+use super::id::{ChannelId, UserId};
 use serde::{Deserialize, Serialize};
 
 /// One message as a person sees it.
@@ -68,6 +68,8 @@ pub enum Span {
     Code(String),
     /// A person, by id; pings in a new message.
     User(UserId),
+    /// A conversation, by id; shown as a link to it.
+    Channel(ChannelId),
     /// A user group, by id; pings in a new message.
     Group(String),
     /// Everybody in the channel; pings in a new message. Never made from a text that came in.

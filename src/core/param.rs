@@ -253,6 +253,11 @@ fn user_id(raw: &str) -> Option<String> {
     }
 }
 
+/// A command's name as typed, in lower-case ASCII.
+pub fn narrow_word(raw: &str) -> String {
+    narrow(raw).to_lowercase()
+}
+
 /// Whether a text can only be the name of a tag, branch or commit: what `git check-ref-format`
 /// refuses is refused, and so is everything that `git rev-parse` would read as an expression.
 fn is_git_ref(name: &str) -> bool {

@@ -10,14 +10,15 @@ mod requests;
 mod view;
 
 pub use outbox::{Message, Outcome};
-pub use requests::{Asked, Settled, Settlement};
+pub use requests::{Answers, Asked, Settlement};
 pub use view::Overview;
 
 use crate::clock::{Clock, Millis};
+use crate::core::card::Card;
 use crate::core::evidence::Evidence;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::journal::Entry;
-use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
+use crate::core::run::{Event, IllegalEvent, Progress, State};
 use crate::core::run_card::{self, RunView};
 use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
@@ -106,7 +107,7 @@ pub struct Facts {
     /// The last of its output, redacted.
     pub tail: String,
     /// Its output as messages for the thread.
-    pub output: Vec<crate::core::card::Card>,
+    pub output: Vec<Card>,
     /// Who decided, when it was a person; the bot otherwise.
     pub actor: Option<(String, String)>,
     /// More for the journal.
@@ -389,7 +390,7 @@ async fn change_run(
 async fn put_messages(
     unit: &mut Unit,
     view: &RunView,
-    output: &[crate::core::card::Card],
+    output: &[Card],
     (position, attempts): (usize, i64),
 ) -> Result<(), Error> {
     let lang = view.plan.language;
@@ -419,7 +420,7 @@ async fn put_slot(
     view: &RunView,
     key: String,
     priority: i64,
-    card: &crate::core::card::Card,
+    card: &Card,
 ) -> Result<(), Error> {
     let root = card_key(&view.id);
     let slot = Slot {
@@ -498,9 +499,4 @@ fn event_kind(event: Event) -> &'static str {
         Event::SettledOk => "step.settled_ok",
         Event::SettledFailed => "step.settled_failed",
     }
-}
-
-/// Whether a step's state says that its evidence is worth asking for.
-pub fn is_begun(state: StepState) -> bool {
-    matches!(state, StepState::Starting | StepState::Running | StepState::Unknown)
 }

@@ -46,15 +46,12 @@ pub enum Settlement {
     Stopped,
 }
 
-/// What became of a settlement.
-#[derive(Debug, Clone)]
-pub enum Settled {
-    /// It is written; the run as it stands now.
-    Done(Box<RunView>),
-    /// The run does not wait for anybody; as it stands.
-    NotWaiting(Box<RunView>),
-    /// The same request was answered before.
-    Repeated(String),
+/// What is answered to a settlement, by whether the run waits for one.
+pub struct Answers {
+    /// When it is written.
+    pub done: String,
+    /// When the run does not wait for anybody.
+    pub not_waiting: Box<dyn FnOnce(&RunView) -> String + Send>,
 }
 
 impl Engine {
@@ -122,7 +119,7 @@ impl Engine {
         Ok(stored)
     }
 
-    /// Writes what a person says of a lost step.
+    /// Writes what a person says of a lost step; the answer.
     ///
     /// # Errors
     /// The database's, or [`Error::NoSuchRun`]; then nothing is written.
@@ -132,21 +129,21 @@ impl Engine {
         by: &Authorized,
         run: &RunId,
         settlement: (Settlement, String),
-        answer: String,
-    ) -> Result<Settled, Error> {
+        answers: Answers,
+    ) -> Result<String, Error> {
         let run = run.clone();
         let role = by.role().to_owned();
-        let settled = self
+        let answer = self
             .store
             .unit(move |unit| {
                 Box::pin(
-                    async move { settle_in(unit, &asked, &role, &run, settlement, &answer).await },
+                    async move { settle_in(unit, &asked, &role, &run, settlement, answers).await },
                 )
             })
             .await?;
         self.work.notify_one();
         self.mail.notify_one();
-        Ok(settled)
+        Ok(answer)
     }
 
     /// Forgets answers that no repeated delivery can ask for any more; how many.
@@ -169,22 +166,21 @@ async fn settle_in(
     role: &str,
     run: &RunId,
     (settlement, reason): (Settlement, String),
-    answer: &str,
-) -> Result<Settled, Error> {
-    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
-        return Ok(Settled::Repeated(stored_answer(unit, &asked.delivery).await?));
-    }
-    if !runs::seize(unit.connection(), run.as_str()).await? {
-        return Err(Error::NoSuchRun(run.clone()));
-    }
+    answers: Answers,
+) -> Result<String, Error> {
+    let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
     let row = view::row(unit.connection(), run).await?;
     let steps = runs::steps_of(unit.connection(), run.as_str()).await?;
     let standing = view::assemble(run, row, &steps)?;
-    if standing.state != State::NeedsAttention {
+    let answer = if is_waiting { answers.done } else { (answers.not_waiting)(&standing) };
+    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+        return stored_answer(unit, &asked.delivery).await;
+    }
+    if !is_waiting {
         let detail = json!({"text": asked.text, "state": standing.state.as_str()});
         let entry = request_entry(asked, "settle.refused", run.as_str(), detail, unit.now_ms());
         unit.journal(entry);
-        return Ok(Settled::NotWaiting(Box::new(standing)));
+        return Ok(answer);
     }
     let facts = Facts {
         actor: Some((asked.actor.to_string(), asked.origin.to_owned())),
@@ -199,30 +195,30 @@ async fn settle_in(
             return survivors_stopped(unit, asked, &standing, &facts.detail).await;
         }
     };
-    Ok(Settled::Done(Box::new(apply_in(unit, run, event, facts).await?)))
+    apply_in(unit, run, event, facts).await?;
+    Ok(answer)
 }
 
 /// The lost step's evidence no longer names processes; the run waits on.
 async fn survivors_stopped(
     unit: &mut Unit,
     asked: &Asked,
-    standing: &RunView,
+    run: &RunId,
     detail: &Value,
-) -> Result<Settled, Error> {
-    let run = &standing.id;
-    let mut steps = runs::steps_of(unit.connection(), run.as_str()).await?;
-    let lost = steps.iter_mut().find(|step| step.state == StepState::Unknown.as_str());
-    if let Some(step) = lost {
-        let rebooted = false;
+) -> Result<(), Error> {
+    let steps = runs::steps_of(unit.connection(), run.as_str()).await?;
+    let lost = steps.into_iter().find(|step| step.state == StepState::Unknown.as_str());
+    if let Some(mut step) = lost {
+        let known = serde_json::from_str::<Evidence>(&step.evidence).map(|evidence| evidence.end);
+        let rebooted = matches!(known, Ok(End::Lost { rebooted: true, .. }));
         let evidence = Evidence::of(End::Lost { rebooted, survivors: Vec::new() });
         step.evidence = serde_json::to_string(&evidence).unwrap_or_default();
-        let step = step.clone();
         runs::put_step(unit.connection(), run.as_str(), &step).await?;
     }
-    let entry =
-        request_entry(asked, "step.survivors_stopped", run.as_str(), detail.clone(), unit.now_ms());
+    let kind = "step.survivors_stopped";
+    let entry = request_entry(asked, kind, run.as_str(), detail.clone(), unit.now_ms());
     unit.journal(entry);
-    Ok(Settled::Done(Box::new(apply_in(unit, run, &[], Facts::default()).await?)))
+    Ok(())
 }
 
 async fn stored_answer(unit: &mut Unit, delivery: &str) -> Result<String, Error> {

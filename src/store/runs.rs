@@ -268,15 +268,17 @@ pub async fn hold(connection: &mut AnyConnection, id: &str, fence: i64) -> sqlx:
     Ok(result.rows_affected() == 1)
 }
 
-/// Takes the row lock of a run for a person's press: its driver, if any, is fenced out.
+/// Takes the row lock of a run that waits for a person; `false`: it does not.
 ///
 /// # Errors
 /// The database's.
-pub async fn seize(connection: &mut AnyConnection, id: &str) -> sqlx::Result<bool> {
-    let result = sqlx::query("update runs set fence = fence + 1 where id = $1")
-        .bind(id)
-        .execute(connection)
-        .await?;
+pub async fn hold_for_a_person(connection: &mut AnyConnection, id: &str) -> sqlx::Result<bool> {
+    let result = sqlx::query(
+        "update runs set fence = fence + 1 where id = $1 and state = 'needs_attention'",
+    )
+    .bind(id)
+    .execute(connection)
+    .await?;
     Ok(result.rows_affected() == 1)
 }
 

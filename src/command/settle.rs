@@ -1,0 +1,157 @@
+//! `settle <run> ok|failed|again|stop <reason…>`: what a person found out about a lost step.
+
+use super::show::{no_such_run, run_id};
+use super::{Context, Spec, answer, ephemeral, refusal, text};
+use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::id::RunId;
+use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, cut};
+use crate::core::policy::Authorized;
+use crate::core::run::{State, StepState};
+use crate::core::run_card::RunView;
+use crate::core::text::{Lang, Text};
+use crate::core::words::Words;
+use crate::engine::{Answers, Asked, Error, Settlement};
+use crate::exec::local::Verdict;
+use std::path::Path;
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    name: "settle",
+    usage: "<run> ok|failed|again|stop <reason…>",
+    example: "settle R-7K3QZD5A failed the migration never began",
+    zh: "对结果未知的步骤作出决定",
+    en: "Decide about a step whose outcome is unknown",
+};
+
+/// What a person says of a lost step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settle {
+    /// Which run.
+    pub run: RunId,
+    /// What they say.
+    pub settlement: Settlement,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads the words after `settle`.
+pub fn parse(words: &mut Words<'_>) -> Result<Settle, ArgumentFault> {
+    let run = run_id(words)?;
+    let name = "decision".to_owned();
+    let Some(word) = words.take() else { return Err(ArgumentFault::Missing { name }) };
+    let settlement = match word.text.to_lowercase().as_str() {
+        "ok" | "succeeded" | "done" => Settlement::Ok,
+        "failed" => Settlement::Failed,
+        "again" => Settlement::Again,
+        "stop" => Settlement::Stopped,
+        _ => {
+            return Err(ArgumentFault::Invalid {
+                name,
+                value: cut(&word.text),
+                expected: Text::new("ok、failed、again、stop 之一", "one of: ok, failed, again, stop"),
+            });
+        }
+    };
+    let reason = words.take_rest().filter(|reason| !reason.trim().is_empty());
+    let Some(reason) = reason else {
+        return Err(ArgumentFault::Missing { name: "reason".to_owned() });
+    };
+    Ok(Settle { run, settlement, reason: reason.chars().take(TEXT_CHARS_MAX).collect() })
+}
+
+/// Decides, if the run waits for it and nothing speaks against it.
+pub async fn run(
+    settle: Settle,
+    context: &Context<'_>,
+    by: &Authorized,
+    asked: Asked,
+) -> Result<String, Error> {
+    let Some(view) = context.engine.view(&settle.run).await? else {
+        return no_such_run(&settle.run, context, asked).await;
+    };
+    if view.state == State::NeedsAttention
+        && let Some(refused) = speaks_against(&settle, &view, context).await?
+    {
+        return answer(context, asked, "settle.refused", &refused).await;
+    }
+    let lang = context.lang;
+    let answers = Answers {
+        done: ephemeral(&done_card(&settle, &view, lang)),
+        not_waiting: Box::new(move |view| ephemeral(&not_waiting(view, lang))),
+    };
+    let decision = (settle.settlement, settle.reason);
+    context.engine.settle(asked, by, &settle.run, decision, answers).await
+}
+
+/// Living processes speak against doing a step again; stopping them is done here, where they run.
+async fn speaks_against(
+    settle: &Settle,
+    view: &RunView,
+    context: &Context<'_>,
+) -> Result<Option<Card>, Error> {
+    if !matches!(settle.settlement, Settlement::Again | Settlement::Stopped) {
+        return Ok(None);
+    }
+    let lang = context.lang;
+    let steps = context.engine.steps(&view.id).await?;
+    let lost = steps.iter().find(|step| step.state == StepState::Unknown.as_str());
+    let Some(lost) = lost else { return Ok(None) };
+    let directory = Path::new(&lost.directory);
+    if !directory.is_dir() {
+        return Ok(Some(refusal(vec![text(lang.pick(
+            "这一步在另一台主机上运行过，这里看不到它的进程。请在那台主机的机器人上决定。",
+            "The step ran on another host, and its processes cannot be seen from here. Decide through \
+             the bot on that host.",
+        ))])));
+    }
+    if settle.settlement == Settlement::Stopped {
+        context.local.stop_survivors(directory).await.map_err(|error| {
+            tracing::error!(run.id = %view.id, "stop what {} left running: {error:#}", view.id);
+            Error::Corrupt { run: view.id.clone(), what: "its evidence".to_owned() }
+        })?;
+        return Ok(None);
+    }
+    let verdict = context.local.observe(directory).await.map_err(|error| {
+        tracing::error!(run.id = %view.id, "read the evidence of {}: {error:#}", view.id);
+        Error::Corrupt { run: view.id.clone(), what: "its evidence".to_owned() }
+    })?;
+    let survivors = match verdict {
+        Verdict::Unknown { survivors, .. } => survivors,
+        Verdict::Running | Verdict::Finished(_) | Verdict::NeverStarted => Vec::new(),
+    };
+    if survivors.is_empty() {
+        return Ok(None);
+    }
+    let list: Vec<String> =
+        survivors.iter().map(|process| format!("{} ({})", process.name, process.pid)).collect();
+    let line: Line = vec![
+        text(lang.pick("这一步的进程仍在运行：", "Processes of the step still run: ")),
+        Span::Code(list.join(", ")),
+        text(lang.pick("。再做一次之前请先停止它们：", ". Stop them before it is done again: ")),
+        Span::Code(format!("/neostock settle {} stop {}", view.id, lang.pick("原因", "reason"))),
+    ];
+    Ok(Some(refusal(line)))
+}
+
+fn done_card(settle: &Settle, view: &RunView, lang: Lang) -> Card {
+    let words = match settle.settlement {
+        Settlement::Ok => lang.pick("已记为完成，继续后面的步骤。", "Noted as done; the run goes on."),
+        Settlement::Failed => lang.pick("已记为失败，执行结束。", "Noted as failed; the run has ended."),
+        Settlement::Again => lang.pick("将再做一次这一步。", "The step is done again."),
+        Settlement::Stopped => lang.pick("已停止遗留的进程。", "What still ran was stopped."),
+    };
+    let line = vec![Span::Code(view.id.to_string()), text(" "), text(words)];
+    Card { tone: Tone::Neutral, ..refusal(line) }
+}
+
+fn not_waiting(view: &RunView, lang: Lang) -> Card {
+    let line = vec![
+        Span::Code(view.id.to_string()),
+        text(format!(
+            " {} {}。",
+            lang.pick("没有等待决定：现在是", "does not wait for a decision: it is"),
+            view.state.text().get(lang)
+        )),
+    ];
+    Card { parts: vec![Part::Paragraph(line.clone())], ..refusal(line) }
+}

@@ -1,0 +1,94 @@
+//! `status`: what is going on, by environment.
+
+use super::{Context, Spec, answer, text};
+use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::param::ArgumentFault;
+use crate::core::run::State;
+use crate::core::run_card::{RunView, clock_time, icon};
+use crate::core::text::Lang;
+use crate::core::words::Words;
+use crate::engine::{Asked, Error, Overview};
+
+/// How it is asked for.
+pub const SPEC: Spec = Spec {
+    name: "status",
+    usage: "",
+    example: "status",
+    zh: "各环境现在的情况：正在执行、排队、需要处理的事",
+    en: "What each environment is doing: running, queued, waiting for somebody",
+};
+
+/// A request for the status of everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status;
+
+/// Reads the words after `status`: none.
+pub fn parse(words: &mut Words<'_>) -> Result<Status, ArgumentFault> {
+    super::nothing_more(words)?;
+    Ok(Status)
+}
+
+/// Answers.
+pub async fn run(_: &Status, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    let environments: Vec<String> = context.runbook.environments.keys().cloned().collect();
+    let overview = context.engine.overview(&environments).await?;
+    let card = card(context, &environments, &overview);
+    answer(context, asked, "request.answered", &card).await
+}
+
+fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> Card {
+    let lang = context.lang;
+    let title = format!("{} · {}", context.runbook.service, lang.pick("状态", "status"));
+    let mut parts = vec![Part::Header(title.clone())];
+    let mut tone = Tone::Neutral;
+    for environment in environments {
+        let open: Vec<&RunView> =
+            overview.open.iter().filter(|run| run.plan.environment == *environment).collect();
+        let mut line = vec![Span::Bold(environment.clone())];
+        if open.is_empty() {
+            line.push(text(lang.pick("  空闲", "  idle")));
+        }
+        for run in open {
+            line.push(text("\n"));
+            line.extend(open_run(run, overview, lang));
+            tone = match (run.state, tone) {
+                (State::NeedsAttention, _) | (_, Tone::Warning) => Tone::Warning,
+                _ => Tone::Active,
+            };
+        }
+        if let Some((_, last)) = overview.last.iter().find(|(name, _)| name == environment) {
+            line.push(text(lang.pick("\n最近一次：", "\nlast: ")));
+            line.extend(ended_run(last, lang));
+        }
+        parts.push(Part::Paragraph(line));
+    }
+    if overview.has_more {
+        parts.push(Part::Context(vec![text(lang.pick("还有更多未结束的执行。", "There are more open runs."))]));
+    }
+    Card { summary: title, tone, parts }
+}
+
+fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
+    let mut words = format!("{} {} · {}", icon(run.state), run.plan.title(), run.state.text().get(lang));
+    let done = run.steps.iter().filter(|step| step.ended_ms > 0).count();
+    if run.state == State::Running {
+        let name = run.plan.steps.get(done).map_or("", |step| step.name.get(lang));
+        words.push_str(&format!(" {}/{} {name}", (done + 1).min(run.steps.len()), run.steps.len()));
+    }
+    if overview.locks.iter().any(|lock| lock.run_id == run.id.as_str()) {
+        words.push_str(" 🔒");
+    }
+    words.push(' ');
+    vec![text(words), Span::Code(run.id.to_string()), text(" "), Span::User(run.actor.clone())]
+}
+
+fn ended_run(run: &RunView, lang: Lang) -> Line {
+    let words = format!(
+        "{} {} · {} · {} ",
+        icon(run.state),
+        run.plan.title(),
+        run.state.text().get(lang),
+        clock_time(run.ended_ms)
+    );
+    vec![text(words), Span::Code(run.id.to_string())]
+}
