@@ -233,10 +233,11 @@ impl Engine {
     pub async fn apply(
         &self,
         driven: &Driven,
-        events: &'static [Event],
+        events: &[Event],
         facts: Facts,
     ) -> Result<RunView, Error> {
         let driven = driven.clone();
+        let happened = events.to_vec();
         let view = self
             .store
             .unit(move |unit| {
@@ -245,7 +246,7 @@ impl Engine {
                     if !runs::hold(unit.connection(), id, driven.fence).await? {
                         return Err(Error::Fenced(driven.run));
                     }
-                    apply_in(unit, &driven.run, events, facts).await
+                    apply_in(unit, &driven.run, &happened, facts).await
                 })
             })
             .await?;

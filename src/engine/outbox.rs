@@ -40,6 +40,8 @@ pub struct Message {
 pub enum Outcome {
     /// It is in Slack as this message.
     Sent(String),
+    /// An earlier post of it was found in Slack as this message; its body may be an older one.
+    Found(String),
     /// It is certainly not in Slack; to be tried again.
     NotSent,
     /// It may be in Slack.
@@ -110,6 +112,7 @@ impl Engine {
     pub async fn message_done(&self, message: Message, outcome: Outcome) -> Result<(), Error> {
         let kind = match &outcome {
             Outcome::Sent(_) => "sent",
+            Outcome::Found(_) => "found",
             Outcome::NotSent => "not_sent",
             Outcome::Unknown => "unknown",
             Outcome::Paced(_) => "rate_limited",
@@ -130,6 +133,9 @@ impl Engine {
                     match &outcome {
                         Outcome::Sent(ts) => {
                             outbox::sent(connection, &message.key, message.version, ts).await?;
+                        }
+                        Outcome::Found(ts) => {
+                            outbox::sent(connection, &message.key, 0, ts).await?;
                         }
                         Outcome::NotSent | Outcome::Paced(_) => {
                             // An announced post of an earlier try stays unknown.
@@ -188,7 +194,7 @@ impl Engine {
 /// How long a channel rests after an outcome, and how many failures in a row it then has.
 fn wait(outcome: &Outcome, failures: i64) -> (i64, i64) {
     match outcome {
-        Outcome::Sent(_) | Outcome::Gone | Outcome::Refused(_) => (PACE_MS, 0),
+        Outcome::Sent(_) | Outcome::Found(_) | Outcome::Gone | Outcome::Refused(_) => (PACE_MS, 0),
         Outcome::Paced(wait_ms) => ((*wait_ms).max(PACE_MS), failures),
         Outcome::NotSent | Outcome::Unknown => {
             let doubled = BACKOFF_MS.saturating_mul(1 << failures.clamp(0, 16));

@@ -1,0 +1,311 @@
+//! The composition root: connects the rooms, starts the loops, stops them gracefully.
+//!
+//! Stopping claims nothing new and lets running steps go on under their supervisors; the next start
+//! adopts them.
+
+use crate::clock::Clock;
+use crate::config::settings::Settings;
+use crate::core::action::Runbook;
+use crate::engine::{Engine, Error, Identity};
+use crate::exec::local::Local;
+use crate::http::{Health, Parts, Web, router};
+use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, Workspace};
+use crate::slack::client::{CallError, Client};
+use crate::slack::directory::Directory;
+use crate::slack::verify::SigningSecret;
+use crate::store::Store;
+use crate::worker::driver::{Means, drive};
+use crate::worker::sender::send_one;
+use anyhow::{Context as _, bail};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Runs that one bot drives at once.
+const RUNS_MAX: usize = 64;
+/// Messages under way at once, each in another channel.
+const SENDERS: usize = 4;
+/// How often work that nobody rang for is looked for: another bot's, or a lease that ended.
+const LOOK_MS: u64 = 1_000;
+/// How often old deliveries are forgotten.
+const HOUSEKEEPING_MS: u64 = 600_000;
+/// Between two tries to learn who we are in Slack.
+const GREETING_RETRY_MS: u64 = 5_000;
+/// How long the loops may take to stop.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a bot is made from.
+pub struct Start {
+    /// The settings.
+    pub settings: Settings,
+    /// Where it listens, bound already.
+    pub listener: TcpListener,
+    /// Its time.
+    pub clock: Clock,
+    /// This program, which supervises steps.
+    pub program: PathBuf,
+    /// Ends it gracefully when cancelled.
+    pub stop: CancellationToken,
+}
+
+/// Runs the bot until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, in words for whoever starts it; nothing is left half done.
+pub async fn serve(start: Start) -> anyhow::Result<()> {
+    let Start { settings, listener, clock, program, stop } = start;
+    let slack = settings.slack().map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+    let runbook = crate::config::runbook::load(&settings.runbook)
+        .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+    let runbook = Arc::new(runbook);
+    let data = DataDir::take(&settings.data_dir)?;
+    let metrics = Metrics::new()?;
+    let store =
+        Store::connect(&settings.database_url(), clock.clone(), settings.journal_key.clone())
+            .await
+            .context("open the database")?;
+    let identity = Identity {
+        owner: format!("{}/{}", settings.host, data.instance),
+        host: settings.host.clone(),
+    };
+    let engine = Engine::new(store, identity, metrics.clone());
+    let client = Arc::new(Client::new(&slack.api_url, slack.bot_token.clone())?);
+    let secret = SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
+    let workspace = Arc::new(OnceLock::new());
+    let local = Local::new(program.clone());
+    let means = Means { local: local.clone(), attempts: data.attempts(), program };
+    let taken = engine.begin(env!("CARGO_PKG_VERSION"), runbook.digest.clone()).await?;
+    if taken > 0 {
+        info!("took back {taken} runs of this bot's earlier process");
+    }
+    let pipeline = Arc::new(Pipeline {
+        engine: engine.clone(),
+        runbook,
+        directory: Directory::new(Arc::clone(&client), clock.clone()),
+        client: Arc::clone(&client),
+        local,
+        workspace: Arc::clone(&workspace),
+        response_hosts: settings.response_hosts.clone(),
+    });
+    let health = Health { engine: engine.clone(), workspace: Arc::clone(&workspace) };
+    let web = Web::new(Parts { pipeline, secret, clock, metrics, health });
+    let address = listener.local_addr()?;
+
+    let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    loops.spawn(greet(engine.clone(), Arc::clone(&client), workspace, stop.clone()));
+    loops.spawn(drive_runs(engine.clone(), means, stop.clone()));
+    for _ in 0..SENDERS {
+        loops.spawn(send_messages(engine.clone(), Arc::clone(&client), stop.clone()));
+    }
+    loops.spawn(keep_house(engine.clone(), stop.clone()));
+    let until = stop.clone().cancelled_owned();
+    loops.spawn(async move {
+        let serving = axum::serve(listener, router(web)).with_graceful_shutdown(until);
+        serving.await.context("serve HTTP")
+    });
+    info!("listening on http://{address}");
+
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        first = loops.join_next() => match first {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(anyhow::anyhow!("a loop of the bot broke: {panic}")),
+            None => Ok(()),
+        },
+    };
+    stop.cancel();
+    let rest = async { while loops.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIME_MAX, rest).await.is_err() {
+        warn!("stopped without waiting longer for what was under way; the next start goes on");
+    }
+    engine.store().close().await;
+    drop(data);
+    ended
+}
+
+/// Learns who we are in Slack. A token that Slack refuses ends the bot; a Slack that cannot be
+/// reached does not: what runs goes on.
+async fn greet(
+    engine: Engine,
+    client: Arc<Client>,
+    workspace: Arc<OnceLock<Workspace>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        match client.auth_test().await {
+            Ok(identity) => {
+                info!("in Slack as {} of team {}", identity.user_id, identity.team_id);
+                let found = Workspace { team_id: identity.team_id, url: identity.url };
+                // The only writer, and it writes once.
+                let _ = workspace.set(found);
+                break;
+            }
+            Err(CallError::Refused(code)) => bail!(
+                "Slack refuses the bot token ({code}): copy the Bot User OAuth Token from the app's \
+                 “OAuth & Permissions” page into SLACK_BOT_TOKEN"
+            ),
+            Err(error) => {
+                warn!("Slack cannot be reached: {error}; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = engine.clock().sleep_ms(GREETING_RETRY_MS) => {}
+                }
+            }
+        }
+    }
+    stop.cancelled().await;
+    Ok(())
+}
+
+/// Claims runs and drives each in a task of its own.
+async fn drive_runs(engine: Engine, means: Means, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut driving: JoinSet<()> = JoinSet::new();
+    loop {
+        while driving.try_join_next().is_some() {}
+        let mut is_looking = driving.len() < RUNS_MAX && !stop.is_cancelled();
+        while is_looking {
+            is_looking = match engine.claim().await {
+                Ok(Some(driven)) => {
+                    info!(run.id = %driven.run, "driving {}", driven.run);
+                    let (engine, means) = (engine.clone(), means.clone());
+                    driving.spawn(async move {
+                        if let Err(failure) = drive(&engine, &means, &driven).await {
+                            report(&driven.run, &failure);
+                        }
+                        engine.work().notify_one();
+                    });
+                    driving.len() < RUNS_MAX
+                }
+                // Another bot was quicker; there may be more.
+                Err(Error::Fenced(_)) => true,
+                Ok(None) => false,
+                Err(failure) => {
+                    error!("look for runs: {failure:#}");
+                    false
+                }
+            };
+        }
+        tokio::select! {
+            // What drives is dropped; the steps themselves go on under their supervisors.
+            () = stop.cancelled() => return Ok(()),
+            () = engine.work().notified() => {}
+            () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
+}
+
+fn report(run: &crate::core::id::RunId, failure: &Error) {
+    match failure {
+        Error::Fenced(_) => info!(run.id = %run, "another bot drives {run} now"),
+        other => error!(run.id = %run, "drive {run}: {other:#}; its lease ends, then it is taken up"),
+    }
+}
+
+async fn send_messages(
+    engine: Engine,
+    client: Arc<Client>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        let wait_ms = match send_one(&engine, &client).await {
+            Ok(true) => continue,
+            Ok(false) => until_next(&engine).await,
+            Err(failure) => {
+                error!("send messages: {failure:#}");
+                LOOK_MS
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = engine.mail().notified() => {}
+            () = engine.clock().sleep_ms(wait_ms) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn until_next(engine: &Engine) -> u64 {
+    let next_ms = engine.next_message_ms().await.ok().flatten();
+    let wait_ms = next_ms.map(|next_ms| next_ms - engine.clock().now_ms());
+    // At least a moment: a due message that cannot go yet must not spin the loop.
+    wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
+}
+
+async fn keep_house(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        match engine.forget_deliveries().await {
+            Ok(forgotten) if forgotten > 0 => info!("forgot {forgotten} old deliveries"),
+            Ok(_) => {}
+            Err(failure) => warn!("forget old deliveries: {failure:#}"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(HOUSEKEEPING_MS) => {}
+        }
+    }
+}
+
+/// The bot's own folder: one process at a time holds it.
+struct DataDir {
+    path: PathBuf,
+    instance: String,
+    _lock: File,
+}
+
+impl DataDir {
+    fn take(path: &Path) -> anyhow::Result<Self> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path).with_context(|| format!("make the data folder {}", path.display()))?;
+        builder.create(path.join("attempts")).context("make the folder for evidence")?;
+        let lock = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .with_context(|| format!("write in the data folder {}", path.display()))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!(
+                "another bot uses the data folder {}: stop it, or set NEOSTOCK_DATA_DIR to another \
+                 folder",
+                path.display()
+            );
+        }
+        let instance = instance(path)?;
+        Ok(Self { path: path.to_owned(), instance, _lock: lock })
+    }
+
+    fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
+    }
+}
+
+/// The folder's name for itself, made once: tells this bot's own leases from another's.
+fn instance(path: &Path) -> anyhow::Result<String> {
+    let file = path.join("instance");
+    if let Ok(found) = std::fs::read_to_string(&file)
+        && !found.trim().is_empty()
+    {
+        return Ok(found.trim().to_owned());
+    }
+    let made = hex::encode(crate::entropy::bytes::<8>());
+    let temporary = path.join("instance.new");
+    std::fs::write(&temporary, &made).context("name the data folder")?;
+    std::fs::rename(&temporary, &file).context("name the data folder")?;
+    Ok(made)
+}
+
+/// Faults as the lines that whoever starts the program reads.
+fn listing(faults: &[crate::config::fault::Fault]) -> String {
+    crate::config::fault::listing(faults)
+}
+

@@ -1,0 +1,240 @@
+//! The way a request takes, on one screen: parse → authorize → plan → queue, and its answer.
+//!
+//! Verification came before (`http`), execution and report come after (`worker`). Deduplication is in
+//! the write itself: the same delivery twice finds the stored answer in the transaction.
+
+use crate::command::{self, Context, refusal, refusal_detail, whom_to_ask};
+use crate::core::action::{Member, Role, Runbook};
+use crate::core::card::{Card, text};
+use crate::core::id::RunId;
+use crate::core::policy::{Actor, Denied, Facts, authorize};
+use crate::core::text::Lang;
+use crate::engine::{Asked, Engine, Error};
+use crate::exec::local::Local;
+use crate::slack::client::Client;
+use crate::slack::directory::Directory;
+use crate::slack::inbound::{Event, Inbound, Press, Slash, ViewSubmission};
+use serde_json::json;
+use std::sync::{Arc, OnceLock};
+use tracing::{error, info, warn};
+
+/// Who the bot is in Slack, once Slack has said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Requests from other teams are refused.
+    pub team_id: String,
+    /// For links to messages.
+    pub url: String,
+}
+
+/// Everything a request may need.
+pub struct Pipeline {
+    /// Runs, the journal, the store.
+    pub engine: Engine,
+    /// The reviewed file in force.
+    pub runbook: Arc<Runbook>,
+    /// What Slack knows of people.
+    pub directory: Directory,
+    /// For answers that come late.
+    pub client: Arc<Client>,
+    /// Evidence of steps on this host.
+    pub local: Local,
+    /// Set when Slack has answered who we are.
+    pub workspace: Arc<OnceLock<Workspace>>,
+    /// Hosts besides Slack's that a `response_url` may name.
+    pub response_hosts: Vec<String>,
+}
+
+impl Pipeline {
+    /// The body that answers a verified request; empty where Slack wants none. `delivery` names this
+    /// delivery: the same one again gets the same answer and does nothing.
+    pub async fn answer(&self, inbound: Inbound, delivery: String) -> String {
+        match inbound {
+            Inbound::Slash(slash) => self.slash(slash, delivery).await,
+            Inbound::Press(press) => self.press(press, delivery).await,
+            Inbound::ViewSubmission(view) => self.view(&view),
+            Inbound::Event(event) => self.event(&event),
+            Inbound::UrlVerification { challenge } => json!({"challenge": challenge}).to_string(),
+            Inbound::SslCheck => String::new(),
+            Inbound::Unsupported { kind } => {
+                self.engine.metrics().request("unsupported");
+                info!("ignored a {kind} request");
+                String::new()
+            }
+        }
+    }
+
+    async fn slash(&self, slash: Slash, delivery: String) -> String {
+        let lang = self.lang(&slash).await;
+        let asked = Asked {
+            delivery,
+            actor: slash.user_id.clone(),
+            origin: "slash",
+            channel: slash.channel_id.to_string(),
+            text: slash.text.clone(),
+        };
+        match self.slash_inner(&slash, asked, lang).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                error!("answer /neostock of {}: {failure:#}", slash.user_id);
+                self.engine.metrics().request("failed");
+                command::ephemeral(&command::failure(lang))
+            }
+        }
+    }
+
+    async fn slash_inner(&self, slash: &Slash, asked: Asked, lang: Lang) -> Result<String, Error> {
+        let Some(workspace) = self.workspace.get() else {
+            self.engine.metrics().request("not_ready");
+            return Ok(command::ephemeral(&not_ready(lang)));
+        };
+        if slash.team_id != workspace.team_id {
+            self.engine.metrics().request("other_team");
+            let detail = json!({"team": slash.team_id, "text": asked.text});
+            let answer = command::ephemeral(&other_team(lang));
+            return self.engine.answer(asked, "request.other_team", detail, answer).await;
+        }
+        let command = match command::parse(&slash.text, &self.runbook) {
+            Ok(command) => command,
+            Err(misunderstood) => {
+                self.engine.metrics().request("misunderstood");
+                let detail = refusal_detail(&asked, misunderstood.as_str());
+                let answer = command::ephemeral(&misunderstood.card(lang));
+                return self.engine.answer(asked, "request.refused", detail, answer).await;
+            }
+        };
+        let role = command::needed_role(&command, &self.runbook, &self.engine).await?;
+        let actor = Actor { user: slash.user_id.clone(), team: slash.team_id.clone() };
+        let by = match authorize(&actor, &role, &self.facts(&actor, &role).await) {
+            Ok(by) => by,
+            Err(denied) => {
+                self.engine.metrics().request("denied");
+                let detail = json!({
+                    "text": asked.text, "channel": asked.channel, "role": role.name,
+                    "command": command.name(), "why": denied.as_str(),
+                });
+                let answer = command::ephemeral(&denied_card(&denied, lang));
+                return self.engine.answer(asked, "request.denied", detail, answer).await;
+            }
+        };
+        self.engine.metrics().request("understood");
+        let context = Context {
+            engine: &self.engine,
+            runbook: &self.runbook,
+            local: &self.local,
+            new_run_id,
+            workspace_url: &workspace.url,
+            lang,
+        };
+        command.run(&context, &by, asked).await
+    }
+
+    /// A press: no card of this version has a button, so it belongs to an older message.
+    async fn press(&self, press: Press, delivery: String) -> String {
+        self.engine.metrics().request("press");
+        let lang = self.directory.locale(&press.user).await.map_or(self.runbook.language, |locale| {
+            Lang::from_locale(&locale)
+        });
+        let action = press.actions.first().map(|action| action.action_id.as_str());
+        let asked = Asked {
+            delivery,
+            actor: press.user.clone(),
+            origin: "button",
+            channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
+            text: crate::core::param::cut(action.unwrap_or_default()),
+        };
+        let detail = refusal_detail(&asked, "unknown_button");
+        let answer = command::ephemeral(&refusal(vec![text(lang.pick(
+            "这个按钮已经不起作用，什么也没有执行。请用 /neostock status 查看现在的情况。",
+            "This button does nothing any more, and nothing was done. See /neostock status.",
+        ))]));
+        match self.engine.answer(asked, "press.refused", detail, answer).await {
+            Ok(answer) => {
+                if let Some(url) = &press.response_url {
+                    self.answer_late(url, &answer).await;
+                }
+            }
+            Err(failure) => error!("answer a press of {}: {failure:#}", press.user),
+        }
+        String::new()
+    }
+
+    fn view(&self, view: &ViewSubmission) -> String {
+        self.engine.metrics().request("view");
+        info!("ignored a form of {}: no form of this version is open", view.user);
+        String::new()
+    }
+
+    fn event(&self, event: &Event) -> String {
+        self.engine.metrics().request("event");
+        tracing::debug!("nothing to do for an event {}", event.kind);
+        String::new()
+    }
+
+    /// Sends an answer that could not wait for the request to be open.
+    pub async fn answer_late(&self, response_url: &str, answer: &str) {
+        if !crate::slack::inbound::response_url_allowed(response_url, &self.response_hosts) {
+            warn!("refused to answer to a response_url of another host");
+            self.engine.metrics().refused("response_url");
+            return;
+        }
+        let Ok(message) = serde_json::from_str(answer) else { return };
+        if let Err(error) = self.client.respond(response_url, &message).await {
+            warn!("answer late: {error}");
+        }
+    }
+
+    /// What the role's lines need to know of a person, and not more.
+    async fn facts(&self, actor: &Actor, role: &Role) -> Facts {
+        let mut facts = Facts::default();
+        if role.members.contains(&Member::User(actor.user.to_string())) {
+            return facts;
+        }
+        for member in &role.members {
+            match member {
+                Member::Everyone => {
+                    facts.full_member = self.directory.is_full_member(&actor.user).await.ok();
+                }
+                Member::Group(group) => {
+                    let is_member = self.directory.is_member(&actor.user, group).await.ok();
+                    facts.groups.insert(group.clone(), is_member);
+                }
+                Member::User(_) => {}
+            }
+        }
+        facts
+    }
+
+    async fn lang(&self, slash: &Slash) -> Lang {
+        let locale = self.directory.locale(&slash.user_id).await;
+        locale.map_or(self.runbook.language, |locale| Lang::from_locale(&locale))
+    }
+}
+
+fn denied_card(denied: &Denied, lang: Lang) -> Card {
+    let mut line = command::with_code(denied.text().get(lang));
+    if let Denied::NotAMember { members, .. } = denied {
+        line.push(text(" "));
+        line.extend(whom_to_ask(members));
+    }
+    refusal(line)
+}
+
+fn other_team(lang: Lang) -> Card {
+    refusal(vec![text(lang.pick(
+        "这个机器人属于另一个工作区，什么也没有执行。",
+        "This bot belongs to another workspace; nothing was done.",
+    ))])
+}
+
+fn not_ready(lang: Lang) -> Card {
+    refusal(vec![text(lang.pick(
+        "机器人刚启动，还没有连上 Slack，什么也没有执行。请一分钟后再试。",
+        "The bot has just started and has not reached Slack yet; nothing was done. Try again in a minute.",
+    ))])
+}
+
+/// A new run's id from the system's random source.
+fn new_run_id() -> RunId {
+    RunId::from_entropy(crate::entropy::bytes())
+}

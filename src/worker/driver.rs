@@ -1,0 +1,274 @@
+//! Drives one run from step to step. What a step did is never assumed: it is read from the evidence
+//! that its supervisor wrote, by the table in ARCHITECTURE.md.
+
+use super::output;
+use crate::core::evidence::{End, Evidence, Survivor};
+use crate::core::id::AttemptId;
+use crate::core::plan::{PlannedStep, Work};
+use crate::core::run::{Event, State, StepState};
+use crate::core::run_card::RunView;
+use crate::engine::{Driven, Engine, Error, Facts};
+use crate::exec::local::{Local, Verdict};
+use crate::exec::record::{Exit, Process, Reason};
+use crate::exec::spec::StepSpec;
+use crate::store::runs::StepRow;
+use secrecy::ExposeSecret;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+/// How often a start that is proved not to have happened is tried again.
+const STARTS_MAX: i64 = 5;
+/// How often an idempotent step that was lost is tried again without a person.
+const LOST_AGAIN_MAX: i64 = 3;
+/// How long one wait for a step may last before the lease is renewed; a third of the lease.
+const WAIT: Duration = Duration::from_secs(8);
+/// Bytes of output that the store keeps.
+const TAIL_BYTES_MAX: u64 = 16 * 1024;
+
+/// What a driver needs besides the engine.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// Starts and observes steps on this host.
+    pub local: Local,
+    /// Where attempts leave their evidence.
+    pub attempts: PathBuf,
+    /// This program, for `http` steps.
+    pub program: PathBuf,
+}
+
+/// Drives a claimed run until it ends, waits for a person, or belongs to another bot.
+///
+/// # Errors
+/// The engine's. [`Error::Fenced`] means that all is well elsewhere. After any other, the lease ends
+/// and the run is claimed again: nothing is decided twice.
+pub async fn drive(engine: &Engine, means: &Means, driven: &Driven) -> Result<(), Error> {
+    loop {
+        let Some(view) = engine.view(&driven.run).await? else {
+            return Err(Error::NoSuchRun(driven.run.clone()));
+        };
+        if view.state != State::Running {
+            info!(run.id = %view.id, "{} is {}", view.id, view.state.as_str());
+            return Ok(());
+        }
+        engine.renew(driven).await?;
+        let steps = engine.steps(&driven.run).await?;
+        let current = steps.iter().zip(&view.plan.steps).find(|(row, _)| {
+            !matches!(StepState::parse(&row.state), Some(StepState::Ok | StepState::Skipped))
+        });
+        let Some((row, step)) = current else {
+            let what = "it runs and has no step left".to_owned();
+            return Err(Error::Corrupt { run: view.id, what });
+        };
+        let at = At { engine, means, driven, view: &view, row, step };
+        match StepState::parse(&row.state) {
+            Some(StepState::Pending) => at.begin().await?,
+            Some(StepState::Starting | StepState::Running) => at.follow().await?,
+            _ => {
+                let what = format!("it runs and its step {} is {}", row.position, row.state);
+                return Err(Error::Corrupt { run: view.id, what });
+            }
+        }
+    }
+}
+
+/// A driver at one step.
+struct At<'d> {
+    engine: &'d Engine,
+    means: &'d Means,
+    driven: &'d Driven,
+    view: &'d RunView,
+    row: &'d StepRow,
+    step: &'d PlannedStep,
+}
+
+impl At<'_> {
+    /// Decides a new attempt, durably, and only then starts it.
+    async fn begin(&self) -> Result<(), Error> {
+        if self.row.attempts >= STARTS_MAX {
+            let why = format!("{} starts in a row did not happen", self.row.attempts);
+            return self.cannot_start(why).await;
+        }
+        let attempt = AttemptId::from_entropy(crate::entropy::bytes());
+        let spec = match self.spec(&attempt) {
+            Ok(spec) => spec,
+            Err(why) => return self.cannot_start(why).await,
+        };
+        let directory = self.means.attempts.join(attempt.as_str());
+        let facts = Facts {
+            attempt: Some((attempt, directory.clone())),
+            ..Facts::default()
+        };
+        self.engine.apply(self.driven, &[Event::Starting], facts).await?;
+        crate::fault::point("driver.before_start");
+        if let Err(error) = self.means.local.start(&directory, &spec).await {
+            // What really happened is read from the evidence next.
+            warn!(run.id = %self.view.id, "start step {}: {error:#}", self.row.position + 1);
+        }
+        crate::fault::point("driver.after_start");
+        Ok(())
+    }
+
+    async fn cannot_start(&self, why: String) -> Result<(), Error> {
+        error!(run.id = %self.view.id, "step {} cannot start: {why}", self.row.position + 1);
+        let facts = Facts {
+            evidence: Some(Evidence::of(End::NotStarted(why))),
+            ..Facts::default()
+        };
+        self.engine.apply(self.driven, &[Event::CannotStart], facts).await.map(drop)
+    }
+
+    fn spec(&self, attempt: &AttemptId) -> Result<StepSpec, String> {
+        let plan = &self.view.plan;
+        let secrets = crate::config::secrets::resolve(&plan.secrets)
+            .map_err(|error| format!("a secret cannot be read: {error}"))?;
+        let mut env = vec![
+            ("PATH".to_owned(), crate::core::action::PATH_DEFAULT.to_owned()),
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("NEOSTOCK_RUN".to_owned(), self.view.id.to_string()),
+            ("NEOSTOCK_ENVIRONMENT".to_owned(), plan.environment.clone()),
+            ("NEOSTOCK_ACTOR".to_owned(), self.view.actor.to_string()),
+        ];
+        let given = plan.arguments.iter();
+        env.extend(given.map(|(name, value)| {
+            (format!("NEOSTOCK_ARG_{}", name.to_uppercase()), value.clone())
+        }));
+        env.extend(plan.variables.clone());
+        let mut hidden = Vec::new();
+        for (name, value) in secrets {
+            hidden.push(value.expose_secret().to_owned());
+            env.push((name, value.expose_secret().to_owned()));
+        }
+        let mut spec = StepSpec::new(attempt.clone(), self.argv(), plan.workdir.clone());
+        spec.env = env;
+        spec.secrets = hidden;
+        spec.timeout_ms = self.step.timeout_ms;
+        spec.leaves_processes = self.step.leaves_processes;
+        Ok(spec)
+    }
+
+    fn argv(&self) -> Vec<String> {
+        match &self.step.work {
+            Work::Run { argv } => argv.clone(),
+            Work::Http { url, expect, contains, within_ms } => {
+                let mut argv = vec![self.means.program.display().to_string(), "probe".to_owned()];
+                argv.push(format!("--url={url}"));
+                argv.push(format!("--expect={expect}"));
+                argv.push(format!("--within-ms={within_ms}"));
+                argv.extend(contains.as_ref().map(|text| format!("--contains={text}")));
+                argv
+            }
+        }
+    }
+
+    /// Asks the evidence once, waits while the step runs, and writes what it says.
+    async fn follow(&self) -> Result<(), Error> {
+        let directory = Path::new(&self.row.directory);
+        let verdict = match self.means.local.observe(directory).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                error!(run.id = %self.view.id, "read the evidence in {}: {error:#}", directory.display());
+                self.engine.clock().sleep_ms(1_000).await;
+                return Ok(());
+            }
+        };
+        let is_starting = self.row.state == StepState::Starting.as_str();
+        match verdict {
+            Verdict::NeverStarted if is_starting => {
+                self.apply(&[Event::NeverStarted], Facts::default()).await
+            }
+            // It was seen running; evidence that is gone now proves nothing.
+            Verdict::NeverStarted => self.lost(false, Vec::new()).await,
+            Verdict::Running => {
+                if is_starting {
+                    self.apply(&[Event::Started], Facts::default()).await?;
+                }
+                self.means.local.wait(directory, WAIT).await;
+                Ok(())
+            }
+            Verdict::Finished(exit) => self.ended(directory, &exit).await,
+            Verdict::Unknown { rebooted, survivors } => {
+                self.lost(rebooted, survivors.iter().map(survivor).collect()).await
+            }
+        }
+    }
+
+    async fn ended(&self, directory: &Path, exit: &Exit) -> Result<(), Error> {
+        let event = match &exit.reason {
+            Reason::Exited if exit.is_success() => Event::StepOk,
+            Reason::Exited | Reason::SpawnFailed(_) => Event::StepFailed,
+            Reason::Timeout => Event::StepTimedOut,
+            Reason::Cancelled => Event::StepCancelled,
+        };
+        let tail = match self.means.local.tail(directory, TAIL_BYTES_MAX).await {
+            Ok(tail) => output::text(&tail),
+            Err(error) => {
+                warn!(run.id = %self.view.id, "read the output in {}: {error:#}", directory.display());
+                String::new()
+            }
+        };
+        let whole = self.means.local.output(directory, 0, output::READ_BYTES_MAX).await;
+        let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
+        let lang = self.view.plan.language;
+        let name = format!("{}. {}", self.row.position + 1, self.step.name.get(lang));
+        let facts = Facts {
+            evidence: Some(evidence(exit)),
+            output: output::cards(&name, &output::text(&whole), lang),
+            tail,
+            ..Facts::default()
+        };
+        self.apply(&[event], facts).await
+    }
+
+    /// The step began and nobody saw it end. Only one that says so itself is run again unasked, and
+    /// only when nothing of it lives.
+    async fn lost(&self, rebooted: bool, survivors: Vec<Survivor>) -> Result<(), Error> {
+        let is_again = self.step.idempotent
+            && survivors.is_empty()
+            && self.row.attempts < LOST_AGAIN_MAX;
+        let directory = Path::new(&self.row.directory);
+        let tail = self.means.local.tail(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
+        let facts = Facts {
+            evidence: Some(Evidence::of(End::Lost { rebooted, survivors })),
+            tail: output::text(&tail),
+            ..Facts::default()
+        };
+        warn!(run.id = %self.view.id, "the outcome of step {} is unknown", self.row.position + 1);
+        let events: &[Event] =
+            if is_again { &[Event::StepLost, Event::Again] } else { &[Event::StepLost] };
+        self.apply(events, facts).await
+    }
+
+    /// Writes events; a step that was only starting is first said to have started.
+    async fn apply(&self, events: &[Event], facts: Facts) -> Result<(), Error> {
+        let is_starting = self.row.state == StepState::Starting.as_str();
+        let is_first = !matches!(events, [Event::NeverStarted | Event::Started, ..]);
+        let mut all = Vec::with_capacity(events.len() + 1);
+        if is_starting && is_first {
+            all.push(Event::Started);
+        }
+        all.extend_from_slice(events);
+        self.engine.apply(self.driven, &all, facts).await.map(drop)
+    }
+}
+
+fn survivor(process: &Process) -> Survivor {
+    Survivor { pid: i32::try_from(process.pid).unwrap_or(i32::MAX), name: process.name.clone() }
+}
+
+fn evidence(exit: &Exit) -> Evidence {
+    let end = match (&exit.reason, exit.code, exit.signal) {
+        (Reason::Timeout, ..) => End::TimedOut,
+        (Reason::Cancelled, ..) => End::Cancelled,
+        (Reason::SpawnFailed(why), ..) => End::NotStarted(why.clone()),
+        (Reason::Exited, _, Some(signal)) => End::Signalled(signal),
+        (Reason::Exited, code, None) => End::Exited(code.unwrap_or(-1)),
+    };
+    Evidence {
+        end,
+        left_behind: exit.left_behind.iter().map(survivor).collect(),
+        output_bytes: exit.bytes,
+        dropped_bytes: exit.dropped,
+        is_output_incomplete: exit.output_incomplete,
+    }
+}

@@ -1,0 +1,6 @@
+//! Does what is due: drives runs by their evidence, sends messages. Each does one thing, reports to
+//! the engine, and looks again; a crash between any two of these loses nothing.
+
+pub mod driver;
+mod output;
+pub mod sender;
