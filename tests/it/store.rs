@@ -403,6 +403,23 @@ mod sqlite_alone {
     }
 
     #[tokio::test]
+    async fn a_file_may_have_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["运维 审计.db", "a%20b#c.db", "plain.db?mode=rwc"] {
+            let url = format!("sqlite:{}/{name}", folder.path().display());
+            let store = connect(&url).await;
+            write(&store, "k".to_owned()).await.unwrap();
+            store.close().await;
+
+            let again = connect(&url).await;
+            assert_eq!(keys(&again).await, ["k"]);
+            again.close().await;
+            let file = name.split('?').next().unwrap();
+            assert!(folder.path().join(file).exists(), "{file}");
+        }
+    }
+
+    #[tokio::test]
     async fn readers_cannot_write() {
         let database = TestDatabase::new(Engine::Sqlite).await;
         let store = connect(&database.url).await;
