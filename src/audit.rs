@@ -30,12 +30,12 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
     let (rows, total, unkeyed) = (report.rows, report.findings_total, report.unkeyed);
     let mut lines = vec![if report.is_sound() {
         Text::new(
-            format!("已核对 {rows} 条:没有改动、缺失或插入。"),
+            format!("已核对 {rows} 条：没有改动、缺失或插入。"),
             format!("{rows} entries checked: none changed, missing or inserted."),
         )
     } else {
         Text::new(
-            format!("已核对 {rows} 条,发现 {total} 处问题:"),
+            format!("已核对 {rows} 条，发现 {total} 处问题："),
             format!("{rows} entries checked, {total} faults found:"),
         )
     }];
@@ -49,7 +49,7 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
     }
     if unkeyed > 0 {
         lines.push(Text::new(
-            format!("{unkeyed} 条没有密钥:只有外部记下的日志头能证明它们未被整体改写。"),
+            format!("{unkeyed} 条没有密钥：只有外部记下的日志头能证明它们未被整体改写。"),
             format!(
                 "{unkeyed} entries are under no key: only a head noted elsewhere shows that they \
                  were not rewritten as a whole."
@@ -57,7 +57,7 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
         ));
     }
     if let Some(last) = &report.last {
-        lines.push(Text::new(format!("日志头:{last}"), format!("Head: {last}")));
+        lines.push(Text::new(format!("日志头：{last}"), format!("Head: {last}")));
     }
     lines.iter().fold(String::new(), |text, line| text + line.get(lang) + "\n")
 }

@@ -340,11 +340,11 @@ impl Finding {
         let seq = self.seq;
         match &self.fault {
             Fault::Changed => Text::new(
-                format!("第 {seq} 条被改动:内容与其哈希不符"),
+                format!("第 {seq} 条被改动：内容与其哈希不符"),
                 format!("entry {seq} was changed: its content does not match its hash"),
             ),
             Fault::NotLinked => Text::new(
-                format!("第 {seq} 条不接在第 {} 条之后:前一条被替换", seq - 1),
+                format!("第 {seq} 条不接在第 {} 条之后：前一条被替换", seq - 1),
                 format!("entry {seq} does not follow entry {}: that one was replaced", seq - 1),
             ),
             Fault::Missing { to } if *to == seq => {
@@ -359,39 +359,39 @@ impl Finding {
                 format!("entry {seq} stands in the wrong place"),
             ),
             Fault::UnknownKey { key_id } => Text::new(
-                format!("第 {seq} 条使用密钥 {key_id},未提供该密钥,无法核对"),
+                format!("第 {seq} 条使用密钥 {key_id}，未提供该密钥，无法核对"),
                 format!(
                     "entry {seq} is under key {key_id}, which was not given: it cannot be checked"
                 ),
             ),
             Fault::KeySwitched => Text::new(
-                format!("第 {seq} 条换了密钥,之前没有旧密钥下的换钥记录"),
+                format!("第 {seq} 条换了密钥，之前没有旧密钥下的换钥记录"),
                 format!(
                     "entry {seq} is under another key, and no entry under the old key announced it"
                 ),
             ),
             Fault::NotUnderCurrentKey => Text::new(
-                format!("最后一条(第 {seq} 条)不是用当前密钥写的"),
+                format!("最后一条（第 {seq} 条）不是用当前密钥写的"),
                 format!("the last entry, {seq}, is not under the key in use"),
             ),
             Fault::AfterHead { to } => Text::new(
-                format!("第 {seq} 至 {to} 条在日志头之后,是外部插入的"),
+                format!("第 {seq} 至 {to} 条在日志头之后，是外部插入的"),
                 format!(
                     "entries {seq} to {to} stand behind the journal's head: they were inserted"
                 ),
             ),
             Fault::HeadDiffers => Text::new(
-                format!("日志头的哈希与最后一条(第 {seq} 条)不同"),
+                format!("日志头的哈希与最后一条（第 {seq} 条）不同"),
                 format!("the journal's head has another hash than the last entry, {seq}"),
             ),
             Fault::AnchorMissing { last } => Text::new(
-                format!("外部记下的第 {seq} 条已不存在:日志在第 {last} 条之后被截断"),
+                format!("外部记下的第 {seq} 条已不存在：日志在第 {last} 条之后被截断"),
                 format!(
                     "entry {seq}, noted outside, is gone: the journal was cut after entry {last}"
                 ),
             ),
             Fault::AnchorDiffers => Text::new(
-                format!("第 {seq} 条的哈希与外部记下的不同:历史被改写"),
+                format!("第 {seq} 条的哈希与外部记下的不同：历史被改写"),
                 format!(
                     "entry {seq} has another hash than was noted outside: history was rewritten"
                 ),
@@ -571,9 +571,9 @@ mod tests {
 
         insta::assert_snapshot!(words.join("\n"), @r"
         entry 7 was changed: its content does not match its hash
-            第 7 条被改动:内容与其哈希不符
+            第 7 条被改动：内容与其哈希不符
         entry 7 does not follow entry 6: that one was replaced
-            第 7 条不接在第 6 条之后:前一条被替换
+            第 7 条不接在第 6 条之后：前一条被替换
         entry 7 is missing
             缺少第 7 条
         entries 7 to 9 are missing
@@ -581,19 +581,19 @@ mod tests {
         entry 7 stands in the wrong place
             第 7 条的位置不对
         entry 7 is under key 0123456789abcdef, which was not given: it cannot be checked
-            第 7 条使用密钥 0123456789abcdef,未提供该密钥,无法核对
+            第 7 条使用密钥 0123456789abcdef，未提供该密钥，无法核对
         entry 7 is under another key, and no entry under the old key announced it
-            第 7 条换了密钥,之前没有旧密钥下的换钥记录
+            第 7 条换了密钥，之前没有旧密钥下的换钥记录
         the last entry, 7, is not under the key in use
-            最后一条(第 7 条)不是用当前密钥写的
+            最后一条（第 7 条）不是用当前密钥写的
         entries 7 to 9 stand behind the journal's head: they were inserted
-            第 7 至 9 条在日志头之后,是外部插入的
+            第 7 至 9 条在日志头之后，是外部插入的
         the journal's head has another hash than the last entry, 7
-            日志头的哈希与最后一条(第 7 条)不同
+            日志头的哈希与最后一条（第 7 条）不同
         entry 7, noted outside, is gone: the journal was cut after entry 5
-            外部记下的第 7 条已不存在:日志在第 5 条之后被截断
+            外部记下的第 7 条已不存在：日志在第 5 条之后被截断
         entry 7 has another hash than was noted outside: history was rewritten
-            第 7 条的哈希与外部记下的不同:历史被改写
+            第 7 条的哈希与外部记下的不同：历史被改写
         ");
     }
 

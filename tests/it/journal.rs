@@ -13,8 +13,8 @@ use sqlx::AnyConnection;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
-fn secret(text: &str) -> Option<SecretString> {
-    Some(SecretString::from(text))
+fn secret(text: &str) -> Keys {
+    Keys::from(Some(SecretString::from(text)))
 }
 
 async fn connect(database: &TestDatabase, keys: impl Into<Keys>) -> Store {
@@ -104,7 +104,7 @@ async fn rewrite(connection: &mut AnyConnection, from: i64, to: i64) {
     for seq in from..=to {
         let mut forged = row(connection, seq).await;
         if seq == from {
-            forged.actor = "U_EVE".to_owned();
+            forged.actor = "U_EVE".into();
         }
         forged.prev_hash = prev_hash;
         forged.hash = forged.hash_under(&Key::none());
@@ -216,7 +216,7 @@ both_engines! {
         )
         .await;
 
-        forged.actor = "U_EVE".to_owned();
+        forged.actor = "U_EVE".into();
         forged.hash = forged.hash_under(&Key::none());
         put(&mut intruder, &forged).await;
 
@@ -266,7 +266,7 @@ both_engines! {
         let mut intruder = intrude(&database).await;
 
         let mut forged = row(&mut intruder, 10).await;
-        forged.actor = "U_EVE".to_owned();
+        forged.actor = "U_EVE".into();
         forged.hash = forged.hash_under(&Key::none());
         put(&mut intruder, &forged).await;
 
@@ -280,7 +280,7 @@ both_engines! {
         let mut intruder = intrude(&database).await;
 
         let mut forged = row(&mut intruder, 20).await;
-        forged.actor = "U_EVE".to_owned();
+        forged.actor = "U_EVE".into();
         forged.hash = forged.hash_under(&Key::none());
         put(&mut intruder, &forged).await;
 
@@ -354,7 +354,7 @@ both_engines! {
         unchanged.close().await;
 
         let refused = Store::connect(&database.url, Clock::System, secret("two")).await;
-        let keys = Keys::from(secret("two")).and_previous(&SecretString::from("one"));
+        let keys = secret("two").and_previous(&SecretString::from("one"));
         let two = connect(&database, keys).await;
         write(&two, 1, 1).await;
 
@@ -391,7 +391,7 @@ both_engines! {
     async fn a_replica_with_the_old_key_cannot_write_after_the_change(database: TestDatabase) {
         let old = connect(&database, secret("one")).await;
         write(&old, 1, 1).await;
-        let keys = Keys::from(secret("two")).and_previous(&SecretString::from("one"));
+        let keys = secret("two").and_previous(&SecretString::from("one"));
         let new = connect(&database, keys).await;
 
         let refused: Result<(), Error> = old

@@ -65,13 +65,13 @@ async fn subjects(store: &Store) -> Vec<String> {
 /// Holds the writer with a first unit, so that those submitted meanwhile become one group.
 async fn hold(store: &Store) -> oneshot::Sender<()> {
     let (release, released) = oneshot::channel::<()>();
-    let (began, begun) = oneshot::channel();
+    let (started, is_started) = oneshot::channel();
     let store = store.clone();
     tokio::spawn(async move {
         let held: Result<(), Error> = store
             .unit(move |_| {
                 Box::pin(async move {
-                    began.send(()).unwrap();
+                    started.send(()).unwrap();
                     let _ = released.await;
                     Ok(())
                 })
@@ -79,7 +79,7 @@ async fn hold(store: &Store) -> oneshot::Sender<()> {
             .await;
         held.unwrap();
     });
-    begun.await.unwrap();
+    is_started.await.unwrap();
     release
 }
 
@@ -329,14 +329,14 @@ both_engines! {
     async fn units_a_second(database: TestDatabase) {
         let store = Store::connect(&database.url, Clock::System, None).await.unwrap();
         for guard in ["single write", "savepoint"] {
-            let begun = Instant::now();
+            let start = Instant::now();
             let mut tasks = JoinSet::new();
             for task in 0..16 {
                 let store = store.clone();
                 tasks.spawn(async move {
                     let mut times = Vec::new();
                     for turn in 0..1_000 {
-                        let began = Instant::now();
+                        let asked = Instant::now();
                         let key = format!("{guard}-{task}-{turn}");
                         let done = if guard == "savepoint" {
                             write(&store, key).await
@@ -352,20 +352,20 @@ both_engines! {
                                 .await
                         };
                         assert!(done.unwrap());
-                        times.push(began.elapsed());
+                        times.push(asked.elapsed());
                     }
                     times
                 });
             }
             let mut times: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
             times.sort();
-            let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+            let rate = times.len() as f64 / start.elapsed().as_secs_f64();
             let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
             println!("{:?}, {guard}: {rate:.0} units/s, p50 {p50:?}, p99 {p99:?}", database.engine);
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let report = journal::verify(&store, None).await.unwrap();
-        let rate = report.rows as f64 / begun.elapsed().as_secs_f64();
+        let rate = report.rows as f64 / start.elapsed().as_secs_f64();
         println!("{:?}: verified {rate:.0} entries/s", database.engine);
         assert!(report.is_sound());
         store.close().await;
