@@ -103,6 +103,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        unit::outside()?;
         match &self.shared.writes {
             Writes::Grouped(writer) => writer.submit(unit::Guard::Savepoint, work).await,
             _ => self.unit_alone(work).await,
@@ -120,6 +121,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        unit::outside()?;
         match &self.shared.writes {
             Writes::Grouped(writer) => writer.submit(unit::Guard::SingleWrite, work).await,
             _ => self.unit_alone(work).await,

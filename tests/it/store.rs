@@ -265,6 +265,92 @@ both_engines! {
         store.close().await;
     }
 
+    async fn a_unit_that_swallows_a_statements_error_is_not_reported_as_done(
+        database: TestDatabase
+    ) {
+        let store = connect(&database.url).await;
+        write(&store, "taken".to_owned()).await.unwrap();
+
+        let swallowed: Result<(), Error> = store
+            .unit(|unit| {
+                Box::pin(async move {
+                    deliveries::insert_once(unit, "new", "").await?;
+                    let taken = "insert into deliveries (key, answer, created_ms) \
+                        values ('taken', '', 0)";
+                    let refused = sqlx::query(taken).execute(unit.connection()).await;
+                    assert!(refused.is_err());
+                    Ok(())
+                })
+            })
+            .await;
+
+        // PostgreSQL has given up the transaction; SQLite takes back the statement alone.
+        assert_eq!(swallowed.is_ok(), keys(&store).await.contains(&"new".to_owned()));
+        store.close().await;
+    }
+
+    async fn a_single_write_that_fails_leaves_its_mates_alone(database: TestDatabase) {
+        let store = connect(&database.url).await;
+        let release = hold(&store).await;
+        let mut tasks = JoinSet::new();
+        for number in 0..6 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                store
+                    .unit_single_write(move |unit| {
+                        Box::pin(async move {
+                            let key = format!("unit-{number}");
+                            let done = entry(unit, &key);
+                            unit.journal(done);
+                            if number % 2 == 1 {
+                                return Err(Error::Setup(key));
+                            }
+                            deliveries::insert_once(unit, &key, "").await
+                        })
+                    })
+                    .await
+            });
+        }
+        settle().await;
+        release.send(()).unwrap();
+
+        let outcomes = tasks.join_all().await;
+
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+        assert_eq!(keys(&store).await, ["unit-0", "unit-2", "unit-4"]);
+        assert_eq!(subjects(&store).await, ["unit-0", "unit-2", "unit-4"]);
+        assert!(journal::verify(&store, None).await.unwrap().is_sound());
+        store.close().await;
+    }
+
+    async fn a_unit_inside_a_unit_is_refused(database: TestDatabase) {
+        let store = connect(&database.url).await;
+        let inner = store.clone();
+
+        let refused: Result<bool, Error> =
+            store.unit(move |_| Box::pin(async move { write(&inner, "k".to_owned()).await })).await;
+
+        assert!(matches!(refused, Err(Error::Broken(_))));
+        assert!(write(&store, "k".to_owned()).await.unwrap());
+        store.close().await;
+    }
+
+    async fn replicas_that_start_together_share_one_schema(database: TestDatabase) {
+        if !database.url.starts_with("postgres") {
+            return; // One process owns a SQLite file.
+        }
+        let starts = (0..4).map(|_| connect(&database.url));
+        let stores = futures_util::future::join_all(starts).await;
+
+        for (number, store) in stores.iter().enumerate() {
+            assert!(write(store, number.to_string()).await.unwrap());
+        }
+        assert_eq!(journal::verify(&stores[0], None).await.unwrap().rows, 4);
+        for store in stores {
+            store.close().await;
+        }
+    }
+
     async fn close_finishes_what_waits_and_takes_nothing_more(database: TestDatabase) {
         let store = connect(&database.url).await;
         let mut tasks = JoinSet::new();
