@@ -4,6 +4,7 @@
 //! never): `core < config clock metrics < store slack exec < engine < command < pipeline < http
 //! worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
 
+pub mod audit;
 pub mod clock;
 pub mod core;
 pub mod engine;

@@ -56,6 +56,10 @@ start() {
     if [ "$(id -u)" -eq 0 ]; then
         chown postgres:postgres -- "$dir"
     fi
+    if ! as_owner test -x "$dir"; then
+        echo "$0: PostgreSQL's user cannot reach $dir; choose a folder under /tmp" >&2
+        exit 1
+    fi
     cd -- "$dir"
     as_owner "$bin/initdb" --no-sync -k -A trust -U postgres -E UTF8 --locale=C \
         -D "$dir/data" >"$dir/initdb.log" 2>&1 || {

@@ -340,11 +340,11 @@ impl Finding {
         let seq = self.seq;
         match &self.fault {
             Fault::Changed => Text::new(
-                format!("第 {seq} 条被改动:内容与其哈希不符"),
+                format!("第 {seq} 条被改动：内容与其哈希不符"),
                 format!("entry {seq} was changed: its content does not match its hash"),
             ),
             Fault::NotLinked => Text::new(
-                format!("第 {seq} 条不接在第 {} 条之后:前一条被替换", seq - 1),
+                format!("第 {seq} 条不接在第 {} 条之后：前一条被替换", seq - 1),
                 format!("entry {seq} does not follow entry {}: that one was replaced", seq - 1),
             ),
             Fault::Missing { to } if *to == seq => {
@@ -359,39 +359,39 @@ impl Finding {
                 format!("entry {seq} stands in the wrong place"),
             ),
             Fault::UnknownKey { key_id } => Text::new(
-                format!("第 {seq} 条使用密钥 {key_id},未提供该密钥,无法核对"),
+                format!("第 {seq} 条使用密钥 {key_id}，未提供该密钥，无法核对"),
                 format!(
                     "entry {seq} is under key {key_id}, which was not given: it cannot be checked"
                 ),
             ),
             Fault::KeySwitched => Text::new(
-                format!("第 {seq} 条换了密钥,之前没有旧密钥下的换钥记录"),
+                format!("第 {seq} 条换了密钥，之前没有旧密钥下的换钥记录"),
                 format!(
                     "entry {seq} is under another key, and no entry under the old key announced it"
                 ),
             ),
             Fault::NotUnderCurrentKey => Text::new(
-                format!("最后一条(第 {seq} 条)不是用当前密钥写的"),
+                format!("最后一条（第 {seq} 条）不是用当前密钥写的"),
                 format!("the last entry, {seq}, is not under the key in use"),
             ),
             Fault::AfterHead { to } => Text::new(
-                format!("第 {seq} 至 {to} 条在日志头之后,是外部插入的"),
+                format!("第 {seq} 至 {to} 条在日志头之后，是外部插入的"),
                 format!(
                     "entries {seq} to {to} stand behind the journal's head: they were inserted"
                 ),
             ),
             Fault::HeadDiffers => Text::new(
-                format!("日志头的哈希与最后一条(第 {seq} 条)不同"),
+                format!("日志头的哈希与最后一条（第 {seq} 条）不同"),
                 format!("the journal's head has another hash than the last entry, {seq}"),
             ),
             Fault::AnchorMissing { last } => Text::new(
-                format!("外部记下的第 {seq} 条已不存在:日志在第 {last} 条之后被截断"),
+                format!("外部记下的第 {seq} 条已不存在：日志在第 {last} 条之后被截断"),
                 format!(
                     "entry {seq}, noted outside, is gone: the journal was cut after entry {last}"
                 ),
             ),
             Fault::AnchorDiffers => Text::new(
-                format!("第 {seq} 条的哈希与外部记下的不同:历史被改写"),
+                format!("第 {seq} 条的哈希与外部记下的不同：历史被改写"),
                 format!(
                     "entry {seq} has another hash than was noted outside: history was rewritten"
                 ),
@@ -509,5 +509,191 @@ impl<'k> Verifier<'k> {
         }
         self.report.last = self.last.map(|row| Anchor { seq: row.seq, hash: row.hash });
         self.report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry() -> Entry {
+        Entry {
+            at_ms: 1_700_000_000_000,
+            actor: "U_ANN".to_owned(),
+            origin: "slack".to_owned(),
+            kind: "run.approved".to_owned(),
+            subject: "R-0123WXYZ".to_owned(),
+            detail: json!({ "reason": "回滚" }),
+        }
+    }
+
+    fn check(rows: &[Row], keys: &Keys) -> Vec<Finding> {
+        let mut verifier = Verifier::new(keys, None);
+        rows.iter().cloned().for_each(|row| verifier.push(row));
+        let head = rows.last().map_or((0, GENESIS_HASH), |row| (row.seq, &row.hash));
+        verifier.finish(&Anchor { seq: head.0, hash: head.1.to_owned() }).findings
+    }
+
+    /// The values come from a few lines of Python over `hashlib`, `hmac` and `struct`: each column
+    /// behind its length as eight bytes, numbers as eight bytes, the most significant first.
+    #[test]
+    fn the_format_is_what_another_program_computes() {
+        let plain = Row::seal(&entry(), 7, GENESIS_HASH.to_owned(), &Key::none());
+        let keyed = Row::seal(&entry(), 7, GENESIS_HASH.to_owned(), &Key::new(b"correct horse"));
+
+        assert_eq!(plain.hash, "0dfcb04f072d5d6a74d8bb25691f4ac249a7653625ceca890bcbffcd481b3a9b");
+        assert_eq!(keyed.key_id, "09f04656981aec4d");
+        assert_eq!(keyed.hash, "f74927d17abfac2f7ae57003dba282e1562244e0695d689db5893b810eb1ccdc");
+    }
+
+    #[test]
+    fn the_words_of_every_finding() {
+        let key_id = "0123456789abcdef".to_owned();
+        let faults = [
+            Fault::Changed,
+            Fault::NotLinked,
+            Fault::Missing { to: 7 },
+            Fault::Missing { to: 9 },
+            Fault::OutOfOrder,
+            Fault::UnknownKey { key_id },
+            Fault::KeySwitched,
+            Fault::NotUnderCurrentKey,
+            Fault::AfterHead { to: 9 },
+            Fault::HeadDiffers,
+            Fault::AnchorMissing { last: 5 },
+            Fault::AnchorDiffers,
+        ];
+        let words = faults.map(|fault| {
+            let words = Finding { seq: 7, fault }.words();
+            format!("{}\n    {}", words.en, words.zh)
+        });
+
+        insta::assert_snapshot!(words.join("\n"), @r"
+        entry 7 was changed: its content does not match its hash
+            第 7 条被改动：内容与其哈希不符
+        entry 7 does not follow entry 6: that one was replaced
+            第 7 条不接在第 6 条之后：前一条被替换
+        entry 7 is missing
+            缺少第 7 条
+        entries 7 to 9 are missing
+            缺少第 7 至 9 条
+        entry 7 stands in the wrong place
+            第 7 条的位置不对
+        entry 7 is under key 0123456789abcdef, which was not given: it cannot be checked
+            第 7 条使用密钥 0123456789abcdef，未提供该密钥，无法核对
+        entry 7 is under another key, and no entry under the old key announced it
+            第 7 条换了密钥，之前没有旧密钥下的换钥记录
+        the last entry, 7, is not under the key in use
+            最后一条（第 7 条）不是用当前密钥写的
+        entries 7 to 9 stand behind the journal's head: they were inserted
+            第 7 至 9 条在日志头之后，是外部插入的
+        the journal's head has another hash than the last entry, 7
+            日志头的哈希与最后一条（第 7 条）不同
+        entry 7, noted outside, is gone: the journal was cut after entry 5
+            外部记下的第 7 条已不存在：日志在第 5 条之后被截断
+        entry 7 has another hash than was noted outside: history was rewritten
+            第 7 条的哈希与外部记下的不同：历史被改写
+        ");
+    }
+
+    #[test]
+    fn a_detail_that_is_too_long_is_cut_and_named() {
+        let detail = json!({ "output": "部".repeat(DETAIL_BYTES_MAX) });
+
+        let row = Row::seal(&Entry { detail, ..entry() }, 1, String::new(), &Key::none());
+
+        assert!(row.detail.len() < 2 * DETAIL_CUT_BYTES);
+        let kept: Value = serde_json::from_str(&row.detail).unwrap();
+        assert_eq!(kept["size_bytes"], 3 * DETAIL_BYTES_MAX + 13);
+        assert_eq!(kept["sha256"].as_str().map(str::len), Some(HASH_CHARS));
+    }
+
+    #[test]
+    fn a_key_switch_that_nobody_announced_is_found() {
+        let (one, two) = (Key::new(b"one"), Key::new(b"two"));
+        let keys = Keys { current: two.clone(), previous: vec![one.clone()] };
+        let mut rows = chain(&[entry(), key_changed(0, &one, &two)], 0, GENESIS_HASH.into(), &one);
+        let more = chain(&[key_began(0, &two), entry()], 2, rows[1].hash.clone(), &two);
+        rows.extend(more);
+        assert_eq!(check(&rows, &keys), []);
+
+        // Without the announcement, renumbered and sealed again by someone who has both keys.
+        let mut switched = chain(&[entry()], 0, GENESIS_HASH.into(), &one);
+        switched.extend(chain(&[entry()], 1, switched[0].hash.clone(), &two));
+        assert_eq!(check(&switched, &keys), [Finding { seq: 2, fault: Fault::KeySwitched }]);
+
+        // Going on under the old key after the announcement.
+        let stayed = chain(&[key_changed(0, &one, &two), entry()], 0, GENESIS_HASH.into(), &one);
+        let findings = check(&stayed, &keys);
+        assert_eq!(findings[0], Finding { seq: 2, fault: Fault::KeySwitched });
+    }
+
+    #[test]
+    fn no_key_is_ever_shown() {
+        let keys = Keys::from(Some(SecretString::from("correct horse")));
+        assert!(!format!("{keys:?}").contains("horse"));
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let text = || ".{0,12}";
+        (any::<i64>(), text(), text(), text(), text(), text()).prop_map(
+            |(at_ms, actor, origin, kind, subject, detail)| Entry {
+                at_ms,
+                actor,
+                origin,
+                kind,
+                subject,
+                detail: json!({ "text": detail }),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_chain_verifies_and_no_column_can_change(
+            entries in prop::collection::vec(any_entry(), 1..20),
+            secret in prop::option::of("[a-z]{1,20}"),
+            at: prop::sample::Index,
+            column in 0..9,
+        ) {
+            let keys = Keys::from(secret.map(SecretString::from));
+            let mut rows = chain(&entries, 0, GENESIS_HASH.to_owned(), &keys.current);
+            prop_assert_eq!(check(&rows, &keys), []);
+
+            let row = at.get(&rows).seq as usize - 1;
+            let row = &mut rows[row];
+            match column {
+                0 => row.at_ms = row.at_ms.wrapping_add(1),
+                1 => row.actor.push('x'),
+                2 => row.origin.insert(0, 'x'),
+                3 => row.kind.push('x'),
+                4 => row.subject.push('x'),
+                5 => row.detail.push(' '),
+                6 => row.key_id.push('x'),
+                7 => row.prev_hash = "0".repeat(63) + "1",
+                _ => row.hash = "0".repeat(64),
+            }
+            prop_assert!(!check(&rows, &keys).is_empty());
+        }
+
+        #[test]
+        fn text_cannot_move_between_columns(entry in any_entry(), letter: char) {
+            let left = Entry { actor: format!("{}{letter}", entry.actor), ..entry.clone() };
+            let right = Entry { origin: format!("{letter}{}", entry.origin), ..entry };
+            let hash = |entry| Row::seal(entry, 1, String::new(), &Key::none()).hash;
+            prop_assert_ne!(hash(&left), hash(&right));
+        }
+
+        #[test]
+        fn an_anchor_survives_being_typed_back(seq in 0_i64.., bytes: [u8; 32]) {
+            let anchor = Anchor { seq, hash: hex::encode(bytes) };
+            prop_assert_eq!(format!(" {anchor}\n").parse(), Ok(anchor));
+        }
+
+        #[test]
+        fn reading_an_anchor_never_panics(text: String) {
+            let _ = text.parse::<Anchor>();
+        }
     }
 }

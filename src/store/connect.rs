@@ -100,8 +100,9 @@ const POSTGRES_SESSION: &str = "set lock_timeout = '5s'; set statement_timeout =
 
 async fn open(pool: AnyPoolOptions, url: &str, session: &'static str) -> Result<AnyPool, Error> {
     sqlx::any::install_default_drivers();
-    let options = AnyConnectOptions::from_str(url)
-        .map_err(|_| setup("the database url cannot be read; a `%`, `?` or `#` needs escaping"))?;
+    let options = AnyConnectOptions::from_str(&driver_url(url)).map_err(|_| {
+        setup("the database url cannot be read: postgres://USER:PASSWORD@HOST/NAME")
+    })?;
     let pool = pool
         .acquire_timeout(ACQUIRE_TIME_MAX)
         .after_connect(move |connection, _| Box::pin(prepare(connection, session)));
@@ -114,9 +115,30 @@ async fn prepare(connection: &mut AnyConnection, session: &'static str) -> sqlx:
 
 /// The file that a `sqlite:` url names.
 fn sqlite_path(url: &str) -> &str {
-    let path = url.trim_start_matches("sqlite:");
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
     let path = path.strip_prefix("//").unwrap_or(path);
+    // What other programs put behind the path (`?mode=rwc`) is decided here.
     path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// The url as the driver wants it: a file's path is escaped, so that any name is possible.
+fn driver_url(url: &str) -> String {
+    if !url.starts_with("sqlite:") {
+        return url.to_owned();
+    }
+    let mut escaped = String::from("sqlite:");
+    for byte in sqlite_path(url).bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                escaped.push(char::from(byte));
+            }
+            _ => {
+                escaped.push('%');
+                escaped.push_str(&hex::encode_upper([byte]));
+            }
+        }
+    }
+    escaped
 }
 
 fn make_sqlite_file(path: &str) -> Result<(), Error> {

@@ -286,7 +286,9 @@ pub async fn verify(store: &Store, anchor: Option<Anchor>) -> Result<Report, Err
         let rows = page(&mut moment, after_seq, VERIFY_PAGE_ROWS).await?;
         let Some(last) = rows.last() else { break };
         after_seq = last.seq;
-        rows.into_iter().for_each(|row| verifier.push(row));
+        for row in rows {
+            verifier.push(row);
+        }
     }
     moment.rollback().await?;
     Ok(verifier.finish(&head))

@@ -61,14 +61,14 @@ impl Store {
     pub async fn connect(url: &str, clock: Clock, keys: impl Into<Keys>) -> Result<Self, Error> {
         let keys = keys.into();
         let engine = Engine::of(url)?;
-        let writers = connect::writers(engine, url).await?;
-        connect::migrate(engine, &writers).await?;
-        journal::adopt_key(engine, &writers, &clock, &keys).await?;
+        let pool = connect::writers(engine, url).await?;
+        connect::migrate(engine, &pool).await?;
+        journal::adopt_key(engine, &pool, &clock, &keys).await?;
         let (readers, writes) = match engine {
-            Engine::Postgres => (writers, Writes::Parallel),
+            Engine::Postgres => (pool, Writes::Parallel),
             Engine::Sqlite => {
                 let readers = connect::readers(engine, url).await?;
-                let writer = Writer::start(writers, clock.clone(), keys.current.clone());
+                let writer = Writer::start(pool, clock.clone(), keys.current.clone());
                 (readers, Writes::Grouped(writer))
             }
         };
@@ -105,6 +105,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        unit::outside()?;
         match &self.shared.writes {
             Writes::Grouped(writer) => writer.submit(unit::Guard::Savepoint, work).await,
             _ => self.unit_alone(work).await,
@@ -122,6 +123,7 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        unit::outside()?;
         match &self.shared.writes {
             Writes::Grouped(writer) => writer.submit(unit::Guard::SingleWrite, work).await,
             _ => self.unit_alone(work).await,

@@ -25,6 +25,19 @@ const GROUP_UNITS_MAX: usize = 64;
 /// Units that wait for the SQLite writer; further callers wait for a place.
 const WAITING_UNITS_MAX: usize = 1024;
 
+tokio::task_local! {
+    /// Set while a unit's work runs. A unit inside a unit would wait for itself.
+    static INSIDE: ();
+}
+
+/// Refuses to begin a unit inside a unit.
+pub(super) fn outside() -> Result<(), Error> {
+    match INSIDE.try_with(|()| ()) {
+        Ok(()) => Err(Error::Broken("began another unit inside itself")),
+        Err(_) => Ok(()),
+    }
+}
+
 /// One unit of work while it runs: a connection inside a transaction, and the journal's entries
 /// that will be chained at its end.
 pub struct Unit {
@@ -69,6 +82,12 @@ impl Unit {
         Ok(())
     }
 
+    /// SQLite ends a transaction by itself when the disk is full or fails (sqlite.org,
+    /// lang_transaction.html, section 3.2); what came next would be stored piece by piece.
+    async fn has_lost_its_transaction(&mut self) -> bool {
+        self.execute("begin").await.is_ok()
+    }
+
     async fn execute(&mut self, statement: &'static str) -> Result<(), Error> {
         sqlx::query(statement).execute(&mut *self.transaction).await?;
         Ok(())
@@ -100,7 +119,7 @@ where
 {
     // What a panic leaves behind in the unit is undone with the unit.
     let work = AssertUnwindSafe(async move { work(unit).await }).catch_unwind();
-    match tokio::time::timeout(UNIT_TIME_MAX, work).await {
+    match tokio::time::timeout(UNIT_TIME_MAX, INSIDE.scope((), work)).await {
         Ok(Ok(outcome)) => Ok(outcome),
         Ok(Err(_panic)) => Err(Error::Broken("panicked")),
         Err(_elapsed) => Err(Error::Broken("took too long")),
@@ -282,7 +301,7 @@ impl Grouper {
             } else if !is_written {
                 unit.transaction.rollback().await?;
                 unit = self.begin().await?;
-            } else if fate == Fate::Broken {
+            } else if fate == Fate::Broken || unit.has_lost_its_transaction().await {
                 return Err(Error::Broken("in the same transaction broke off; nothing was stored"));
             }
         }

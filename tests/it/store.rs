@@ -65,13 +65,13 @@ async fn subjects(store: &Store) -> Vec<String> {
 /// Holds the writer with a first unit, so that those submitted meanwhile become one group.
 async fn hold(store: &Store) -> oneshot::Sender<()> {
     let (release, released) = oneshot::channel::<()>();
-    let (began, begun) = oneshot::channel();
+    let (started, is_started) = oneshot::channel();
     let store = store.clone();
     tokio::spawn(async move {
         let held: Result<(), Error> = store
             .unit(move |_| {
                 Box::pin(async move {
-                    began.send(()).unwrap();
+                    started.send(()).unwrap();
                     let _ = released.await;
                     Ok(())
                 })
@@ -79,7 +79,7 @@ async fn hold(store: &Store) -> oneshot::Sender<()> {
             .await;
         held.unwrap();
     });
-    begun.await.unwrap();
+    is_started.await.unwrap();
     release
 }
 
@@ -265,6 +265,92 @@ both_engines! {
         store.close().await;
     }
 
+    async fn a_unit_that_swallows_a_statements_error_is_not_reported_as_done(
+        database: TestDatabase
+    ) {
+        let store = connect(&database.url).await;
+        write(&store, "taken".to_owned()).await.unwrap();
+
+        let swallowed: Result<(), Error> = store
+            .unit(|unit| {
+                Box::pin(async move {
+                    deliveries::insert_once(unit, "new", "").await?;
+                    let taken = "insert into deliveries (key, answer, created_ms) \
+                        values ('taken', '', 0)";
+                    let refused = sqlx::query(taken).execute(unit.connection()).await;
+                    assert!(refused.is_err());
+                    Ok(())
+                })
+            })
+            .await;
+
+        // PostgreSQL has given up the transaction; SQLite takes back the statement alone.
+        assert_eq!(swallowed.is_ok(), keys(&store).await.contains(&"new".to_owned()));
+        store.close().await;
+    }
+
+    async fn a_single_write_that_fails_leaves_its_mates_alone(database: TestDatabase) {
+        let store = connect(&database.url).await;
+        let release = hold(&store).await;
+        let mut tasks = JoinSet::new();
+        for number in 0..6 {
+            let store = store.clone();
+            tasks.spawn(async move {
+                store
+                    .unit_single_write(move |unit| {
+                        Box::pin(async move {
+                            let key = format!("unit-{number}");
+                            let done = entry(unit, &key);
+                            unit.journal(done);
+                            if number % 2 == 1 {
+                                return Err(Error::Setup(key));
+                            }
+                            deliveries::insert_once(unit, &key, "").await
+                        })
+                    })
+                    .await
+            });
+        }
+        settle().await;
+        release.send(()).unwrap();
+
+        let outcomes = tasks.join_all().await;
+
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+        assert_eq!(keys(&store).await, ["unit-0", "unit-2", "unit-4"]);
+        assert_eq!(subjects(&store).await, ["unit-0", "unit-2", "unit-4"]);
+        assert!(journal::verify(&store, None).await.unwrap().is_sound());
+        store.close().await;
+    }
+
+    async fn a_unit_inside_a_unit_is_refused(database: TestDatabase) {
+        let store = connect(&database.url).await;
+        let inner = store.clone();
+
+        let refused: Result<bool, Error> =
+            store.unit(move |_| Box::pin(async move { write(&inner, "k".to_owned()).await })).await;
+
+        assert!(matches!(refused, Err(Error::Broken(_))));
+        assert!(write(&store, "k".to_owned()).await.unwrap());
+        store.close().await;
+    }
+
+    async fn replicas_that_start_together_share_one_schema(database: TestDatabase) {
+        if !database.url.starts_with("postgres") {
+            return; // One process owns a SQLite file.
+        }
+        let starts = (0..4).map(|_| connect(&database.url));
+        let stores = futures_util::future::join_all(starts).await;
+
+        for (number, store) in stores.iter().enumerate() {
+            assert!(write(store, number.to_string()).await.unwrap());
+        }
+        assert_eq!(journal::verify(&stores[0], None).await.unwrap().rows, 4);
+        for store in stores {
+            store.close().await;
+        }
+    }
+
     async fn close_finishes_what_waits_and_takes_nothing_more(database: TestDatabase) {
         let store = connect(&database.url).await;
         let mut tasks = JoinSet::new();
@@ -329,14 +415,14 @@ both_engines! {
     async fn units_a_second(database: TestDatabase) {
         let store = Store::connect(&database.url, Clock::System, None).await.unwrap();
         for guard in ["single write", "savepoint"] {
-            let begun = Instant::now();
+            let start = Instant::now();
             let mut tasks = JoinSet::new();
             for task in 0..16 {
                 let store = store.clone();
                 tasks.spawn(async move {
                     let mut times = Vec::new();
                     for turn in 0..1_000 {
-                        let began = Instant::now();
+                        let asked = Instant::now();
                         let key = format!("{guard}-{task}-{turn}");
                         let done = if guard == "savepoint" {
                             write(&store, key).await
@@ -352,20 +438,20 @@ both_engines! {
                                 .await
                         };
                         assert!(done.unwrap());
-                        times.push(began.elapsed());
+                        times.push(asked.elapsed());
                     }
                     times
                 });
             }
             let mut times: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
             times.sort();
-            let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+            let rate = times.len() as f64 / start.elapsed().as_secs_f64();
             let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
             println!("{:?}, {guard}: {rate:.0} units/s, p50 {p50:?}, p99 {p99:?}", database.engine);
         }
-        let begun = Instant::now();
+        let start = Instant::now();
         let report = journal::verify(&store, None).await.unwrap();
-        let rate = report.rows as f64 / begun.elapsed().as_secs_f64();
+        let rate = report.rows as f64 / start.elapsed().as_secs_f64();
         println!("{:?}: verified {rate:.0} entries/s", database.engine);
         assert!(report.is_sound());
         store.close().await;
@@ -400,6 +486,23 @@ mod sqlite_alone {
         let strange = strange.unwrap_err().to_string();
         assert!(strange.contains("sqlite:PATH") && !strange.contains("secret"));
         assert!(matches!(memory, Err(Error::Setup(_))));
+    }
+
+    #[tokio::test]
+    async fn a_file_may_have_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["运维 审计.db", "a%20b#c.db", "plain.db?mode=rwc"] {
+            let url = format!("sqlite:{}/{name}", folder.path().display());
+            let store = connect(&url).await;
+            write(&store, "k".to_owned()).await.unwrap();
+            store.close().await;
+
+            let again = connect(&url).await;
+            assert_eq!(keys(&again).await, ["k"]);
+            again.close().await;
+            let file = name.split('?').next().unwrap();
+            assert!(folder.path().join(file).exists(), "{file}");
+        }
     }
 
     #[tokio::test]

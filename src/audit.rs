@@ -1,0 +1,149 @@
+//! The journal for readers: the texts behind `audit verify`, `audit show` and `audit export`.
+//!
+//! Nothing here prints or decides an exit code; that is `main`'s.
+
+use crate::core::journal::{Anchor, Report, Row};
+use crate::core::text::{Lang, Text};
+use crate::store::journal::{self, Filter};
+use crate::store::{Error, Store};
+use chrono::DateTime;
+use std::io::{self, Write};
+
+/// Rows read at a time.
+const SHOW_PAGE_ROWS: i64 = 500;
+
+/// Checks the whole journal; the text for the reader, and whether nothing was found.
+///
+/// # Errors
+/// As the store gives them.
+pub async fn verify_report(
+    store: &Store,
+    anchor: Option<Anchor>,
+    lang: Lang,
+) -> Result<(String, bool), Error> {
+    let report = journal::verify(store, anchor).await?;
+    Ok((report_text(&report, lang), report.is_sound()))
+}
+
+/// A report as people read it: the verdict, each finding, and the head to note elsewhere.
+pub fn report_text(report: &Report, lang: Lang) -> String {
+    let (rows, total, unkeyed) = (report.rows, report.findings_total, report.unkeyed);
+    let mut lines = vec![if report.is_sound() {
+        Text::new(
+            format!("已核对 {rows} 条：没有改动、缺失或插入。"),
+            format!("{rows} entries checked: none changed, missing or inserted."),
+        )
+    } else {
+        Text::new(
+            format!("已核对 {rows} 条，发现 {total} 处问题："),
+            format!("{rows} entries checked, {total} faults found:"),
+        )
+    }];
+    for finding in &report.findings {
+        let words = finding.words();
+        lines.push(Text::new(format!("- {}", words.zh), format!("- {}", words.en)));
+    }
+    let unspoken = total - report.findings.len();
+    if unspoken > 0 {
+        lines.push(Text::new(format!("- 另有 {unspoken} 处"), format!("- and {unspoken} more")));
+    }
+    if unkeyed > 0 {
+        lines.push(Text::new(
+            format!("{unkeyed} 条没有密钥：只有外部记下的日志头能证明它们未被整体改写。"),
+            format!(
+                "{unkeyed} entries are under no key: only a head noted elsewhere shows that they \
+                 were not rewritten as a whole."
+            ),
+        ));
+    }
+    if let Some(last) = &report.last {
+        lines.push(Text::new(format!("日志头：{last}"), format!("Head: {last}")));
+    }
+    lines.iter().fold(String::new(), |text, line| text + line.get(lang) + "\n")
+}
+
+/// How entries are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One aligned line an entry, times in UTC.
+    Lines,
+    /// One JSON object a line, with every column exactly as stored and hashed.
+    Json,
+}
+
+/// Why entries could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// The output cannot be written to.
+    #[error("cannot write the entries: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Writes the entries that a filter keeps, oldest first, page by page.
+///
+/// # Errors
+/// [`ShowError`]; what was written before stays written.
+pub async fn show(
+    store: &Store,
+    filter: &Filter,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<(), ShowError> {
+    let mut after_seq = 0;
+    loop {
+        let mut connection = store.read().await?;
+        let rows = journal::page_of(&mut connection, filter, after_seq, SHOW_PAGE_ROWS).await?;
+        // A reader who pages slowly keeps no connection.
+        drop(connection);
+        let Some(last) = rows.last() else { break };
+        after_seq = last.seq;
+        for row in &rows {
+            match format {
+                Format::Lines => writeln!(out, "{}", line(row))?,
+                Format::Json => {
+                    serde_json::to_writer(&mut *out, row).map_err(io::Error::from)?;
+                    out.write_all(b"\n")?;
+                }
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// One entry on one line; what could steer a terminal is written as an escape.
+pub fn line(row: &Row) -> String {
+    let at = DateTime::from_timestamp_millis(row.at_ms).unwrap_or_default();
+    let at = at.format("%Y-%m-%d %H:%M:%S%.3fZ");
+    let detail = if row.detail == "null" { String::new() } else { visible(&row.detail) };
+    let (actor, origin) = (column(&row.actor, 12), column(&row.origin, 8));
+    let (kind, subject) = (column(&row.kind, 24), column(&row.subject, 12));
+    let line = format!("{:>6}  {at}  {actor}{origin}{kind}{subject}{detail}", row.seq);
+    line.trim_end().to_owned()
+}
+
+/// A text filled up to a width, with two spaces behind it. Chinese takes two places a letter.
+fn column(text: &str, width: usize) -> String {
+    let text = visible(text);
+    let places = text.chars().map(|letter| if letter < '\u{1100}' { 1 } else { 2 }).sum();
+    text + &" ".repeat(width.saturating_sub(places) + 2)
+}
+
+/// Control characters, and those that turn the direction of writing, as escapes.
+fn visible(text: &str) -> String {
+    let mut seen = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => seen.extend(letter.escape_unicode()),
+            _ if letter.is_control() => seen.extend(letter.escape_unicode()),
+            _ => seen.push(letter),
+        }
+    }
+    seen
+}
