@@ -5,4 +5,5 @@
 //! worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
 
 pub mod clock;
+pub mod config;
 pub mod core;
