@@ -6,5 +6,8 @@
 
 pub mod duration;
 pub mod fault;
+pub mod runbook;
+pub mod secrets;
+pub mod settings;
 mod shape;
 mod tree;

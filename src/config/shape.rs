@@ -61,6 +61,26 @@ pub(super) enum Need {
     Default(&'static str),
 }
 
+/// A field that must be there.
+pub(super) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, need: Need::Required, doc }
+}
+
+/// A field that may be absent, which its `doc` explains.
+pub(super) const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, need: Need::Optional, doc }
+}
+
+/// A field whose absence means what `value` would.
+pub(super) const fn default(
+    name: &'static str,
+    value: &'static str,
+    shape: Shape,
+    doc: &'static str,
+) -> Field {
+    Field { name, shape, need: Need::Default(value), doc }
+}
+
 /// Keys that people choose, all with one shape.
 #[derive(Debug)]
 pub(super) struct Map {
@@ -560,41 +580,17 @@ mod tests {
         chars_max: 12,
         example: "blue-1",
     };
+    static LABEL: Text =
+        Text { name: "a label", kind: TextKind::Line, chars_min: 1, chars_max: 10, example: "Blue" };
     static SMALL: Object = Object {
         name: "a thing",
         doc: "A thing.",
         fields: &[
-            Field {
-                name: "label",
-                shape: Shape::Localized(&Text {
-                    name: "a label",
-                    kind: TextKind::Line,
-                    chars_min: 1,
-                    chars_max: 10,
-                    example: "Blue",
-                }),
-                need: Need::Required,
-                doc: "What it is called",
-            },
-            Field {
-                name: "count",
-                shape: Shape::Integer { min: 1, max: 9 },
-                need: Need::Default("3"),
-                doc: "How many",
-            },
-            Field {
-                name: "wait",
-                shape: Shape::Duration { min_ms: 1, max_ms: 60_000 },
-                need: Need::Optional,
-                doc: "How long",
-            },
-            Field { name: "on", shape: Shape::Bool, need: Need::Default("false"), doc: "Whether" },
-            Field {
-                name: "colour",
-                shape: Shape::Choice(&["red", "blue"]),
-                need: Need::Optional,
-                doc: "Its colour",
-            },
+            required("label", Shape::Localized(&LABEL), "What it is called"),
+            default("count", "3", Shape::Integer { min: 1, max: 9 }, "How many"),
+            optional("wait", Shape::Duration { min_ms: 1, max_ms: 60_000 }, "How long"),
+            default("on", "false", Shape::Bool, "Whether"),
+            optional("colour", Shape::Choice(&["red", "blue"]), "Its colour"),
         ],
         exactly_one: &[],
         later: &["approval"],

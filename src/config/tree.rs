@@ -48,6 +48,17 @@ pub(super) struct Entry {
 }
 
 impl Node {
+    /// Text that comes from outside any file.
+    pub fn quoted(text: &str) -> Self {
+        let scalar = Scalar { text: text.to_owned(), plain: false, text_at: None };
+        Self { at: Position { line: 1, column: 1 }, value: Value::Scalar(scalar) }
+    }
+
+    /// A list that comes from outside any file.
+    pub fn list(items: Vec<Self>) -> Self {
+        Self { at: Position { line: 1, column: 1 }, value: Value::List(items) }
+    }
+
     /// The value of a key, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)
