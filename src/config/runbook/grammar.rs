@@ -1,0 +1,428 @@
+//! The runbook's grammar: the one description that checks it and prints its schema.
+
+use crate::config::shape::{
+    List, Map, Object, Range, Shape, Text, TextKind, Word, default, optional, required,
+};
+
+/// No step, and no waiting within one, is given longer.
+const WAIT_MS_MAX: u64 = 24 * 3_600_000;
+const ENVIRONMENTS_MAX: usize = 20;
+const ROLES_MAX: usize = 50;
+const MEMBERS_MAX: usize = 100;
+const ACTIONS_MAX: usize = 100;
+const PARAMETERS_MAX: usize = 12;
+const CHOICES_MAX: usize = 50;
+const STEPS_MAX: usize = 50;
+const ARGUMENTS_MAX: usize = 100;
+const VARIABLES_MAX: usize = 100;
+
+const LOWER: Range = ('a', 'z');
+const UPPER: Range = ('A', 'Z');
+const DIGIT: Range = ('0', '9');
+const UNDERSCORE: Range = ('_', '_');
+
+/// Names of environments, roles and actions: people type them in chat.
+static NAME: Word = Word {
+    name: "a name here (lower-case letters, digits and single `-`, at most 30)",
+    literals: &[],
+    first: &[LOWER],
+    rest: &[LOWER, DIGIT],
+    joiner: Some('-'),
+    chars_min: 1,
+    chars_max: 30,
+    example: "backup-verify",
+};
+static PARAMETER_NAME: Word = Word {
+    name: "a parameter's name (lower-case letters, digits and `_`, at most 30)",
+    literals: &[],
+    first: &[LOWER],
+    rest: &[LOWER, DIGIT, UNDERSCORE],
+    joiner: None,
+    chars_min: 1,
+    chars_max: 30,
+    example: "version",
+};
+static VARIABLE_NAME: Word = Word {
+    name: "a variable's name (letters, digits and `_`)",
+    literals: &[],
+    first: &[LOWER, UPPER, UNDERSCORE],
+    rest: &[LOWER, UPPER, DIGIT, UNDERSCORE],
+    joiner: None,
+    chars_min: 1,
+    chars_max: 100,
+    example: "HEALTH_URL",
+};
+static CHANNEL_ID: Word = Word {
+    name: "a Slack conversation id (`C…`, `G…` or `D…`; in Slack: the channel's details, at the bottom)",
+    literals: &[],
+    first: &[('C', 'C'), ('G', 'G'), ('D', 'D')],
+    rest: &[UPPER, DIGIT],
+    joiner: None,
+    chars_min: 2,
+    chars_max: 30,
+    example: "C0123456789",
+};
+static MEMBER: Word = Word {
+    name: "a member (`everyone`, a Slack user id `U…` or `W…`, or a user group id `S…`)",
+    literals: &["everyone"],
+    first: &[('U', 'U'), ('W', 'W'), ('S', 'S')],
+    rest: &[UPPER, DIGIT],
+    joiner: None,
+    chars_min: 2,
+    chars_max: 30,
+    example: "S0123456789",
+};
+static HOST: Word = Word {
+    name: "a host's name (letters, digits and `-`, parts joined by `.`)",
+    literals: &[],
+    first: &[LOWER, UPPER, DIGIT],
+    rest: &[LOWER, UPPER, DIGIT, UNDERSCORE, ('-', '-')],
+    joiner: Some('.'),
+    chars_min: 1,
+    chars_max: 253,
+    example: "app-1.example.com",
+};
+
+static SERVICE: Text = Text {
+    name: "a service name",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 40,
+    example: "neostock",
+};
+static SUMMARY: Text = Text {
+    name: "a summary",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 150,
+    example: "{zh: 回滚到指定版本, en: Roll back to a version}",
+};
+static STEP_NAME: Text = Text {
+    name: "a step's name",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 100,
+    example: "{zh: 健康检查, en: Health check}",
+};
+static NOTICE: Text = Text {
+    name: "a notice",
+    kind: TextKind::AsWritten,
+    chars_min: 1,
+    chars_max: 1_000,
+    example: "{zh: \"已回滚到 {version}\", en: \"Rolled back to {version}\"}",
+};
+static PATH: Text =
+    Text { name: "a path", kind: TextKind::Line, chars_min: 1, chars_max: 1_000, example: "/srv/app" };
+static VALUE: Text = Text {
+    name: "a value",
+    kind: TextKind::AsWritten,
+    chars_min: 0,
+    chars_max: 10_000,
+    example: "\"http://127.0.0.1:3000/health\"",
+};
+static CHOICE: Text =
+    Text { name: "a choice", kind: TextKind::AsWritten, chars_min: 1, chars_max: 75, example: "blue" };
+static ARGUMENT: Text = Text {
+    name: "an argument",
+    kind: TextKind::AsWritten,
+    chars_min: 0,
+    chars_max: 10_000,
+    example: "\"--to={version}\"",
+};
+static URL: Text = Text {
+    name: "an address",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 2_000,
+    example: "\"{HEALTH_URL}\"",
+};
+static HOST_TEXT: Text = word("a host", &HOST);
+static CHANNEL: Text = word("a channel", &CHANNEL_ID);
+static ROLE_NAME: Text = word("a role's name", &NAME);
+static MEMBER_TEXT: Text = word("a member", &MEMBER);
+static ENV_NAME: Text = word("a variable's name", &VARIABLE_NAME);
+
+const fn word(name: &'static str, word: &'static Word) -> Text {
+    Text { name, kind: TextKind::Word(word), chars_min: 1, chars_max: 300, example: word.example }
+}
+
+const WAIT: Shape = Shape::Duration { min_ms: 1, max_ms: WAIT_MS_MAX };
+
+/// Keys that the design names and that come later; here so that nobody is told "did you mean".
+const LATER_IN_ACTION: &[&str] =
+    &["approval", "makes_live", "on_failure", "checklist", "retry", "when", "always", "outputs"];
+const LATER_IN_PARAMETER: &[&str] = &["suggest", "when"];
+const LATER_IN_STEP: &[&str] =
+    &["retry", "when", "always", "outputs", "user", "on_failure", "approval", "checklist"];
+
+/// The whole file.
+pub(super) const ROOT: Shape = Shape::Object(&RUNBOOK);
+
+static RUNBOOK: Object = Object {
+    name: "the runbook",
+    doc: "A NeoStock Ops runbook: who may do what to which service, step by step.",
+    fields: &[
+        required("service", Shape::Text(&SERVICE), "The name of what is operated"),
+        default("language", "zh", Shape::Choice(&["zh", "en"]), "The language of channels"),
+        required("environments", Shape::Map(&ENVIRONMENTS), "The places where the service runs"),
+        required("roles", Shape::Map(&ROLES), "Who may ask for what"),
+        required("actions", Shape::Map(&ACTIONS), "What people can do; each is a chat command"),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "service: neostock",
+};
+
+static ENVIRONMENTS: Map = Map {
+    name: "environments",
+    key: &NAME,
+    value: Shape::Object(&ENVIRONMENT),
+    min: 1,
+    max: ENVIRONMENTS_MAX,
+    example: "{production: {workdir: /srv/app, channel: C0123456789}}",
+};
+
+static ENVIRONMENT: Object = Object {
+    name: "an environment",
+    doc: "One place where the service runs.",
+    fields: &[
+        required(
+            "workdir",
+            Shape::Text(&PATH),
+            "Where steps run and git references are resolved; a relative path starts at this file's folder",
+        ),
+        default(
+            "default",
+            "false",
+            Shape::Bool,
+            "Meant when a request names no environment; one of several has it",
+        ),
+        default("protected", "false", Shape::Bool, "Shown as such; gates hang on it"),
+        required("channel", Shape::Text(&CHANNEL), "The Slack conversation of its cards"),
+        optional(
+            "host",
+            Shape::Text(&HOST_TEXT),
+            "Only a bot whose NEOSTOCK_HOST equals this runs its steps",
+        ),
+        optional(
+            "variables",
+            Shape::Map(&VARIABLES),
+            "Names for templates, also given to each step's environment; no secrets here",
+        ),
+        optional(
+            "secrets",
+            Shape::Map(&SECRETS),
+            "Read when a step starts, given to its environment and blotted out of all output",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{workdir: /srv/app, channel: C0123456789}",
+};
+
+static VARIABLES: Map = Map {
+    name: "variables",
+    key: &VARIABLE_NAME,
+    value: Shape::Text(&VALUE),
+    min: 0,
+    max: VARIABLES_MAX,
+    example: "{HEALTH_URL: \"http://127.0.0.1:3000/health\"}",
+};
+
+static SECRETS: Map = Map {
+    name: "secrets",
+    key: &VARIABLE_NAME,
+    value: Shape::Object(&SECRET),
+    min: 0,
+    max: VARIABLES_MAX,
+    example: "{DB_PASSWORD: {env: NEOSTOCK_SECRET_DB}}",
+};
+
+static SECRET: Object = Object {
+    name: "a secret's source",
+    doc: "Where the value of a secret is read; the value itself never stands in this file.",
+    fields: &[
+        optional("env", Shape::Text(&ENV_NAME), "A variable of the bot's own environment"),
+        optional(
+            "file",
+            Shape::Text(&PATH),
+            "A file; one newline at its end is cut; a relative path starts at this file's folder",
+        ),
+    ],
+    exactly_one: &["env", "file"],
+    later: &[],
+    example: "{env: NEOSTOCK_SECRET_DB}",
+};
+
+static ROLES: Map = Map {
+    name: "roles",
+    key: &NAME,
+    value: Shape::Object(&ROLE),
+    min: 1,
+    max: ROLES_MAX,
+    example: "{operator: {members: [S0123456789]}}",
+};
+
+static ROLE: Object = Object {
+    name: "a role",
+    doc: "Who may do something.",
+    fields: &[required("members", Shape::List(&MEMBERS), "Any one of these suffices")],
+    exactly_one: &[],
+    later: &[],
+    example: "{members: [everyone]}",
+};
+
+static MEMBERS: List = List {
+    name: "members",
+    item: Shape::Text(&MEMBER_TEXT),
+    min: 1,
+    max: MEMBERS_MAX,
+    example: "[everyone]",
+};
+
+static ACTIONS: Map = Map {
+    name: "actions",
+    key: &NAME,
+    value: Shape::Object(&ACTION),
+    min: 1,
+    max: ACTIONS_MAX,
+    example: "{restart: {summary: Restart it, role: operator, steps: […]}}",
+};
+
+static ACTION: Object = Object {
+    name: "an action",
+    doc: "Something the runbook lets people do; its name is the chat command.",
+    fields: &[
+        required("summary", Shape::Localized(&SUMMARY), "One line for help"),
+        optional("parameters", Shape::Map(&PARAMETERS), "In the order in which people write them"),
+        required("role", Shape::Text(&ROLE_NAME), "The role that may ask for it"),
+        default(
+            "lock",
+            "environment",
+            Shape::Choice(&["environment", "none"]),
+            "What it holds while it runs; `none` only for what merely reads",
+        ),
+        required("steps", Shape::List(&STEPS), "Done in order; the first failure ends the run"),
+        optional("notices", Shape::Object(&NOTICES), "The action's own closing words"),
+    ],
+    exactly_one: &[],
+    later: LATER_IN_ACTION,
+    example: "{summary: Restart it, role: operator, steps: […]}",
+};
+
+static PARAMETERS: Map = Map {
+    name: "parameters",
+    key: &PARAMETER_NAME,
+    value: Shape::Object(&PARAMETER),
+    min: 0,
+    max: PARAMETERS_MAX,
+    example: "{version: {type: git_ref, required: true}}",
+};
+
+static PARAMETER: Object = Object {
+    name: "a parameter",
+    doc: "One typed argument.",
+    fields: &[
+        required(
+            "type",
+            Shape::Choice(&["git_ref", "choice", "duration", "number", "text", "user", "run"]),
+            "What values it takes; `text` takes all remaining words and comes last",
+        ),
+        default("required", "false", Shape::Bool, "Whether a request without it is refused"),
+        optional("default", Shape::Text(&VALUE), "Used when a request leaves it out"),
+        optional("choices", Shape::List(&CHOICES), "The words that a `choice` takes"),
+        optional("min", Shape::Integer { min: i64::MIN, max: i64::MAX }, "A `number`'s smallest"),
+        optional("max", Shape::Integer { min: i64::MIN, max: i64::MAX }, "A `number`'s largest"),
+        optional("help", Shape::Localized(&SUMMARY), "One line for help"),
+    ],
+    exactly_one: &[],
+    later: LATER_IN_PARAMETER,
+    example: "{type: git_ref, required: true}",
+};
+
+static CHOICES: List = List {
+    name: "choices",
+    item: Shape::Text(&CHOICE),
+    min: 1,
+    max: CHOICES_MAX,
+    example: "[blue, green]",
+};
+
+static STEPS: List = List {
+    name: "steps",
+    item: Shape::Object(&STEP),
+    min: 1,
+    max: STEPS_MAX,
+    example: "[{name: Restart, run: [pm2, restart, server]}]",
+};
+
+static STEP: Object = Object {
+    name: "a step",
+    doc: "One stage of an action: a program (`run`) or an address that must answer (`http`).",
+    fields: &[
+        required("name", Shape::Localized(&STEP_NAME), "What people read on the card"),
+        optional(
+            "run",
+            Shape::List(&ARGV),
+            "A program and its arguments; no shell reads them; `{name}` substitutes inside one argument",
+        ),
+        optional("http", Shape::Object(&HTTP), "Asks an address until it answers as expected"),
+        optional(
+            "timeout",
+            WAIT,
+            "After this it is stopped, the whole process tree; 10m unless given, for `http` within + 10s",
+        ),
+        optional(
+            "idempotent",
+            Shape::Bool,
+            "Doing it twice is the same as once; false unless given, true for `http`",
+        ),
+        default(
+            "leaves_processes",
+            "false",
+            Shape::Bool,
+            "What it left running is meant to stay (a restart through pm2)",
+        ),
+    ],
+    exactly_one: &["run", "http"],
+    later: LATER_IN_STEP,
+    example: "{name: Restart, run: [pm2, restart, server]}",
+};
+
+static ARGV: List = List {
+    name: "arguments",
+    item: Shape::Text(&ARGUMENT),
+    min: 1,
+    max: ARGUMENTS_MAX,
+    example: "[git, checkout, \"{version}\"]",
+};
+
+static HTTP: Object = Object {
+    name: "an http step",
+    doc: "Asks an address until it answers as expected.",
+    fields: &[
+        required("url", Shape::Text(&URL), "http or https; the host is the runbook's, never an asker's"),
+        default("expect", "200", Shape::Integer { min: 100, max: 599 }, "The healthy status"),
+        default("within", "60s", WAIT, "How long to keep asking"),
+        optional("contains", Shape::Text(&VALUE), "A text that the body must hold"),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{url: \"{HEALTH_URL}\", within: 60s}",
+};
+
+static NOTICES: Object = Object {
+    name: "the notices",
+    doc: "The action's own closing words; `{name}` of parameters, variables, environment, service and workdir substitute.",
+    fields: &[
+        optional("succeeded", Shape::Localized(&NOTICE), "When every step was ok"),
+        optional(
+            "failed",
+            Shape::Localized(&NOTICE),
+            "When a step failed, timed out or has an unknown outcome",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{succeeded: Done, failed: Somebody must act now}",
+};

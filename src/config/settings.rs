@@ -1,0 +1,734 @@
+//! The bot's own settings: defaults, then a file, then the environment.
+//!
+//! `defaults.yml` is the documentation of every key. Secrets are [`SecretString`]; no fault and no
+//! `Debug` ever shows one.
+
+use super::fault::{Fault, Faults, did_you_mean};
+use super::runbook::read_bounded;
+use super::shape::{List, Object, Shape, Text, TextKind, optional};
+use super::tree::{self, Node, Value};
+use axum::http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Every setting with its default and its meaning; read by the same machinery as a person's file.
+pub const DEFAULTS: &str = include_str!("defaults.yml");
+/// The settings file that is read when none is named.
+pub const FILE_DEFAULT: &str = "neostock.yml";
+/// A journal key shorter than the hash is weaker than the hash.
+const JOURNAL_KEY_BYTES_MIN: usize = 32;
+const RESPONSE_HOSTS_MAX: usize = 20;
+
+/// Each setting: its environment variable and its key in the file.
+const VARIABLES: [(&str, &str); 15] = [
+    ("SLACK_BOT_TOKEN", "slack.bot_token"),
+    ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
+    ("SLACK_APP_TOKEN", "slack.app_token"),
+    ("SLACK_API_URL", "slack.api_url"),
+    ("DATABASE_URL", "database_url"),
+    ("NEOSTOCK_LISTEN", "listen"),
+    ("NEOSTOCK_DATA_DIR", "data_dir"),
+    ("NEOSTOCK_RUNBOOK", "runbook"),
+    ("NEOSTOCK_ALERTING", "alerting"),
+    ("NEOSTOCK_HOST", "host"),
+    ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
+    ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
+    ("NEOSTOCK_RESPONSE_HOSTS", "response_hosts"),
+    ("NEOSTOCK_LOG", "log"),
+    ("NEOSTOCK_LOG_FORMAT", "log_format"),
+];
+const OWN_PREFIX: &str = "NEOSTOCK_";
+/// `NEOSTOCK_` names that are not settings: the settings file's own, and what a step's processes
+/// carry.
+const USED_ELSEWHERE: [&str; 4] =
+    ["NEOSTOCK_CONFIG", "NEOSTOCK_FAULT", "NEOSTOCK_RUN", "NEOSTOCK_ATTEMPT"];
+/// Families of names that are not settings: tests, and secrets that a runbook names.
+const USED_ELSEWHERE_PREFIXES: [&str; 2] = ["NEOSTOCK_TEST_", "NEOSTOCK_SECRET_"];
+/// Variables that hold the bot's own secrets: no runbook may hand them to a step.
+pub(super) const OWN_SECRETS: [&str; 6] = [
+    "SLACK_BOT_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "SLACK_APP_TOKEN",
+    "DATABASE_URL",
+    "NEOSTOCK_JOURNAL_KEY",
+    "NEOSTOCK_WEBHOOK_TOKEN",
+];
+
+/// Whether a name is reserved for the bot.
+pub(super) fn has_own_prefix(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX)
+}
+
+/// The settings of one process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `xoxb-…`.
+    pub slack_bot_token: Option<SecretString>,
+    /// What Slack's requests are verified with.
+    pub slack_signing_secret: Option<SecretString>,
+    /// `xapp-…`; present: Socket Mode.
+    pub slack_app_token: Option<SecretString>,
+    /// Without a slash at its end.
+    pub slack_api_url: String,
+    /// `sqlite:…` or `postgres://…`; it may hold a password.
+    pub database_url: SecretString,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// Absolute.
+    pub data_dir: PathBuf,
+    /// Absolute.
+    pub runbook: PathBuf,
+    /// Absolute.
+    pub alerting: Option<PathBuf>,
+    /// The name that an environment's `host` is compared with.
+    pub host: String,
+    /// At least 32 bytes.
+    pub journal_key: Option<SecretString>,
+    /// What a webhook's caller must show.
+    pub webhook_token: Option<SecretString>,
+    /// `host` or `host:port` in lower case, besides Slack's own.
+    pub response_hosts: Vec<String>,
+    /// A tracing filter that is known to parse.
+    pub log: String,
+    /// How a log line is written.
+    pub log_format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// What the bot needs to speak to Slack.
+#[derive(Debug, Clone)]
+pub struct SlackSettings {
+    /// `xoxb-…`.
+    pub bot_token: SecretString,
+    /// What Slack's requests are verified with.
+    pub signing_secret: SecretString,
+    /// `xapp-…`; present: Socket Mode.
+    pub app_token: Option<SecretString>,
+    /// Without a slash at its end.
+    pub api_url: String,
+}
+
+/// Everything that settings are made from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The settings file: its name and its bytes.
+    pub file: Option<(String, Vec<u8>)>,
+    /// The environment; names without meaning here are passed over.
+    pub environment: Vec<(String, String)>,
+    /// Where relative paths start; absolute.
+    pub working_dir: PathBuf,
+    /// The machine's name.
+    pub hostname: String,
+}
+
+/// Reads the settings of this process: the environment, and the file named by `config_path`, by
+/// `NEOSTOCK_CONFIG`, or `./neostock.yml` if there is one.
+///
+/// # Errors
+/// Every fault of the file and the environment.
+pub fn read(config_path: Option<&Path>) -> Result<Settings, Vec<Fault>> {
+    from_sources(&sources(config_path)?)
+}
+
+/// Gathers what [`read`] reads.
+///
+/// # Errors
+/// A settings file that was named and cannot be read, a variable that is not text.
+pub fn sources(config_path: Option<&Path>) -> Result<Sources, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if has_own_prefix(&name) || variable_key(&name).is_some() => {
+                faults.push(Fault::whole(name, "the value is not UTF-8 text"));
+            }
+            Err(_) => {}
+        }
+    }
+    let named = environment.iter().find(|(name, value)| name == "NEOSTOCK_CONFIG" && !value.is_empty());
+    let named = config_path.map(Path::to_path_buf).or(named.map(|(_, value)| PathBuf::from(value)));
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE_DEFAULT));
+    let file = match read_bounded(&path) {
+        Ok(bytes) => Some((path.display().to_string(), bytes)),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let message = format!("the settings file cannot be read: {error}");
+            let fault = Fault::whole(path.display().to_string(), message);
+            faults.push(fault.suggest("it is named by --config or NEOSTOCK_CONFIG"));
+            None
+        }
+    };
+    let working_dir = match std::env::current_dir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            faults.push(Fault::whole(".", format!("the current folder is unknown: {error}")));
+            PathBuf::new()
+        }
+    };
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if faults.is_empty() {
+        Ok(Sources { file, environment, working_dir, hostname })
+    } else {
+        Err(faults)
+    }
+}
+
+/// Makes settings of given sources; touches nothing else.
+///
+/// # Errors
+/// Every fault of the file and the environment.
+pub fn from_sources(sources: &Sources) -> Result<Settings, Vec<Fault>> {
+    let (settings, faults) = assemble(sources);
+    if faults.is_empty() { Ok(settings) } else { Err(faults) }
+}
+
+impl Settings {
+    /// The settings that speaking to Slack needs; `check`, `audit` and `schema` do without.
+    ///
+    /// # Errors
+    /// Each one that is missing, and where to get it.
+    pub fn slack(&self) -> Result<SlackSettings, Vec<Fault>> {
+        let missing = |variable: &str, key: &str, place: &str| {
+            let way = format!("get it from {place}; the settings file's key is `slack.{key}`");
+            Fault::whole(variable, "is not set, and Slack cannot be spoken to without").suggest(way)
+        };
+        let bot_token = self.slack_bot_token.clone().ok_or_else(|| {
+            let place = "your Slack app > OAuth & Permissions > Bot User OAuth Token (xoxb-…)";
+            missing("SLACK_BOT_TOKEN", "bot_token", place)
+        });
+        let signing_secret = self.slack_signing_secret.clone().ok_or_else(|| {
+            let place = "your Slack app > Basic Information > App Credentials > Signing Secret";
+            missing("SLACK_SIGNING_SECRET", "signing_secret", place)
+        });
+        match (bot_token, signing_secret) {
+            (Ok(bot_token), Ok(signing_secret)) => Ok(SlackSettings {
+                bot_token,
+                signing_secret,
+                app_token: self.slack_app_token.clone(),
+                api_url: self.slack_api_url.clone(),
+            }),
+            (bot_token, signing_secret) => {
+                Err(bot_token.err().into_iter().chain(signing_secret.err()).collect())
+            }
+        }
+    }
+}
+
+/// The settings as far as they can be read, and every fault; a faulty one has its default.
+pub(super) fn assemble(sources: &Sources) -> (Settings, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let mut given = BTreeMap::new();
+    from_file("defaults.yml", DEFAULTS.as_bytes(), &mut given, &mut faults);
+    let defaults = given.clone();
+    if let Some((name, bytes)) = &sources.file {
+        from_file(name, bytes, &mut given, &mut faults);
+    }
+    from_environment(&sources.environment, &mut given, &mut faults);
+    let settings = Conversion { sources, given, defaults, faults: &mut faults }.settings();
+    (settings, faults)
+}
+
+/// A setting's words and whoever wrote them.
+#[derive(Clone)]
+struct Given {
+    words: Vec<String>,
+    /// A fault without a message: its place.
+    place: Fault,
+}
+
+type Layers = BTreeMap<&'static str, Given>;
+
+fn from_file(name: &str, bytes: &[u8], given: &mut Layers, all: &mut Vec<Fault>) {
+    let mut faults = Faults::new(name);
+    if let Some(root) = tree::parse(bytes, &mut faults) {
+        Shape::Object(&ROOT).check(&root, &mut faults);
+        for (_, key) in VARIABLES {
+            let node = key.split('.').try_fold(&root, |node, part| node.get(part));
+            let Some(node) = node.filter(|node| check_one(key, node).is_empty()) else { continue };
+            let words = match &node.value {
+                Value::List(items) => items.iter().filter_map(Node::text).collect(),
+                _ => node.text().into_iter().collect::<Vec<_>>(),
+            };
+            let words = words.into_iter().map(str::to_owned).collect();
+            let mut place = Fault::whole(name, "");
+            (place.line, place.column) = (node.at.line, node.at.column);
+            given.insert(key, Given { words, place });
+        }
+    }
+    all.extend(faults.finish());
+}
+
+fn from_environment(variables: &[(String, String)], given: &mut Layers, all: &mut Vec<Fault>) {
+    for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let Some(key) = variable_key(name) else {
+            if is_unknown(name) {
+                let known = VARIABLES.iter().map(|(name, _)| *name).chain(USED_ELSEWHERE);
+                let way = match did_you_mean(name, known) {
+                    Some(name) => format!("did you mean {name}?"),
+                    None => "defaults.yml lists all settings and their variables".to_owned(),
+                };
+                let fault = Fault::whole(name, "is not a setting; NEOSTOCK_ names are the bot's");
+                all.push(fault.suggest(way));
+            }
+            continue;
+        };
+        let (node, words) = if key == "response_hosts" {
+            let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+            let words = words.map(str::to_owned).collect::<Vec<_>>();
+            (Node::list(words.iter().map(|word| Node::quoted(word)).collect()), words)
+        } else {
+            (Node::quoted(value), vec![value.clone()])
+        };
+        let faults = check_one(key, &node);
+        if faults.is_empty() {
+            given.insert(key, Given { words, place: Fault::whole(name, "") });
+        }
+        for fault in faults {
+            all.push(Fault { file: name.clone(), line: 0, column: 0, ..fault });
+        }
+    }
+}
+
+fn is_unknown(name: &str) -> bool {
+    has_own_prefix(name)
+        && !USED_ELSEWHERE.contains(&name)
+        && !USED_ELSEWHERE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn variable_key(variable: &str) -> Option<&'static str> {
+    VARIABLES.iter().find(|(name, _)| *name == variable).map(|(_, key)| *key)
+}
+
+/// The faults of one setting by its shape, whichever layer it comes from.
+fn check_one(key: &str, node: &Node) -> Vec<Fault> {
+    let mut faults = Faults::new("");
+    let mut shape = Shape::Object(&ROOT);
+    for part in key.split('.') {
+        let Shape::Object(object) = shape else { break };
+        let field = object.fields.iter().find(|field| field.name == part);
+        shape = field.map_or(shape, |field| field.shape);
+    }
+    shape.check(node, &mut faults);
+    faults.finish()
+}
+
+struct Conversion<'c> {
+    sources: &'c Sources,
+    given: Layers,
+    defaults: Layers,
+    faults: &'c mut Vec<Fault>,
+}
+
+impl Conversion<'_> {
+    fn settings(&mut self) -> Settings {
+        let data_dir = self.path("data_dir").unwrap_or_default();
+        let sqlite = format!("sqlite:{}", data_dir.join("neostock.db").display());
+        let host = self.sources.hostname.clone();
+        Settings {
+            slack_bot_token: self.token("slack.bot_token", "xoxb-"),
+            slack_signing_secret: self.signing_secret(),
+            slack_app_token: self.token("slack.app_token", "xapp-"),
+            slack_api_url: self.convert("slack.api_url", api_url).unwrap_or_default(),
+            database_url: self.convert("database_url", database_url).unwrap_or(sqlite).into(),
+            listen: self
+                .convert("listen", listen)
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            data_dir,
+            runbook: self.path("runbook").unwrap_or_default(),
+            alerting: self.path("alerting"),
+            host: self.convert("host", |text| Ok(text.to_owned())).unwrap_or(host),
+            journal_key: self.convert("journal_key", journal_key),
+            webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
+            response_hosts: self.response_hosts(),
+            log: self.convert("log", log_filter).unwrap_or_default(),
+            log_format: match self.convert("log_format", |text| Ok(text == "json")) {
+                Some(true) => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+        }
+    }
+
+    /// The value of a setting; where it is faulty, a fault and the default.
+    fn convert<T>(&mut self, key: &str, convert: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+        let given = self.given.get(key)?;
+        match convert(given.words.first()?) {
+            Ok(value) => Some(value),
+            Err(wrong) => {
+                let fault = Fault { message: wrong.message, ..given.place.clone() };
+                self.faults.push(fault.suggest(wrong.way));
+                convert(self.defaults.get(key)?.words.first()?).ok()
+            }
+        }
+    }
+
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let given = self.given.get(key)?.words.first()?;
+        let path = self.sources.working_dir.join(given);
+        Some(std::path::absolute(&path).unwrap_or(path))
+    }
+
+    fn token(&mut self, key: &str, prefix: &str) -> Option<SecretString> {
+        self.convert(key, |text| {
+            let kind = match text.get(..5) {
+                _ if text.starts_with(prefix) => return Ok(text.to_owned().into()),
+                Some("xoxb-") => "; this is a bot token: SLACK_BOT_TOKEN, slack.bot_token",
+                Some("xapp-") => "; this is an app-level token: SLACK_APP_TOKEN, slack.app_token",
+                Some("xoxp-") => "; this is a person's token, which the bot does not use",
+                _ => "",
+            };
+            let message = format!("the token does not begin with `{prefix}`{kind}");
+            Err(Wrong { message, way: "copy it again from your Slack app's pages".to_owned() })
+        })
+    }
+
+    fn signing_secret(&mut self) -> Option<SecretString> {
+        self.convert("slack.signing_secret", |text| {
+            if text.starts_with("xox") || text.starts_with("xapp-") {
+                let message = "this is a token and not the signing secret".to_owned();
+                let way = "your Slack app > Basic Information > App Credentials > Signing Secret";
+                return Err(Wrong { message, way: way.to_owned() });
+            }
+            Ok(text.to_owned().into())
+        })
+    }
+
+    fn response_hosts(&mut self) -> Vec<String> {
+        let Some(given) = self.given.get("response_hosts") else { return Vec::new() };
+        for word in given.words.iter().filter(|word| !is_authority(word)) {
+            let message = format!("`{word}` is not a host or host:port");
+            let fault = Fault { message, ..given.place.clone() };
+            self.faults.push(fault.suggest("for example: 127.0.0.1:3999"));
+        }
+        given.words.iter().map(|word| word.to_ascii_lowercase()).collect()
+    }
+}
+
+/// Why a value is refused; never the value of a secret.
+struct Wrong {
+    message: String,
+    way: String,
+}
+
+fn wrong<T>(message: impl Into<String>, way: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { message: message.into(), way: way.into() })
+}
+
+fn api_url(text: &str) -> Result<String, Wrong> {
+    let way = "for example: https://slack.com/api";
+    let Ok(uri) = text.parse::<Uri>() else {
+        return wrong(format!("`{text}` is not an address"), way);
+    };
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if uri.query().is_some() || authority.contains('@') || uri.host().is_none_or(str::is_empty) {
+        return wrong("the address has a user, a query, or no host", way);
+    }
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") if uri.host().is_some_and(is_loopback) => {}
+        Some("http") => return wrong("http would send the bot's token unencrypted", way),
+        _ => return wrong(format!("`{text}` is not an https address"), way),
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// `host` or `host:port`, without anything that a URL could hide behind it.
+fn is_authority(text: &str) -> bool {
+    let letters = |letter: char| letter.is_ascii_alphanumeric() || "-._:[]".contains(letter);
+    let is_port = |authority: &axum::http::uri::Authority| {
+        authority.port_u16().is_some() || authority.as_str() == authority.host()
+    };
+    text.chars().all(letters) && text.parse().is_ok_and(|authority| is_port(&authority))
+}
+
+fn database_url(text: &str) -> Result<String, Wrong> {
+    if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(text.to_owned());
+    }
+    // The value may hold a password: it is not quoted.
+    let way = "begin it with `sqlite:` or `postgres://`";
+    wrong("the address is neither SQLite's nor PostgreSQL's", way)
+}
+
+fn listen(text: &str) -> Result<SocketAddr, Wrong> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => wrong(
+            format!("`{text}` is not an address with a port"),
+            "for example: 127.0.0.1:8080, or 0.0.0.0:8080 for every interface",
+        ),
+    }
+}
+
+fn journal_key(text: &str) -> Result<SecretString, Wrong> {
+    if text.len() >= JOURNAL_KEY_BYTES_MIN {
+        return Ok(text.to_owned().into());
+    }
+    let message = format!("{} bytes; a key has at least {JOURNAL_KEY_BYTES_MIN}", text.len());
+    wrong(message, "make one: openssl rand -hex 32")
+}
+
+fn log_filter(text: &str) -> Result<String, Wrong> {
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => wrong(
+            format!("`{text}` is not a log filter"),
+            "for example: info, or \"info,neostock_ops=debug\"",
+        ),
+    }
+}
+
+static ROOT: Object = Object {
+    name: "the settings",
+    doc: "The settings of NeoStock Ops.",
+    fields: &[
+        optional("slack", Shape::Object(&SLACK), "How to speak to Slack"),
+        optional("database_url", Shape::Text(&SECRET), "sqlite:… or postgres://…"),
+        optional("listen", Shape::Text(&LINE), "Address and port of the HTTP server"),
+        optional("data_dir", Shape::Text(&LINE), "The folder of the database and the evidence"),
+        optional("runbook", Shape::Text(&LINE), "What people may do"),
+        optional("alerting", Shape::Text(&LINE), "The alerting configuration"),
+        optional("host", Shape::Text(&LINE), "The name that environments' hosts are compared with"),
+        optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
+        optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
+        optional("response_hosts", Shape::List(&HOSTS), "Hosts that a response_url may name"),
+        optional("log", Shape::Text(&LINE), "A tracing filter"),
+        optional("log_format", Shape::Choice(&["text", "json"]), "How a log line is written"),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "listen: 127.0.0.1:8080",
+};
+static SLACK: Object = Object {
+    name: "the Slack settings",
+    doc: "How to speak to Slack.",
+    fields: &[
+        optional("bot_token", Shape::Text(&SECRET), "xoxb-…"),
+        optional("signing_secret", Shape::Text(&SECRET), "What requests are verified with"),
+        optional("app_token", Shape::Text(&SECRET), "xapp-…, for Socket Mode"),
+        optional("api_url", Shape::Text(&LINE), "Slack's Web API"),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{api_url: https://slack.com/api}",
+};
+static HOSTS: List = List {
+    name: "hosts",
+    item: Shape::Text(&LINE),
+    min: 0,
+    max: RESPONSE_HOSTS_MAX,
+    example: "[\"127.0.0.1:3999\"]",
+};
+static LINE: Text =
+    Text { name: "a value", kind: TextKind::Line, chars_min: 1, chars_max: 1_000, example: "text" };
+static SECRET: Text = Text {
+    name: "a secret",
+    kind: TextKind::AsWritten,
+    chars_min: 1,
+    chars_max: 10_000,
+    example: "…",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::listing;
+    use super::*;
+
+    fn sources(file: &str, environment: &[(&str, &str)]) -> Sources {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Sources {
+            file: (!file.is_empty()).then(|| ("neostock.yml".to_owned(), file.into())),
+            environment: environment.iter().map(pair).collect(),
+            working_dir: PathBuf::from("/opt/ops"),
+            hostname: "app-1".to_owned(),
+        }
+    }
+
+    fn faults_of(file: &str, environment: &[(&str, &str)]) -> String {
+        let faults = from_sources(&sources(file, environment)).expect_err("faults");
+        listing(&faults)
+    }
+
+    #[test]
+    fn the_defaults_alone_are_settings() {
+        let settings = from_sources(&sources("", &[])).unwrap();
+
+        assert_eq!(settings.slack_api_url, "https://slack.com/api");
+        assert_eq!(settings.database_url.expose_secret(), "sqlite:/opt/ops/neostock-data/neostock.db");
+        assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(settings.data_dir, PathBuf::from("/opt/ops/neostock-data"));
+        assert_eq!(settings.runbook, PathBuf::from("/opt/ops/runbook/runbook.yml"));
+        assert_eq!(settings.host, "app-1");
+        assert_eq!(settings.log, "info");
+        assert_eq!(settings.log_format, LogFormat::Text);
+        assert!(settings.alerting.is_none() && settings.response_hosts.is_empty());
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
+        let file = "listen: 0.0.0.0:9000\nlog: debug\ndata_dir: /var/lib/ops\n";
+        let environment = [("NEOSTOCK_LOG", "warn"), ("NEOSTOCK_LISTEN", ""), ("HOME", "/root")];
+
+        let settings = from_sources(&sources(file, &environment)).unwrap();
+
+        assert_eq!(settings.listen, "0.0.0.0:9000".parse().unwrap());
+        assert_eq!(settings.log, "warn");
+        assert_eq!(settings.database_url.expose_secret(), "sqlite:/var/lib/ops/neostock.db");
+    }
+
+    #[test]
+    fn every_variable_does_the_same_as_its_key() {
+        let values = [
+            ("SLACK_BOT_TOKEN", "xoxb-1"),
+            ("SLACK_SIGNING_SECRET", "abc"),
+            ("SLACK_APP_TOKEN", "xapp-1"),
+            ("SLACK_API_URL", "http://127.0.0.1:3999/api/"),
+            ("DATABASE_URL", "postgres://u:p@db/ops"),
+            ("NEOSTOCK_LISTEN", "[::1]:80"),
+            ("NEOSTOCK_DATA_DIR", "d"),
+            ("NEOSTOCK_RUNBOOK", "r.yml"),
+            ("NEOSTOCK_ALERTING", "a.yml"),
+            ("NEOSTOCK_HOST", "here"),
+            ("NEOSTOCK_JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
+            ("NEOSTOCK_WEBHOOK_TOKEN", "hook"),
+            ("NEOSTOCK_RESPONSE_HOSTS", "127.0.0.1:3999, Example.com"),
+            ("NEOSTOCK_LOG", "info,neostock_ops=debug"),
+            ("NEOSTOCK_LOG_FORMAT", "json"),
+        ];
+        let file = "slack: {bot_token: xoxb-1, signing_secret: abc, app_token: xapp-1, \
+                    api_url: 'http://127.0.0.1:3999/api/'}\n\
+                    database_url: postgres://u:p@db/ops\nlisten: '[::1]:80'\ndata_dir: d\n\
+                    runbook: r.yml\nalerting: a.yml\nhost: here\n\
+                    journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
+                    response_hosts: ['127.0.0.1:3999', Example.com]\n\
+                    log: info,neostock_ops=debug\nlog_format: json\n";
+        let exposed = |settings: &Settings| {
+            let secrets = [
+                settings.slack_bot_token.clone(),
+                settings.slack_signing_secret.clone(),
+                settings.slack_app_token.clone(),
+                settings.journal_key.clone(),
+                settings.webhook_token.clone(),
+                Some(settings.database_url.clone()),
+            ];
+            secrets.map(|secret| secret.map(|secret| secret.expose_secret().to_owned()))
+        };
+
+        let by_variable = from_sources(&sources("", &values)).unwrap();
+        let by_key = from_sources(&sources(file, &[])).unwrap();
+
+        assert_eq!(values.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
+        assert_eq!(format!("{by_variable:?}"), format!("{by_key:?}"));
+        assert_eq!(exposed(&by_variable), exposed(&by_key));
+        assert_eq!(by_key.response_hosts, ["127.0.0.1:3999", "example.com"]);
+        assert_eq!(by_key.slack_api_url, "http://127.0.0.1:3999/api");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let settings = from_sources(&sources(
+            "",
+            &[
+                ("SLACK_BOT_TOKEN", "xoxb-hunter2"),
+                ("SLACK_SIGNING_SECRET", "hunter2"),
+                ("SLACK_APP_TOKEN", "xapp-hunter2"),
+                ("DATABASE_URL", "postgres://u:hunter2@db/ops"),
+                ("NEOSTOCK_JOURNAL_KEY", "hunter2-hunter2-hunter2-hunter2-hunter2"),
+                ("NEOSTOCK_WEBHOOK_TOKEN", "hunter2"),
+            ],
+        ))
+        .unwrap();
+
+        let slack = settings.slack().unwrap();
+
+        assert!(!format!("{settings:?}{slack:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_fault_of_both_sources_is_listed_at_once() {
+        let file = "lissten: 1\nslack: {bot_token: xapp-hunter2, api_url: 'http://slack.com/api'}\n\
+                    log_format: xml\ndatabase_url: mysql://u:hunter2@db/x\njournal_key: hunter2\n\
+                    webhook_token: {hunter2: 1}\n";
+        let environment = [
+            ("NEOSTOCK_LISTEN", "8080"),
+            ("NEOSTOCK_DATADIR", "/x"),
+            ("NEOSTOCK_SECRET_DB", "hunter2"),
+            ("NEOSTOCK_TEST_ANY", "1"),
+            ("NEOSTOCK_RESPONSE_HOSTS", "a.example,evil.example/path"),
+            ("NEOSTOCK_LOG", "info=loud=very"),
+            ("SLACK_SIGNING_SECRET", "xoxb-hunter2"),
+        ];
+
+        let faults = faults_of(file, &environment);
+
+        assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
+        insta::assert_snapshot!(faults, @"");
+    }
+
+    #[test]
+    fn what_slack_needs_is_named_with_where_to_get_it() {
+        let settings = from_sources(&sources("", &[])).unwrap();
+
+        let faults = settings.slack().unwrap_err();
+
+        insta::assert_snapshot!(listing(&faults), @"");
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_encryption() {
+        for right in ["https://slack.com/api", "http://localhost:1/api", "http://[::1]:1", "http://127.9.0.1"] {
+            assert!(api_url(right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "http://slack.com/api",
+            "http://127.0.0.1.example.com/api",
+            "http://127.0.0.1@example.com/",
+            "https://u:p@slack.com/api",
+            "ftp://slack.com",
+            "slack.com/api",
+            "https://",
+            "/api",
+            "https://slack.com/api?x=1",
+        ] {
+            assert!(api_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_response_host_is_a_host_and_nothing_more() {
+        for right in ["a", "a.example", "127.0.0.1:1", "[::1]:80", "a:65535"] {
+            assert!(is_authority(right), "{right}");
+        }
+        for wrong in ["", "a/b", "http://a", "a@b", "a b", "a:99999", "a:", "*.example"] {
+            assert!(!is_authority(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_file_explains_every_setting() {
+        for (variable, key) in VARIABLES {
+            let last = key.rsplit('.').next().unwrap();
+            let line = format!("{last}:");
+            assert!(DEFAULTS.contains(variable), "{variable}");
+            let is_key = |text: &str| text.trim_start_matches(['#', ' ']).starts_with(&line);
+            assert!(DEFAULTS.lines().any(is_key), "{key}");
+        }
+    }
+}
