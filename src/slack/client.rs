@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{SlackApiToken, SlackApiTokenValue, SlackClientHyperConnector};
-use slack_morphism::{ClientResult, SlackClient, SlackClientApiCallContext, SlackClientHttpConnector};
+use slack_morphism::{
+    ClientResult, SlackClient, SlackClientApiCallContext, SlackClientHttpConnector,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,7 +189,11 @@ impl Client {
     ///
     /// # Errors
     /// When `base_url` is not an http or https address, or the machine trusts no certificates.
-    pub fn new(base_url: &str, bot_token: &SecretString, timeouts: Timeouts) -> anyhow::Result<Self> {
+    pub fn new(
+        base_url: &str,
+        bot_token: &SecretString,
+        timeouts: Timeouts,
+    ) -> anyhow::Result<Self> {
         let base_url = base_url.trim_end_matches('/');
         let base = Url::parse(base_url).context("read Slack's base URL")?;
         let connector = Connector::with_connector(connector(base.scheme(), timeouts)?)
@@ -298,7 +304,8 @@ impl Client {
                 ("cursor", cursor.as_deref()),
             ];
             let page: RawPage = self.read(method, &params).await?;
-            if let Some(found) = page.messages.into_iter().find(|message| message.is_ours(slot_key)) {
+            if let Some(found) = page.messages.into_iter().find(|message| message.is_ours(slot_key))
+            {
                 return Ok(Some(found.ts));
             }
             cursor = page.response_metadata.and_then(|next| next.next_cursor);
@@ -324,7 +331,8 @@ impl Client {
     /// # Errors
     /// [`CallError`].
     pub async fn group_members(&self, group: &str) -> Result<Vec<UserId>, CallError> {
-        let raw: RawMembers = self.read("usergroups.users.list", &[("usergroup", Some(group))]).await?;
+        let raw: RawMembers =
+            self.read("usergroups.users.list", &[("usergroup", Some(group))]).await?;
         Ok(raw.users)
     }
 
@@ -362,7 +370,18 @@ impl Client {
             is_sensitive_url: true,
         };
         let call = self.slack.http_api.connector.http_post_uri::<_, Value>(url, &body, context);
-        // Slack answers with the text `ok`, which the connector turns into an empty object.
+        // Slack answers with the text `ok`: the connector turns that into an empty object, or into an
+        // error when no content type says that it is not JSON.
+        let call = async {
+            match call.await {
+                Err(SlackClientError::ProtocolError(error))
+                    if error.json_body.as_deref().map(str::trim) == Some("ok") =>
+                {
+                    Ok(Value::Null)
+                }
+                answered => answered,
+            }
+        };
         self.within(Deed::Write, call).await.map(|_| ())
     }
 
@@ -656,7 +675,8 @@ mod tests {
 
     async fn fake(replies: Vec<Reply>) -> (Fake, Client) {
         let fake = Fake::start(replies).await;
-        let client = Client::new(&fake.base_url(), &SecretString::from("xoxb-secret"), FAST).unwrap();
+        let client =
+            Client::new(&fake.base_url(), &SecretString::from("xoxb-secret"), FAST).unwrap();
         (fake, client)
     }
 
@@ -694,7 +714,8 @@ mod tests {
         assert_eq!(body["text"], "hi");
         assert_eq!(body["blocks"][0]["type"], "section");
         assert_eq!(body["unfurl_links"], false);
-        let metadata = json!({"event_type": "neostock_notice", "event_payload": {"key": "R-1/card"}});
+        let metadata =
+            json!({"event_type": "neostock_notice", "event_payload": {"key": "R-1/card"}});
         assert_eq!(body["metadata"], metadata);
         assert_eq!(body.get("ts"), None);
     }
@@ -713,12 +734,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_rate_limit_says_how_long() {
-        let refused = |headers: &'static str| Reply::Http { status: 429, headers, body: "{}".into() };
+        let refused =
+            |headers: &'static str| Reply::Http { status: 429, headers, body: "{}".into() };
         let wait = |ms| Err(CallError::RateLimited { retry_after_ms: ms });
 
-        assert_eq!(post(vec![refused("retry-after: 7\r\ncontent-type: text/plain\r\n")]).await, wait(7_000));
+        assert_eq!(
+            post(vec![refused("retry-after: 7\r\ncontent-type: text/plain\r\n")]).await,
+            wait(7_000)
+        );
         assert_eq!(post(vec![refused("content-type: text/plain\r\n")]).await, wait(5_000));
-        assert_eq!(post(vec![refused("retry-after: 0\r\ncontent-type: text/plain\r\n")]).await, wait(1_000));
+        assert_eq!(
+            post(vec![refused("retry-after: 0\r\ncontent-type: text/plain\r\n")]).await,
+            wait(1_000)
+        );
         assert_eq!(
             post(vec![refused("retry-after: 99999999999\r\ncontent-type: text/plain\r\n")]).await,
             wait(3_600_000)
@@ -729,8 +757,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_keeps_only_its_code() {
-        for (code, shown) in [("channel_not_found", "channel_not_found"), ("<!channel> xoxb-1", "unlisted_code")] {
-            let refused = post(vec![Reply::json(200, &json!({"ok": false, "error": code}))]).await.unwrap_err();
+        for (code, shown) in
+            [("channel_not_found", "channel_not_found"), ("<!channel> xoxb-1", "unlisted_code")]
+        {
+            let refused = post(vec![Reply::json(200, &json!({"ok": false, "error": code}))])
+                .await
+                .unwrap_err();
 
             assert_eq!(refused, CallError::Refused(shown.into()));
             assert!(refused.is_permanent());
@@ -748,8 +780,16 @@ mod tests {
             Reply::json(200, &json!({"ok": false})),
             Reply::json(200, &json!({})),
             Reply::json(200, &json!({"ok": false, "error": "internal_error"})),
-            Reply::Http { status: 200, headers: "content-type: text/html\r\n", body: "<html>".into() },
-            Reply::Http { status: 200, headers: "content-type: application/json\r\n", body: "{".into() },
+            Reply::Http {
+                status: 200,
+                headers: "content-type: text/html\r\n",
+                body: "<html>".into(),
+            },
+            Reply::Http {
+                status: 200,
+                headers: "content-type: application/json\r\n",
+                body: "{".into(),
+            },
             error(500),
             error(502),
             error(504),
@@ -771,9 +811,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_is_lost_is_transient() {
-        for reply in [Reply::Hang, Reply::Drop, Reply::json(500, &json!({})), Reply::json(200, &json!({"ok": true}))] {
+        for reply in [
+            Reply::Hang,
+            Reply::Drop,
+            Reply::json(500, &json!({})),
+            Reply::json(200, &json!({"ok": true})),
+        ] {
             let (_fake, client) = fake(vec![reply.clone()]).await;
-            assert_eq!(client.user_info(&UserId::new("U1")).await, Err(CallError::Transient), "{reply:?}");
+            assert_eq!(
+                client.user_info(&UserId::new("U1")).await,
+                Err(CallError::Transient),
+                "{reply:?}"
+            );
         }
     }
 
@@ -790,7 +839,11 @@ mod tests {
 
         assert_eq!(found, Some(Ts::new("9.3")));
         let requests = fake.requests();
-        assert!(requests[0].head.contains("/api/conversations.history?channel=C1&oldest=1700000000.001000&"));
+        assert!(
+            requests[0]
+                .head
+                .contains("/api/conversations.history?channel=C1&oldest=1700000000.001000&")
+        );
         assert!(requests[0].head.contains("include_all_metadata=true"));
         assert!(requests[1].head.contains("cursor=c%3D%3D"));
     }
@@ -805,9 +858,14 @@ mod tests {
 
         assert!(found.is_code("search_limit") && !found.is_permanent());
         assert_eq!(fake.requests().len(), PAGES_MAX);
-        assert!(fake.requests()[0].head.contains("conversations.replies?channel=C1&ts=1.1&oldest=0.000000&"));
+        assert!(
+            fake.requests()[0]
+                .head
+                .contains("conversations.replies?channel=C1&ts=1.1&oldest=0.000000&")
+        );
 
-        let (_fake, client) = self::fake(vec![ok(&json!({"messages": [{"ts": "1.1", "metadata": null}]}))]).await;
+        let (_fake, client) =
+            self::fake(vec![ok(&json!({"messages": [{"ts": "1.1", "metadata": null}]}))]).await;
         assert_eq!(client.find_by_key(&channel(), None, "k", 0).await, Ok(None));
     }
 
@@ -824,9 +882,14 @@ mod tests {
 
         assert_eq!(client.auth_test().await.unwrap().user_id, UserId::new("UBOT"));
         let person = client.user_info(&UserId::new("U1")).await.unwrap();
-        assert_eq!((person.name.as_str(), person.is_restricted, person.is_bot), ("Ann", true, false));
+        assert_eq!(
+            (person.name.as_str(), person.is_restricted, person.is_bot),
+            ("Ann", true, false)
+        );
         assert_eq!(client.group_members("S1").await.unwrap().len(), 2);
-        assert!(client.permalink(&channel(), &Ts::new("1")).await.unwrap().starts_with("https://n."));
+        assert!(
+            client.permalink(&channel(), &Ts::new("1")).await.unwrap().starts_with("https://n.")
+        );
     }
 
     #[tokio::test]
@@ -834,6 +897,7 @@ mod tests {
         let text = |status, headers| Reply::Http { status, headers, body: "ok".into() };
         let (fake, client) = fake(vec![
             text(200, "content-type: text/plain\r\n"),
+            text(200, ""),
             text(302, "location: http://127.0.0.1:1/\r\n"),
             text(404, "content-type: text/plain\r\n"),
         ])
@@ -841,9 +905,16 @@ mod tests {
         let url = format!("{}/respond/1", fake.base_url());
 
         assert_eq!(client.respond(&url, &card(), Place::Original).await, Ok(()));
-        assert!(client.respond(&url, &card(), Place::Private).await.unwrap_err().is_code("http_302"));
-        assert!(client.respond(&url, &card(), Place::Private).await.unwrap_err().is_code("http_404"));
-        assert!(client.respond("nonsense", &card(), Place::Private).await.unwrap_err().is_permanent());
+        assert_eq!(client.respond(&url, &card(), Place::Original).await, Ok(()));
+        assert!(
+            client.respond(&url, &card(), Place::Private).await.unwrap_err().is_code("http_302")
+        );
+        assert!(
+            client.respond(&url, &card(), Place::Private).await.unwrap_err().is_code("http_404")
+        );
+        assert!(
+            client.respond("nonsense", &card(), Place::Private).await.unwrap_err().is_permanent()
+        );
 
         let request = fake.requests().remove(0);
         assert!(!request.head.contains("authorization"));
@@ -851,11 +922,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kept_connection_that_was_idle_is_still_good() {
-        let ok = ok(&json!({"users": []}));
-        let (fake, client) = fake(vec![ok.clone().kept_alive(), ok]).await;
+    async fn the_time_a_kept_connection_is_idle_is_no_silence() {
+        let ok = ok(&json!({"users": []})).kept_alive();
+        let fake =
+            Fake::start(vec![ok.clone(), Reply::After(Duration::from_millis(500), ok.into())])
+                .await;
+        let timeouts = Timeouts { silence: Duration::from_millis(700), ..Timeouts::default() };
+        let token = SecretString::from("xoxb-secret");
+        let client = Client::new(&fake.base_url(), &token, timeouts).unwrap();
 
         client.group_members("S1").await.unwrap();
+        crate::clock::Clock::System.sleep_ms(500).await;
         client.group_members("S1").await.unwrap();
 
         assert_eq!(fake.connections(), 1);

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,6 +16,8 @@ pub enum Reply {
     Hang,
     /// The request is read and the connection closed.
     Drop,
+    /// Another one, later.
+    After(Duration, Box<Reply>),
 }
 
 impl Reply {
@@ -84,11 +87,6 @@ impl Fake {
         *self.state.connections.lock().unwrap()
     }
 
-    /// Gives what the following requests get.
-    pub fn add(&self, replies: impl IntoIterator<Item = Reply>) {
-        self.state.replies.lock().unwrap().extend(replies);
-    }
-
     /// Hangs up on everybody and listens no more.
     pub fn stop(&self) {
         self.task.abort();
@@ -105,13 +103,20 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
     while let Some(request) = read(&mut socket).await {
         state.requests.lock().unwrap().push(request);
         let reply = state.replies.lock().unwrap().pop_front();
-        match reply.expect("a request that the test did not expect") {
+        let mut reply = reply.expect("a request that the test did not expect");
+        while let Reply::After(wait, then) = reply {
+            crate::clock::Clock::System.sleep_ms(wait.as_millis() as u64).await;
+            reply = *then;
+        }
+        match reply {
+            Reply::After(..) => unreachable!("unwrapped above"),
             Reply::Hang => std::future::pending().await,
             Reply::Drop => return,
             Reply::Http { status, headers, body } => {
                 let length = body.len();
-                let answer =
-                    format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}");
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}"
+                );
                 socket.write_all(answer.as_bytes()).await.unwrap();
                 if headers.contains("connection: close") {
                     return;

@@ -202,7 +202,9 @@ impl State {
     /// Every input: block, action, values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &[String])> {
         self.0.iter().flat_map(|(block, actions)| {
-            actions.iter().map(|(action, values)| (block.as_str(), action.as_str(), values.as_slice()))
+            actions
+                .iter()
+                .map(|(action, values)| (block.as_str(), action.as_str(), values.as_slice()))
         })
     }
 }
@@ -267,9 +269,8 @@ pub fn parse(verified: &Verified, content_type: Option<&str>) -> Result<Inbound,
         .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     match essence.as_deref() {
         Some("application/json") => from_json(body),
-        Some("application/x-www-form-urlencoded") => from_form(body),
         None if body.trim_ascii_start().starts_with(b"{") => from_json(body),
-        None => from_form(body),
+        Some("application/x-www-form-urlencoded") | None => from_form(body),
         Some(_) => Err(Malformed::ContentType),
     }
 }
@@ -705,11 +706,16 @@ mod tests {
     #[test]
     fn a_form_that_would_have_to_be_guessed_is_malformed() {
         let head = "team_id=T1&channel_id=C1&user_id=U1&command=%2Fx";
-        for tail in ["&text=%", "&text=%4", "&text=%zz", "&text=%FF", "&user_id=U2", "&text=a&text=b"] {
+        for tail in
+            ["&text=%", "&text=%4", "&text=%zz", "&text=%FF", "&user_id=U2", "&text=a&text=b"]
+        {
             assert_eq!(form(&format!("{head}{tail}")), Err(Malformed::Form), "{tail}");
         }
         assert_eq!(form(&"a=1&".repeat(65)), Err(Malformed::Form));
-        assert_eq!(form("command=%2Fx&team_id=T1&channel_id=C1"), Err(Malformed::Missing("user_id")));
+        assert_eq!(
+            form("command=%2Fx&team_id=T1&channel_id=C1"),
+            Err(Malformed::Missing("user_id"))
+        );
     }
 
     #[test]
@@ -793,7 +799,9 @@ mod tests {
         assert_eq!(event.kind, "app_mention");
         assert_eq!(event.user, Some(UserId::new("U1")));
 
-        let object = json(&json!({"type": "event_callback", "event": {"type": "user_change", "user": {"id": "U1"}}}));
+        let object = json(
+            &json!({"type": "event_callback", "event": {"type": "user_change", "user": {"id": "U1"}}}),
+        );
         assert!(matches!(object, Ok(Inbound::Event(Event { user: None, .. }))));
         let challenge = json(&json!({"type": "url_verification", "challenge": "c", "token": "t"}));
         assert_eq!(challenge, Ok(Inbound::UrlVerification { challenge: "c".into() }));
@@ -805,11 +813,15 @@ mod tests {
 
     #[test]
     fn deep_or_broken_json_is_malformed() {
-        let deep = format!(r#"{{"type":"event_callback","event":{{"x":{}}}}}"#, "[".repeat(200_000));
+        let deep =
+            format!(r#"{{"type":"event_callback","event":{{"x":{}}}}}"#, "[".repeat(200_000));
         for body in [deep.as_bytes(), b"{", b"[]", b"", b"{\"type\":1}", b"\xff"] {
             assert_eq!(parse(&verified(body), Some("application/json")), Err(Malformed::Json));
         }
-        let deep = format!("payload=%7B%22type%22%3A%22block_actions%22%2C%22view%22%3A{}", "%5B".repeat(50_000));
+        let deep = format!(
+            "payload=%7B%22type%22%3A%22block_actions%22%2C%22view%22%3A{}",
+            "%5B".repeat(50_000)
+        );
         assert_eq!(form(&deep), Err(Malformed::Json));
         assert_eq!(parse(&verified(b"x"), Some("text/xml")), Err(Malformed::ContentType));
     }
@@ -839,8 +851,12 @@ mod tests {
 
     #[test]
     fn a_configured_host_is_matched_whole_and_http_stays_on_this_machine() {
-        let extra =
-            ["127.0.0.1:8090".to_owned(), "hooks.slack-gov.com".into(), "[::1]:9".into(), "in.test:80".into()];
+        let extra = [
+            "127.0.0.1:8090".to_owned(),
+            "hooks.slack-gov.com".into(),
+            "[::1]:9".into(),
+            "in.test:80".into(),
+        ];
         assert!(response_url_allowed("http://127.0.0.1:8090/r/1", &extra));
         assert!(response_url_allowed("https://hooks.slack-gov.com/r", &extra));
         assert!(response_url_allowed("http://[::1]:9/r", &extra));
@@ -854,7 +870,10 @@ mod tests {
         ] {
             assert!(!response_url_allowed(url, &extra), "{url}");
         }
-        assert!(!response_url_allowed("https://evil.test/", &["evil.test/@x".into(), String::new()]));
+        assert!(!response_url_allowed(
+            "https://evil.test/",
+            &["evil.test/@x".into(), String::new()]
+        ));
     }
 
     proptest! {

@@ -42,14 +42,13 @@ pub fn units(text: &str) -> usize {
 pub fn line(spans: &[Span], units_max: usize) -> Option<String> {
     let pieces = pieces(spans);
     let mut whole = Writer::new(units_max);
-    let written = match whole.write_all(&pieces) {
-        Ok(()) => whole.text,
-        Err(Full) => {
-            let mut part = Writer::new(units_max.saturating_sub(1));
-            let _ = part.write_all(&pieces);
-            part.text.push(CUT);
-            part.text
-        }
+    let written = if whole.write_all(&pieces).is_ok() {
+        whole.text
+    } else {
+        let mut part = Writer::new(units_max.saturating_sub(1));
+        let _ = part.write_all(&pieces);
+        part.text.push(CUT);
+        part.text
     };
     (!is_blank(&written)).then_some(written)
 }
@@ -114,8 +113,11 @@ pub fn clean(text: &str) -> String {
             '\r' if letters.peek() == Some(&'\n') => {}
             '\r' | '\u{2028}' | '\u{2029}' => out.push('\n'),
             '\n' | '\t' => out.push(letter),
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => {}
-            '\u{2066}'..='\u{2069}' => {}
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {}
             control if control.is_control() => {}
             other => out.push(other),
         }
@@ -143,7 +145,10 @@ fn cut(text: &str, units_max: usize) -> String {
 fn is_blank(text: &str) -> bool {
     text.chars().all(|letter| {
         letter.is_whitespace()
-            || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{feff}')
+            || matches!(
+                letter,
+                '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{feff}'
+            )
     })
 }
 
@@ -272,11 +277,12 @@ fn defused_line(line: &str) -> String {
         before(index).is_some_and(|letter| !letter.is_whitespace())
             && at(index + 1).is_none_or(|letter| !letter.is_alphanumeric())
     };
-    let last_close = |mark: char| (0..letters.len()).rev().find(|i| letters[*i] == mark && closes(*i));
+    let last_close =
+        |mark: char| (0..letters.len()).rev().find(|i| letters[*i] == mark && closes(*i));
     let last_closes = [('*', last_close('*')), ('_', last_close('_')), ('~', last_close('~'))];
     let opens = |index: usize, mark: char| {
-        let closed = last_closes.iter().find(|(known, _)| *known == mark).and_then(|(_, at)| *at);
-        closed.is_some_and(|closed| closed > index)
+        let last = last_closes.iter().find(|(known, _)| *known == mark).and_then(|(_, at)| *at);
+        last.is_some_and(|last| last > index)
             && before(index).is_none_or(|letter| !letter.is_alphanumeric())
             && at(index + 1).is_some_and(|letter| !letter.is_whitespace())
     };
@@ -420,7 +426,9 @@ impl Writer {
 fn needs_gap(letter: char) -> bool {
     letter != ZERO_WIDTH_SPACE
         && !letter.is_whitespace()
-        && (!letter.is_ascii() || letter.is_alphanumeric() || matches!(letter, '*' | '_' | '~' | '`'))
+        && (!letter.is_ascii()
+            || letter.is_alphanumeric()
+            || matches!(letter, '*' | '_' | '~' | '`'))
 }
 
 #[cfg(test)]
@@ -496,8 +504,14 @@ mod tests {
             "<https://x.test/a%7Cb?c=1&amp;d=%3C2%3E|a¦b‹c›>"
         );
         assert_eq!(shown(&[to("https://x.test", "")]), "<https://x.test/>");
-        assert_eq!(shown(&[to("https://x.test?```", "`*x*`")]), "<https://x.test/?%60%60%60|ˋ∗x*ˋ>");
-        assert_eq!(shown(&[to("javascript:alert(1)", "click & win")]), "click &amp; win (javascript:alert(1))");
+        assert_eq!(
+            shown(&[to("https://x.test?```", "`*x*`")]),
+            "<https://x.test/?%60%60%60|ˋ∗x*ˋ>"
+        );
+        assert_eq!(
+            shown(&[to("javascript:alert(1)", "click & win")]),
+            "click &amp; win (javascript:alert(1))"
+        );
         assert_eq!(shown(&[to("<!channel>", "")]), "&lt;!channel&gt;");
     }
 
@@ -506,7 +520,10 @@ mod tests {
         assert_eq!(line(&[text("ab&cd")], 7).as_deref(), Some("ab…"));
         assert_eq!(line(&[text("ab&cd")], 8).as_deref(), Some("ab&amp;…"));
         assert_eq!(line(&[text("ab&cd")], 9).as_deref(), Some("ab&amp;cd"));
-        assert_eq!(line(&[text("hi "), Span::User(UserId::new("U123"))], 9).as_deref(), Some("hi …"));
+        assert_eq!(
+            line(&[text("hi "), Span::User(UserId::new("U123"))], 9).as_deref(),
+            Some("hi …")
+        );
         assert_eq!(line(&[bold("long words")], 8).as_deref(), Some("*long*…"));
         assert_eq!(line(&[bold("&&")], 4).as_deref(), Some("…"));
         assert_eq!(line(&[text("😀😀")], 3).as_deref(), Some("😀…"));
@@ -529,10 +546,13 @@ mod tests {
 
     #[test]
     fn output_keeps_its_last_lines() {
-        assert_eq!(output("a < b\n```\n\n", 3_000).as_deref(), Some("```\na &lt; b\n`\u{200b}`\u{200b}`\n```"));
+        assert_eq!(
+            output("a < b\n```\n\n", 3_000).as_deref(),
+            Some("```\na &lt; b\n`\u{200b}`\u{200b}`\n```")
+        );
         assert_eq!(output("\n \n", 3_000), None);
 
-        let long: String = (0..1_000).map(|line| format!("line {line}\n")).collect();
+        let long = (0..1_000).fold(String::new(), |text, line| format!("{text}line {line}\n"));
         let shown = output(&long, 3_000).unwrap();
         assert!(shown.starts_with("```\n… "), "{shown}");
         assert!(shown.ends_with("\nline 999\n```"));

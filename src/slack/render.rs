@@ -151,7 +151,15 @@ fn paragraph(line: &Line, mark: Option<&str>) -> Option<SlackBlock> {
 /// Whether a text begins with a symbol of its own, such as ✅ or 🚀.
 fn starts_with_symbol(text: &str) -> bool {
     let first = text.trim_start_matches(['*', '_', ' ']).chars().next();
-    matches!(first, Some('\u{2300}'..='\u{23ff}' | '\u{25a0}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{1f300}'..='\u{1faff}'))
+    matches!(
+        first,
+        Some(
+            '\u{2300}'..='\u{23ff}'
+            | '\u{25a0}'..='\u{27bf}'
+            | '\u{2b00}'..='\u{2bff}'
+            | '\u{1f300}'..='\u{1faff}',
+        )
+    )
 }
 
 fn push_fields(blocks: &mut Vec<SlackBlock>, fields: &[(String, Line)]) {

@@ -39,7 +39,13 @@ fn a_run_card_in_chinese() {
                 field("原因", text("p99 > 2s & 用户投诉 <!channel>")),
                 field("批准人", text("")),
             ]),
-            Part::Paragraph(vec![text("需要"), Span::Group("S0LEADS".into()), text("中"), Span::Bold("1".into()), text("人批准。")]),
+            Part::Paragraph(vec![
+                text("需要"),
+                Span::Group("S0LEADS".into()),
+                text("中"),
+                Span::Bold("1".into()),
+                text("人批准。"),
+            ]),
             Part::Output("\u{1b}[31merror\u{1b}[0m: health < 200\n```\n".into()),
             Part::Buttons(vec![
                 Button {
@@ -55,7 +61,10 @@ fn a_run_card_in_chinese() {
                 Button { style: ButtonStyle::Danger, ..button("拒绝", "reject") },
             ]),
             Part::Divider,
-            Part::Context(vec![text("R-7K3M9QXA · "), Span::Link { url: "https://ops.test/r?a=1&b=2".into(), label: "日志".into() }]),
+            Part::Context(vec![
+                text("R-7K3M9QXA · "),
+                Span::Link { url: "https://ops.test/r?a=1&b=2".into(), label: "日志".into() },
+            ]),
         ],
     };
 
@@ -74,7 +83,8 @@ fn the_tone_stands_before_the_header_unless_it_has_a_symbol() {
 
 #[test]
 fn buttons_survive_a_card_that_is_too_long() {
-    let mut parts: Vec<Part> = (0..80).map(|n| Part::Paragraph(vec![text(n.to_string())])).collect();
+    let mut parts: Vec<Part> =
+        (0..80).map(|n| Part::Paragraph(vec![text(n.to_string())])).collect();
     parts.push(Part::Buttons(vec![button("Approve", "approve")]));
 
     let blocks = blocks(&card(parts));
@@ -91,18 +101,24 @@ fn rows_are_split_by_number_and_by_action() {
     let twice = vec![button("A", "approve"), button("B", "reject"), button("C", "approve")];
     let fields = (0..11).map(|n| (n.to_string(), vec![text("v")])).collect();
 
-    let blocks = blocks(&card(vec![Part::Buttons(many), Part::Buttons(twice), Part::Fields(fields)]));
+    let blocks =
+        blocks(&card(vec![Part::Buttons(many), Part::Buttons(twice), Part::Fields(fields)]));
 
     let sizes: Vec<usize> = blocks
         .iter()
-        .map(|block| block.get("elements").or(block.get("fields")).unwrap().as_array().unwrap().len())
+        .map(|block| {
+            block.get("elements").or(block.get("fields")).unwrap().as_array().unwrap().len()
+        })
         .collect();
     assert_eq!(sizes, [25, 1, 2, 1, 10, 1]);
 }
 
 #[test]
 fn a_card_of_nothing_is_still_a_message() {
-    let empty = Card { summary: String::new(), ..card(vec![Part::Header(" \n".into()), Part::Buttons(vec![])]) };
+    let empty = Card {
+        summary: String::new(),
+        ..card(vec![Part::Header(" \n".into()), Part::Buttons(vec![])])
+    };
 
     let rendered = render(&empty);
 
@@ -119,8 +135,14 @@ fn an_answer_says_where_it_goes() {
         answer
     };
 
-    assert_eq!(shape(Place::Private), json!({"response_type": "ephemeral", "replace_original": false, "text": "hi"}));
-    assert_eq!(shape(Place::Channel), json!({"response_type": "in_channel", "replace_original": false, "text": "hi"}));
+    assert_eq!(
+        shape(Place::Private),
+        json!({"response_type": "ephemeral", "replace_original": false, "text": "hi"})
+    );
+    assert_eq!(
+        shape(Place::Channel),
+        json!({"response_type": "in_channel", "replace_original": false, "text": "hi"})
+    );
     assert_eq!(shape(Place::Original), json!({"replace_original": true, "text": "hi"}));
 }
 
@@ -134,7 +156,10 @@ fn check_shown(text: &Value, max: usize, here: bool) {
     let shown = text.as_str().unwrap();
     assert!((1..=max).contains(&utf16(text)), "{} units of {max}: {shown:?}", utf16(text));
     assert!(!shown.trim().is_empty(), "{shown:?}");
-    let odd = |c: char| (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let odd = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     assert!(!shown.contains(odd), "{shown:?}");
     assert!(!shown.contains("<!channel") && !shown.contains("<!everyone"), "{shown:?}");
     assert!(here || !shown.contains("<!here"), "{shown:?}");
@@ -147,16 +172,22 @@ fn check_markup(text: &str) {
         if let Some(inside) = rest.strip_prefix('<') {
             let end = inside.find('>').unwrap_or_else(|| panic!("open <: {text:?}"));
             let token = &inside[..end];
-            let is_id = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+            let is_id = |id: &str| {
+                !id.is_empty() && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            };
             let is_known = token == "!here"
                 || token.strip_prefix('@').is_some_and(is_id)
                 || token.strip_prefix("!subteam^").is_some_and(is_id)
                 || token.starts_with("http://")
                 || token.starts_with("https://");
-            assert!(is_known && !token.contains('<') && token.matches('|').count() <= 1, "{token:?} in {text:?}");
+            assert!(
+                is_known && !token.contains('<') && token.matches('|').count() <= 1,
+                "{token:?} in {text:?}"
+            );
             rest = &inside[end + 1..];
         } else {
-            let entity = ["&amp;", "&lt;", "&gt;"].into_iter().find(|entity| rest.starts_with(entity));
+            let entity =
+                ["&amp;", "&lt;", "&gt;"].into_iter().find(|entity| rest.starts_with(entity));
             rest = &rest[entity.unwrap_or_else(|| panic!("unescaped: {text:?}")).len()..];
         }
     }
@@ -170,7 +201,11 @@ fn check_text(object: &Value, max: usize, here: bool) {
             assert_eq!(object["verbatim"], true);
             check_markup(text);
             let fences = text.matches("```").count();
-            assert!(fences == 0 || (fences == 2 && text.starts_with("```\n") && text.ends_with("\n```")), "{text:?}");
+            assert!(
+                fences == 0
+                    || (fences == 2 && text.starts_with("```\n") && text.ends_with("\n```")),
+                "{text:?}"
+            );
         }
         "plain_text" => assert!(!text.contains(['<', '>', '\n']), "{text:?}"),
         other => panic!("{other}"),
@@ -217,19 +252,25 @@ fn check_message(message: &Value, here: bool) {
                 assert!(block.get("text").is_some() || fields.is_some());
                 if let Some(fields) = fields {
                     assert!((1..=10).contains(&fields.len()));
-                    fields.iter().for_each(|field| check_text(field, 2_000, here));
+                    for field in &fields {
+                        check_text(field, 2_000, here);
+                    }
                 }
             }
             "context" => {
                 let elements = block["elements"].as_array().unwrap();
                 assert!((1..=10).contains(&elements.len()));
-                elements.iter().for_each(|element| check_text(element, 3_000, here));
+                for element in elements {
+                    check_text(element, 3_000, here);
+                }
             }
             "actions" => {
                 let elements = block["elements"].as_array().unwrap();
                 assert!((1..=25).contains(&elements.len()));
                 let mut ids = Vec::new();
-                elements.iter().for_each(|element| check_button(element, &mut ids));
+                for element in elements {
+                    check_button(element, &mut ids);
+                }
             }
             "divider" => {}
             other => panic!("{other}"),
@@ -276,9 +317,17 @@ fn line() -> impl Strategy<Value = Line> {
 }
 
 fn any_button() -> impl Strategy<Value = Button> {
-    let style = prop_oneof![Just(ButtonStyle::Default), Just(ButtonStyle::Primary), Just(ButtonStyle::Danger)];
-    let confirm = (nasty(), nasty(), nasty(), nasty())
-        .prop_map(|(title, text, yes, no)| Confirm { title, text, yes, no });
+    let style = prop_oneof![
+        Just(ButtonStyle::Default),
+        Just(ButtonStyle::Primary),
+        Just(ButtonStyle::Danger)
+    ];
+    let confirm = (nasty(), nasty(), nasty(), nasty()).prop_map(|(title, text, yes, no)| Confirm {
+        title,
+        text,
+        yes,
+        no,
+    });
     let action = prop_oneof!["[a-d]", nasty()];
     (nasty(), action, nasty(), style, proptest::option::of(confirm)).prop_map(
         |(label, action, value, style, confirm)| Button { label, action, value, style, confirm },
@@ -301,7 +350,13 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn any_card() -> impl Strategy<Value = Card> {
-    let tone = prop_oneof![Just(Tone::Neutral), Just(Tone::Active), Just(Tone::Good), Just(Tone::Warning), Just(Tone::Bad)];
+    let tone = prop_oneof![
+        Just(Tone::Neutral),
+        Just(Tone::Active),
+        Just(Tone::Good),
+        Just(Tone::Warning),
+        Just(Tone::Bad)
+    ];
     let parts = prop_oneof![
         8 => proptest::collection::vec(part(), 0..6),
         1 => (part(), 50_usize..70).prop_map(|(part, times)| vec![part; times]),

@@ -154,10 +154,12 @@ fn timestamp_ms(header: &[u8]) -> Option<i64> {
     if header.is_empty() || header.len() > TIMESTAMP_CHARS_MAX {
         return None;
     }
-    header.iter().try_fold(0_i64, |secs, byte| {
-        byte.is_ascii_digit().then(|| secs * 10 + i64::from(byte - b'0'))
-    })?
-    .checked_mul(1_000)
+    header
+        .iter()
+        .try_fold(0_i64, |secs, byte| {
+            byte.is_ascii_digit().then(|| secs * 10 + i64::from(byte - b'0'))
+        })?
+        .checked_mul(1_000)
 }
 
 /// Lower-case hex only, as Slack writes it: one signature has one spelling.
@@ -182,7 +184,12 @@ mod tests {
         SigningSecret::new(&SecretString::from("8f742231b10e8888abcd99yyyzzz85a5")).unwrap()
     }
 
-    fn check(timestamp: &str, signature: &str, body: &[u8], now_ms: i64) -> Result<Verified, Refusal> {
+    fn check(
+        timestamp: &str,
+        signature: &str,
+        body: &[u8],
+        now_ms: i64,
+    ) -> Result<Verified, Refusal> {
         let body = Bytes::copy_from_slice(body);
         verify(&secret(), Some(timestamp.as_bytes()), Some(signature.as_bytes()), body, now_ms)
     }
