@@ -11,4 +11,5 @@ pub mod core;
 pub mod engine;
 pub mod fault;
 pub mod metrics;
+pub mod slack;
 pub mod store;

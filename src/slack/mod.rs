@@ -1,0 +1,15 @@
+//! Everything that knows how Slack speaks: signatures, requests, blocks, Web API calls.
+//!
+//! Owns the wire, decides nothing: who may do what belongs to the pipeline, when to post to the
+//! worker. A request's bytes become types here only after [`verify`] has proved them; a card becomes
+//! blocks only in [`render`]; a token leaves only through [`client`].
+
+pub mod client;
+pub mod directory;
+pub mod inbound;
+pub mod mrkdwn;
+pub mod render;
+pub mod verify;
+
+#[cfg(test)]
+mod fake;
