@@ -161,6 +161,17 @@ impl Checker {
                 }
                 Some(_) => self.bad(&format!("{at}.blocks"), "must be a list"),
             }
+            let says = |key: &str| match attachment.get(key) {
+                Some(Value::String(text)) => !text.is_empty(),
+                Some(Value::Array(list)) => !list.is_empty(),
+                _ => false,
+            };
+            if !["blocks", "text", "title", "pretext", "fields", "image_url"]
+                .iter()
+                .any(|it| says(it))
+            {
+                self.refuse("no_text", &at, "the attachment says nothing");
+            }
             if let Some(color) = attachment.get("color") {
                 let color = color.as_str().unwrap_or_default();
                 let hex = color.strip_prefix('#').unwrap_or(color);
