@@ -11,5 +11,6 @@ pub mod core;
 pub mod engine;
 pub mod fault;
 pub mod metrics;
+pub mod sandbox;
 pub mod slack;
 pub mod store;

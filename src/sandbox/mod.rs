@@ -1,0 +1,30 @@
+//! A local workspace that speaks Slack's wire in both directions: the demo's world, a place to
+//! train, and the test double of every integration test.
+//!
+//! It stands apart: it uses none of the project's other rooms, so that a mistake there cannot hide
+//! here, and it is as strict as Slack documents itself to be. It listens on loopback only, keeps
+//! everything in memory and has no idempotency: a message posted twice is two messages.
+//!
+//! [`sample`] is the small service that the demo operates.
+
+mod api;
+pub mod blocks;
+mod conversations;
+mod deliver;
+mod fault;
+mod files;
+mod message;
+mod mrkdwn;
+mod options;
+pub mod sample;
+mod state;
+mod transcript;
+mod workspace;
+
+pub use deliver::Answer;
+pub use fault::Fault;
+pub use message::{Button, Message};
+pub use options::{Channel, Group, Now, Options, Person};
+pub use state::{ApiCall, SharedFile, View};
+pub use transcript::{Language, transcript};
+pub use workspace::Workspace;
