@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod engine;
+pub mod exec;
 pub mod fault;
 pub mod metrics;
 pub mod sandbox;
