@@ -5,13 +5,12 @@
 
 use crate::clock::Clock;
 use crate::config::settings::Settings;
-use crate::core::action::Runbook;
 use crate::engine::{Engine, Error, Identity};
 use crate::exec::local::Local;
 use crate::http::{Health, Parts, Web, router};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Workspace};
-use crate::slack::client::{CallError, Client};
+use crate::slack::client::{CallError, Client, Timeouts};
 use crate::slack::directory::Directory;
 use crate::slack::verify::SigningSecret;
 use crate::store::Store;
@@ -19,6 +18,7 @@ use crate::worker::driver::{Means, drive};
 use crate::worker::sender::send_one;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
+use secrecy::ExposeSecret;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -68,8 +68,9 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let runbook = Arc::new(runbook);
     let data = DataDir::take(&settings.data_dir)?;
     let metrics = Metrics::new()?;
+    let url = settings.database_url.expose_secret();
     let store =
-        Store::connect(&settings.database_url(), clock.clone(), settings.journal_key.clone())
+        Store::connect(url, clock.clone(), settings.journal_key.clone())
             .await
             .context("open the database")?;
     let identity = Identity {
@@ -77,7 +78,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         host: settings.host.clone(),
     };
     let engine = Engine::new(store, identity, metrics.clone());
-    let client = Arc::new(Client::new(&slack.api_url, slack.bot_token.clone())?);
+    let client = Client::new(&slack.api_url, &slack.bot_token, Timeouts::default())?;
     let secret = SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
     let workspace = Arc::new(OnceLock::new());
     let local = Local::new(program.clone());
@@ -89,8 +90,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let pipeline = Arc::new(Pipeline {
         engine: engine.clone(),
         runbook,
-        directory: Directory::new(Arc::clone(&client), clock.clone()),
-        client: Arc::clone(&client),
+        client: client.clone(),
         local,
         workspace: Arc::clone(&workspace),
         response_hosts: settings.response_hosts.clone(),
@@ -100,10 +100,10 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
 
     let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    loops.spawn(greet(engine.clone(), Arc::clone(&client), workspace, stop.clone()));
+    loops.spawn(greet(engine.clone(), client.clone(), workspace, stop.clone()));
     loops.spawn(drive_runs(engine.clone(), means, stop.clone()));
     for _ in 0..SENDERS {
-        loops.spawn(send_messages(engine.clone(), Arc::clone(&client), stop.clone()));
+        loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
     }
     loops.spawn(keep_house(engine.clone(), stop.clone()));
     let until = stop.clone().cancelled_owned();
@@ -135,7 +135,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
 /// reached does not: what runs goes on.
 async fn greet(
     engine: Engine,
-    client: Arc<Client>,
+    client: Client,
     workspace: Arc<OnceLock<Workspace>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -143,7 +143,10 @@ async fn greet(
         match client.auth_test().await {
             Ok(identity) => {
                 info!("in Slack as {} of team {}", identity.user_id, identity.team_id);
-                let found = Workspace { team_id: identity.team_id, url: identity.url };
+                let (client, clock) = (client.clone(), engine.clock().clone());
+                let directory = Directory::new(client, clock, identity.team_id.clone());
+                let found =
+                    Workspace { team_id: identity.team_id, url: identity.url, directory };
                 // The only writer, and it writes once.
                 let _ = workspace.set(found);
                 break;
@@ -211,7 +214,7 @@ fn report(run: &crate::core::id::RunId, failure: &Error) {
 
 async fn send_messages(
     engine: Engine,
-    client: Arc<Client>,
+    client: Client,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     while !stop.is_cancelled() {

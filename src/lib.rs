@@ -4,14 +4,20 @@
 //! never): `core < config clock metrics < store slack exec < engine < command < pipeline < http
 //! worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
 
+pub mod app;
 pub mod audit;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod core;
 pub mod engine;
+pub mod entropy;
 pub mod exec;
 pub mod fault;
+pub mod http;
 pub mod metrics;
+pub mod pipeline;
 pub mod sandbox;
 pub mod slack;
 pub mod store;
+pub mod worker;

@@ -6,7 +6,7 @@
 use crate::command::{self, Context, refusal, refusal_detail, whom_to_ask};
 use crate::core::action::{Member, Role, Runbook};
 use crate::core::card::{Card, text};
-use crate::core::id::RunId;
+use crate::core::id::{RunId, UserId};
 use crate::core::policy::{Actor, Denied, Facts, authorize};
 use crate::core::text::Lang;
 use crate::engine::{Asked, Engine, Error};
@@ -14,17 +14,20 @@ use crate::exec::local::Local;
 use crate::slack::client::Client;
 use crate::slack::directory::Directory;
 use crate::slack::inbound::{Event, Inbound, Press, Slash, ViewSubmission};
+use crate::slack::render::{Place, Rendered};
 use serde_json::json;
 use std::sync::{Arc, OnceLock};
 use tracing::{error, info, warn};
 
 /// Who the bot is in Slack, once Slack has said so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Workspace {
     /// Requests from other teams are refused.
     pub team_id: String,
     /// For links to messages.
     pub url: String,
+    /// What Slack knows of its people.
+    pub directory: Directory,
 }
 
 /// Everything a request may need.
@@ -33,10 +36,8 @@ pub struct Pipeline {
     pub engine: Engine,
     /// The reviewed file in force.
     pub runbook: Arc<Runbook>,
-    /// What Slack knows of people.
-    pub directory: Directory,
     /// For answers that come late.
-    pub client: Arc<Client>,
+    pub client: Client,
     /// Evidence of steps on this host.
     pub local: Local,
     /// Set when Slack has answered who we are.
@@ -65,7 +66,7 @@ impl Pipeline {
     }
 
     async fn slash(&self, slash: Slash, delivery: String) -> String {
-        let lang = self.lang(&slash).await;
+        let lang = self.lang(&slash.user_id).await;
         let asked = Asked {
             delivery,
             actor: slash.user_id.clone(),
@@ -105,7 +106,8 @@ impl Pipeline {
         };
         let role = command::needed_role(&command, &self.runbook, &self.engine).await?;
         let actor = Actor { user: slash.user_id.clone(), team: slash.team_id.clone() };
-        let by = match authorize(&actor, &role, &self.facts(&actor, &role).await) {
+        let facts = self.facts(&workspace.directory, &actor, &role).await;
+        let by = match authorize(&actor, &role, &facts) {
             Ok(by) => by,
             Err(denied) => {
                 self.engine.metrics().request("denied");
@@ -132,9 +134,7 @@ impl Pipeline {
     /// A press: no card of this version has a button, so it belongs to an older message.
     async fn press(&self, press: Press, delivery: String) -> String {
         self.engine.metrics().request("press");
-        let lang = self.directory.locale(&press.user).await.map_or(self.runbook.language, |locale| {
-            Lang::from_locale(&locale)
-        });
+        let lang = self.lang(&press.user).await;
         let action = press.actions.first().map(|action| action.action_id.as_str());
         let asked = Asked {
             delivery,
@@ -178,14 +178,14 @@ impl Pipeline {
             self.engine.metrics().refused("response_url");
             return;
         }
-        let Ok(message) = serde_json::from_str(answer) else { return };
-        if let Err(error) = self.client.respond(response_url, &message).await {
+        let Ok(rendered) = serde_json::from_str::<Rendered>(answer) else { return };
+        if let Err(error) = self.client.respond(response_url, &rendered, Place::Private).await {
             warn!("answer late: {error}");
         }
     }
 
     /// What the role's lines need to know of a person, and not more.
-    async fn facts(&self, actor: &Actor, role: &Role) -> Facts {
+    async fn facts(&self, directory: &Directory, actor: &Actor, role: &Role) -> Facts {
         let mut facts = Facts::default();
         if role.members.contains(&Member::User(actor.user.to_string())) {
             return facts;
@@ -193,10 +193,10 @@ impl Pipeline {
         for member in &role.members {
             match member {
                 Member::Everyone => {
-                    facts.full_member = self.directory.is_full_member(&actor.user).await.ok();
+                    facts.full_member = directory.is_full_member(&actor.user).await.ok();
                 }
                 Member::Group(group) => {
-                    let is_member = self.directory.is_member(&actor.user, group).await.ok();
+                    let is_member = directory.is_member(&actor.user, group).await.ok();
                     facts.groups.insert(group.clone(), is_member);
                 }
                 Member::User(_) => {}
@@ -205,9 +205,10 @@ impl Pipeline {
         facts
     }
 
-    async fn lang(&self, slash: &Slash) -> Lang {
-        let locale = self.directory.locale(&slash.user_id).await;
-        locale.map_or(self.runbook.language, |locale| Lang::from_locale(&locale))
+    /// The reader's language; the workspace's default until Slack says.
+    async fn lang(&self, user: &UserId) -> Lang {
+        let Some(workspace) = self.workspace.get() else { return self.runbook.language };
+        workspace.directory.locale(user).await.unwrap_or(self.runbook.language)
     }
 }
 

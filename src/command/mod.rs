@@ -212,9 +212,9 @@ pub(crate) async fn answer(
 
 /// A card as the JSON that answers a slash command privately.
 pub fn ephemeral(card: &Card) -> String {
-    let mut message = render::render(card).message();
-    message["response_type"] = json!("ephemeral");
-    message.to_string()
+    let rendered = render::render(card);
+    // Blocks are strings and numbers: they always serialize.
+    serde_json::to_string(&rendered.answer(render::Place::Private)).unwrap_or_default()
 }
 
 impl Misunderstood {

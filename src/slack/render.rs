@@ -12,7 +12,7 @@
 
 use super::mrkdwn;
 use crate::core::card::{Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use slack_morphism::prelude::{
     SlackActionBlockElement, SlackActionId, SlackActionsBlock, SlackBlock, SlackBlockButtonElement,
     SlackBlockButtonStyle, SlackBlockConfirmItem, SlackBlockMarkDownText, SlackBlockPlainText,
@@ -40,7 +40,7 @@ const CONFIRM_BUTTON_UNITS_MAX: usize = 30;
 const NOTHING: &str = "–";
 
 /// A message ready for Slack: serializes as `{"text": …, "blocks": […]}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rendered {
     /// What a lock screen and a screen reader say; escaped.
     pub text: String,

@@ -121,7 +121,10 @@ impl At<'_> {
     fn spec(&self, attempt: &AttemptId) -> Result<StepSpec, String> {
         let plan = &self.view.plan;
         let secrets = crate::config::secrets::resolve(&plan.secrets)
-            .map_err(|error| format!("a secret cannot be read: {error}"))?;
+            .map_err(|missing| {
+                let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                all.join("; ")
+            })?;
         let mut env = vec![
             ("PATH".to_owned(), crate::core::action::PATH_DEFAULT.to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
@@ -139,10 +142,10 @@ impl At<'_> {
             hidden.push(value.expose_secret().to_owned());
             env.push((name, value.expose_secret().to_owned()));
         }
-        let mut spec = StepSpec::new(attempt.clone(), self.argv(), plan.workdir.clone());
+        let timeout_ms = self.step.timeout_ms;
+        let mut spec = StepSpec::new(attempt.clone(), self.argv(), &plan.workdir, timeout_ms);
         spec.env = env;
         spec.secrets = hidden;
-        spec.timeout_ms = self.step.timeout_ms;
         spec.leaves_processes = self.step.leaves_processes;
         Ok(spec)
     }

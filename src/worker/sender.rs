@@ -2,12 +2,22 @@
 //! outcome is unknown is looked for in Slack, by its key in the message's metadata, before another.
 
 use crate::engine::{Engine, Error, Message, Outcome};
-use crate::slack::client::{CallError, Client};
+use crate::core::id::ChannelId;
+use crate::slack::client::{CallError, Client, Ts};
 use crate::slack::render::render;
 use tracing::warn;
 
-/// A post cannot be in Slack before it was first due; clocks may differ by this much.
-const CLOCK_SKEW_MS: i64 = 60_000;
+/// Refusals of the message itself: no later try of the same body can succeed. Everything else (a
+/// token that was revoked, a channel that the bot was not invited to) people can put right, and then
+/// the message is still wanted.
+const CONTENT_CODES: [&str; 6] = [
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_arguments",
+    "msg_too_long",
+    "no_text",
+    "metadata_too_large",
+];
 
 /// Sends the next due message; `false`: none may be sent now.
 ///
@@ -27,20 +37,20 @@ pub async fn send_one(engine: &Engine, client: &Client) -> Result<bool, Error> {
 
 async fn send(client: &Client, message: &Message) -> Outcome {
     let body = render(&message.card);
-    let channel = &message.channel;
+    let channel = &ChannelId::new(message.channel.clone());
     if let Some(ts) = &message.ts {
-        return match client.update(channel, ts, &body, &message.key).await {
+        return match client.update(channel, &Ts::new(ts.clone()), &body, &message.key).await {
             Ok(_) => Outcome::Sent(ts.clone()),
-            Err(CallError::Refused(code)) if code == "message_not_found" => Outcome::Gone,
+            Err(error) if error.is_code("message_not_found") => Outcome::Gone,
             // An edit can be made twice without harm.
             Err(error) => failed(&error, Outcome::NotSent),
         };
     }
-    let thread = message.parent_ts.as_deref();
+    let parent = message.parent_ts.clone().map(Ts::new);
+    let thread = parent.as_ref();
     if message.may_be_posted {
-        let since_ms = message.since_ms - CLOCK_SKEW_MS;
-        match client.find_by_key(channel, thread, &message.key, since_ms).await {
-            Ok(Some(ts)) => return Outcome::Found(ts.to_string()),
+        match client.find_by_key(channel, thread, &message.key, message.since_ms).await {
+            Ok(Some(ts)) => return Outcome::Found(ts.as_str().to_owned()),
             Ok(None) => {}
             Err(CallError::RateLimited { retry_after_ms }) => {
                 return Outcome::Paced(i64::try_from(retry_after_ms).unwrap_or(i64::MAX));
@@ -49,7 +59,7 @@ async fn send(client: &Client, message: &Message) -> Outcome {
         }
     }
     match client.post(channel, thread, &body, &message.key).await {
-        Ok(ts) => Outcome::Sent(ts.to_string()),
+        Ok(ts) => Outcome::Sent(ts.as_str().to_owned()),
         Err(error) => failed(&error, Outcome::Unknown),
     }
 }
@@ -62,7 +72,9 @@ fn failed(error: &CallError, unknown: Outcome) -> Outcome {
         }
         CallError::Transient => Outcome::NotSent,
         CallError::Unknown => unknown,
-        CallError::Refused(code) if error.is_permanent() => Outcome::Refused(code.clone()),
+        CallError::Refused(code) if CONTENT_CODES.contains(&code.as_str()) => {
+            Outcome::Refused(code.clone())
+        }
         CallError::Refused(_) => Outcome::NotSent,
     }
 }
