@@ -8,6 +8,9 @@
 //! and their answers fail on fields that we do not need.
 
 use super::render::{Place, Rendered};
+use super::wire::{
+    Message, RawIdentity, RawMembers, RawNothing, RawPage, RawPermalink, RawTs, RawUserInfo,
+};
 use crate::clock::Millis;
 use crate::core::id::{ChannelId, UserId};
 use anyhow::Context as _;
@@ -46,8 +49,6 @@ const PAGES_MAX: usize = 10;
 const SKEW_MS: i64 = 300_000;
 /// Characters of an error code; Slack's longest are about forty.
 const CODE_CHARS_MAX: usize = 64;
-/// What our messages are marked with.
-const EVENT_TYPE: &str = "neostock_notice";
 /// The code of a search that ended before its channel did.
 const SEARCH_LIMIT: &str = "search_limit";
 
@@ -229,7 +230,7 @@ impl Client {
         rendered: &Rendered,
         slot_key: &str,
     ) -> Result<Ts, CallError> {
-        let body = Message { thread_ts, ..Message::new(channel, rendered, slot_key) };
+        let body = Message::new(channel, rendered, slot_key).in_thread(thread_ts);
         let posted: RawTs = self.write("chat.postMessage", &body).await?;
         Ok(posted.ts)
     }
@@ -245,7 +246,7 @@ impl Client {
         rendered: &Rendered,
         slot_key: &str,
     ) -> Result<(), CallError> {
-        let body = Message { ts: Some(ts), ..Message::new(channel, rendered, slot_key) };
+        let body = Message::new(channel, rendered, slot_key).replacing(ts);
         let RawTs { .. } = self.write("chat.update", &body).await?;
         Ok(())
     }
@@ -512,152 +513,6 @@ fn code_shown(code: &str) -> String {
     let is_code = (1..=CODE_CHARS_MAX).contains(&code.len())
         && code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if is_code { code.into() } else { "unlisted_code".into() }
-}
-
-/// The body of `chat.postMessage` and `chat.update`.
-#[derive(Serialize)]
-struct Message<'m> {
-    channel: &'m ChannelId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ts: Option<&'m Ts>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thread_ts: Option<&'m Ts>,
-    #[serde(flatten)]
-    rendered: &'m Rendered,
-    metadata: Metadata<'m>,
-    /// `chat.update` would look for names and channels in text by default.
-    parse: &'static str,
-    link_names: bool,
-    unfurl_links: bool,
-    unfurl_media: bool,
-}
-
-impl<'m> Message<'m> {
-    fn new(channel: &'m ChannelId, rendered: &'m Rendered, slot_key: &'m str) -> Self {
-        Self {
-            channel,
-            ts: None,
-            thread_ts: None,
-            rendered,
-            metadata: Metadata { event_type: EVENT_TYPE, event_payload: Payload { key: slot_key } },
-            parse: "none",
-            link_names: false,
-            unfurl_links: false,
-            unfurl_media: false,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Metadata<'m> {
-    event_type: &'static str,
-    event_payload: Payload<'m>,
-}
-
-#[derive(Serialize)]
-struct Payload<'m> {
-    key: &'m str,
-}
-
-#[derive(Deserialize)]
-struct RawNothing {}
-
-#[derive(Deserialize)]
-struct RawTs {
-    ts: Ts,
-}
-
-#[derive(Deserialize)]
-struct RawIdentity {
-    team_id: String,
-    user_id: String,
-    bot_id: Option<String>,
-    team: Option<String>,
-    url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawPage {
-    messages: Vec<RawMessage>,
-    response_metadata: Option<RawCursor>,
-}
-
-#[derive(Deserialize)]
-struct RawCursor {
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawMessage {
-    ts: Ts,
-    metadata: Option<Value>,
-}
-
-impl RawMessage {
-    fn is_ours(&self, slot_key: &str) -> bool {
-        self.metadata.as_ref().is_some_and(|metadata| {
-            metadata["event_type"] == EVENT_TYPE && metadata["event_payload"]["key"] == slot_key
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct RawUserInfo {
-    user: RawUser,
-}
-
-#[derive(Deserialize)]
-struct RawUser {
-    id: String,
-    team_id: Option<String>,
-    enterprise_user: Option<RawEnterpriseUser>,
-    locale: Option<String>,
-    is_bot: Option<bool>,
-    deleted: Option<bool>,
-    is_restricted: Option<bool>,
-    is_ultra_restricted: Option<bool>,
-    is_stranger: Option<bool>,
-    name: Option<String>,
-    real_name: Option<String>,
-    profile: Option<RawProfile>,
-}
-
-#[derive(Deserialize)]
-struct RawEnterpriseUser {
-    teams: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct RawProfile {
-    display_name: Option<String>,
-}
-
-impl From<RawUser> for Person {
-    fn from(raw: RawUser) -> Self {
-        let names = [raw.profile.and_then(|profile| profile.display_name), raw.real_name, raw.name];
-        Self {
-            id: UserId::new(raw.id),
-            team_id: raw.team_id,
-            enterprise_teams: raw.enterprise_user.and_then(|user| user.teams).unwrap_or_default(),
-            locale: raw.locale,
-            is_bot: raw.is_bot.unwrap_or(false),
-            deleted: raw.deleted.unwrap_or(false),
-            is_restricted: raw.is_restricted.unwrap_or(false),
-            is_ultra_restricted: raw.is_ultra_restricted.unwrap_or(false),
-            is_stranger: raw.is_stranger.unwrap_or(false),
-            name: names.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or_default(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct RawMembers {
-    users: Vec<UserId>,
-}
-
-#[derive(Deserialize)]
-struct RawPermalink {
-    permalink: String,
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 //! Lenient where Slack may grow (unknown fields, nulls, unknown kinds) and strict where a guess would
 //! act on something nobody wrote (broken encoding, a field given twice). Decides nothing.
 
+use super::form::Form;
 use super::verify::Verified;
 use crate::core::id::{ChannelId, UserId};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use url::Url;
 
-/// Fields in a form; Slack sends about fifteen.
-const FORM_FIELDS_MAX: usize = 64;
 /// Characters of a kind that a log or a metric may repeat.
 const KIND_CHARS_MAX: usize = 64;
 /// The one genuine home of a `response_url`.
@@ -343,67 +342,6 @@ fn slash(form: &Form) -> Result<Slash, Malformed> {
         api_app_id: form.some("api_app_id")?,
         is_enterprise_install: form.get("is_enterprise_install")? == Some("true"),
     })
-}
-
-/// A form's fields in order, decoded.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn read(body: &[u8]) -> Result<Self, Malformed> {
-        let mut fields = Vec::new();
-        for field in body.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
-            if fields.len() == FORM_FIELDS_MAX {
-                return Err(Malformed::Form);
-            }
-            let equals = field.iter().position(|byte| *byte == b'=');
-            let (name, value) = field.split_at(equals.unwrap_or(field.len()));
-            fields.push((decode(name)?, decode(value.strip_prefix(b"=").unwrap_or_default())?));
-        }
-        Ok(Self(fields))
-    }
-
-    /// A field that we read and that comes twice makes the form malformed: whoever checked the first
-    /// and whoever used the second would disagree. Fields that we do not read may repeat.
-    fn get(&self, name: &str) -> Result<Option<&str>, Malformed> {
-        let mut values = self.0.iter().filter(|(field, _)| field == name);
-        let first = values.next();
-        if values.next().is_some() {
-            return Err(Malformed::Form);
-        }
-        Ok(first.map(|(_, value)| value.as_str()))
-    }
-
-    fn some(&self, name: &str) -> Result<Option<String>, Malformed> {
-        Ok(self.get(name)?.filter(|value| !value.is_empty()).map(str::to_owned))
-    }
-
-    fn need(&self, name: &'static str) -> Result<&str, Malformed> {
-        self.get(name)?.filter(|value| !value.is_empty()).ok_or(Malformed::Missing(name))
-    }
-}
-
-/// Percent-decodes; unlike the crates, refuses broken escapes and text that is not UTF-8.
-fn decode(text: &[u8]) -> Result<String, Malformed> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let [high, low, after @ ..] = after else { return Err(Malformed::Form) };
-                rest = after;
-                nibble(*high)? << 4 | nibble(*low)?
-            }
-            other => *other,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| Malformed::Form)
-}
-
-fn nibble(digit: u8) -> Result<u8, Malformed> {
-    let value = char::from(digit).to_digit(16).ok_or(Malformed::Form)?;
-    u8::try_from(value).map_err(|_| Malformed::Form)
 }
 
 fn from_json(body: &[u8]) -> Result<Inbound, Malformed> {

@@ -6,10 +6,12 @@
 
 pub mod client;
 pub mod directory;
+mod form;
 pub mod inbound;
 pub mod mrkdwn;
 pub mod render;
 pub mod verify;
+mod wire;
 
 #[cfg(test)]
 mod fake;
