@@ -192,7 +192,8 @@ async fn settle_in(
         Settlement::Failed => &[Event::SettledFailed],
         Settlement::Again => &[Event::Again],
         Settlement::Stopped => {
-            return survivors_stopped(unit, asked, &standing, &facts.detail).await;
+            survivors_stopped(unit, asked, run, &facts.detail).await?;
+            &[]
         }
     };
     apply_in(unit, run, event, facts).await?;

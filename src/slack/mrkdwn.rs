@@ -214,6 +214,7 @@ fn piece(span: &Span) -> Piece {
         Span::Bold(text) => Piece::Text(Some('*'), defused(&one_line(text)).replace('*', "∗")),
         Span::Code(text) => Piece::Text(Some('`'), one_line(text).replace('`', "ˋ")),
         Span::User(user) => mention("<@", user.as_str(), &['U', 'W']),
+        Span::Channel(channel) => mention("<#", channel.as_str(), &['C', 'D', 'G']),
         Span::Group(group) => mention("<!subteam^", group, &['S']),
         Span::Here => Piece::Token("<!here>".into()),
         Span::Link { url, label } => link(url, label),
