@@ -29,7 +29,7 @@ const STRUCTURED: [&str; 5] = ["blocks", "attachments", "metadata", "files", "vi
 
 /// Methods that read: Slack takes JSON bodies for writing only and overlooks one here.
 /// Source: Slack's changelog of 2017-10, "JSON now accepted for Web API write methods".
-const FORM_ONLY: [&str; 9] = [
+const FORM_ONLY: [&str; 8] = [
     "chat.getPermalink",
     "conversations.history",
     "conversations.info",
@@ -37,7 +37,6 @@ const FORM_ONLY: [&str; 9] = [
     "files.getUploadURLExternal",
     "users.info",
     "users.lookupByEmail",
-    "usergroups.list",
     "usergroups.users.list",
 ];
 

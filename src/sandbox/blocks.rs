@@ -77,7 +77,7 @@ pub fn check_message(message: &Map<String, Value>, allow_broadcasts: bool) -> Fi
 
 /// Checks a modal.
 pub fn check_view(view: &Value) -> Findings {
-    let mut checker = Checker { is_view: true, ..Checker::default() };
+    let mut checker = Checker::default();
     checker.view(view);
     checker.found
 }
@@ -88,7 +88,6 @@ struct Checker {
     block_ids: HashSet<String>,
     markdown_chars: usize,
     allow_broadcasts: bool,
-    is_view: bool,
 }
 
 /// What a text object may be.
@@ -321,15 +320,12 @@ impl Checker {
 
     fn input(&mut self, at: &str, block: &Map<String, Value>) {
         self.only(at, block, &["label", "element", "hint", "optional", "dispatch_action"]);
-        if !self.is_view {
-            self.bad(at, "an input belongs into a view");
-        }
         self.required_text(at, block, "label", 2_000, Kind::Plain);
         if let Some(hint) = block.get("hint") {
             self.text(&format!("{at}.hint"), hint, 2_000, Kind::Plain);
         }
         match block.get("element") {
-            Some(element) => self.action_element(&format!("{at}.element"), element),
+            Some(element) => self.input_element(&format!("{at}.element"), element),
             None => self.bad(at, "an input needs its element"),
         }
     }
@@ -403,6 +399,16 @@ impl Checker {
         }
     }
 
+    fn input_element(&mut self, at: &str, element: &Value) {
+        match element.get("type").and_then(Value::as_str) {
+            Some(
+                "plain_text_input" | "number_input" | "url_text_input" | "email_text_input"
+                | "rich_text_input" | "file_input",
+            ) => self.id(&format!("{at}.action_id"), element.get("action_id")),
+            _ => self.action_element(at, element),
+        }
+    }
+
     fn action_element(&mut self, at: &str, element: &Value) {
         let Some(object) = element.as_object() else {
             return self.bad(at, "must be an object");
@@ -433,8 +439,6 @@ impl Checker {
             | "datepicker"
             | "timepicker"
             | "datetimepicker" => {}
-            "plain_text_input" | "number_input" | "url_text_input" | "email_text_input"
-                if self.is_view => {}
             "" => self.bad(at, "type is missing"),
             other => self.bad(at, &format!("{other} cannot stand here")),
         }

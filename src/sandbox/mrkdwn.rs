@@ -94,42 +94,61 @@ fn unescape(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
-/// What a person typed, as Slack hands it to a slash command that asked for escaping.
+/// What a person typed, as Slack hands it to a slash command that asked for escaping: known names
+/// and addresses become entities, everything else is escaped.
 pub(super) fn typed(state: &State, text: &str) -> String {
     let mut out = String::new();
-    for (index, word) in text.split(' ').enumerate() {
-        if index > 0 {
-            out.push(' ');
-        }
-        out.push_str(&typed_word(state, word));
+    let mut rest = text;
+    let mut before = ' ';
+    while let Some(first) = rest.chars().next() {
+        let entity = if before.is_ascii_alphanumeric() { None } else { typed_entity(state, rest) };
+        let length = if let Some((entity, length)) = entity {
+            out.push_str(&entity);
+            length
+        } else {
+            out.push_str(&escape(&rest[..first.len_utf8()]));
+            first.len_utf8()
+        };
+        before = rest[..length].chars().next_back().unwrap_or(' ');
+        rest = &rest[length..];
     }
     out
 }
 
-fn typed_word(state: &State, word: &str) -> String {
-    if word.starts_with("https://") || word.starts_with("http://") {
-        return format!("<{}>", escape(word));
+/// The entity that a text begins with, and how many bytes of the text it is.
+fn typed_entity(state: &State, text: &str) -> Option<(String, usize)> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        let url = text.split(char::is_whitespace).next().unwrap_or_default();
+        return Some((format!("<{}>", escape(url)), url.len()));
     }
-    if let Some(name) = word.strip_prefix('@') {
-        let person = state.options.persons.iter();
-        if let Some(person) = person.clone().find(|it| it.name == name || it.real_name == name) {
-            return format!("<@{}|{}>", person.id, person.name);
+    let options = &state.options;
+    let mut names: Vec<(String, String)> = Vec::new();
+    if text.starts_with('@') {
+        for person in &options.persons {
+            let entity = format!("<@{}|{}>", person.id, person.name);
+            names.push((format!("@{}", person.name), entity.clone()));
+            names.push((format!("@{}", person.real_name), entity));
         }
-        if let Some(group) = state.options.groups.iter().find(|it| it.handle == name) {
-            return format!("<!subteam^{}|@{name}>", group.id);
+        for group in &options.groups {
+            let name = format!("@{}", group.handle);
+            names.push((name.clone(), format!("<!subteam^{}|{name}>", group.id)));
         }
-        if BROADCASTS.iter().any(|broadcast| broadcast[1..] == *name) {
-            return format!("<!{name}>");
+        for broadcast in BROADCASTS {
+            names.push((format!("@{}", &broadcast[1..]), format!("<{broadcast}>")));
+        }
+    } else if text.starts_with('#') {
+        for channel in &options.channels {
+            // The name of a private channel is left out.
+            let shown = if channel.is_private { "" } else { &channel.name };
+            names.push((format!("#{}", channel.name), format!("<#{}|{shown}>", channel.id)));
         }
     }
-    if let Some(name) = word.strip_prefix('#')
-        && let Some(channel) = state.options.channels.iter().find(|it| it.name == name)
-    {
-        // The name of a private channel is left out.
-        let shown = if channel.is_private { "" } else { name };
-        return format!("<#{}|{shown}>", channel.id);
-    }
-    escape(word)
+    let is_whole = |name: &String| {
+        let after = text[name.len()..].chars().next();
+        !after.is_some_and(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+    };
+    let found = names.into_iter().filter(|(name, _)| text.starts_with(name) && is_whole(name));
+    found.max_by_key(|(name, _)| name.len()).map(|(name, entity)| (entity, name.len()))
 }
 
 /// A mrkdwn text as it reads: names for ids, no markup, nothing escaped.
@@ -247,6 +266,7 @@ mod tests {
              <https://x.example/?a=1&amp;b=2> <@U0ANN|ann>"
         );
         assert_eq!(typed(&state, "<!channel>"), "&lt;!channel&gt;");
+        assert_eq!(typed(&state, "问@安安，mail@ann @ann2"), "问<@U0ANN|ann>，mail@ann @ann2");
     }
 
     #[test]
@@ -270,6 +290,7 @@ mod tests {
         fn escaped_text_is_never_a_risk_and_reading_never_panics(text: String) {
             proptest::prop_assert_eq!(risks(&escape(&text), false), Vec::<String>::new());
             let _ = readable(&state(), &text);
+            proptest::prop_assert_eq!(risks(&typed(&state(), &text), true), Vec::<String>::new());
         }
     }
 }

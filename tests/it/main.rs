@@ -9,4 +9,5 @@
 
 mod harness;
 mod journal;
+mod sandbox;
 mod store;

@@ -162,7 +162,7 @@ pub(super) fn number_of(file: &str) -> Option<i64> {
 fn git(repo: &Path, at_secs: i64, arguments: &[&str]) -> anyhow::Result<String> {
     const NAME: &str = "NeoStock Team";
     const EMAIL: &str = "team@neostock.example";
-    let date = format!("{at_secs} +0800");
+    let date = format!("@{at_secs} +0800");
     #[expect(clippy::disallowed_methods, reason = "the sandbox is its own small application")]
     let mut command = Command::new("git");
     for inherited in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
