@@ -10,6 +10,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod core;
+pub mod demo;
 pub mod engine;
 pub mod entropy;
 pub mod exec;

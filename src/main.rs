@@ -1,4 +1,6 @@
-//! The program: a step's own small roles first, everything else after.
+//! The command line: which part of the product runs, and its exit code.
+
+mod cli;
 
 use std::process::ExitCode;
 
@@ -8,7 +10,5 @@ fn main() -> ExitCode {
     if let Some(code) = neostock_ops::exec::dispatch(std::env::args_os()) {
         return code;
     }
-
-    // The command line (clap) and the async main follow here.
-    ExitCode::SUCCESS
+    cli::main()
 }

@@ -1,0 +1,240 @@
+//! Arguments, logging and the runtime. Words for people go to standard output, faults to standard
+//! error; exit code 0 is good, 1 is a finding or a failure, 2 is a wrong command line.
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use neostock_ops::app::{Start, serve};
+use neostock_ops::audit::{self, Format};
+use neostock_ops::clock::Clock;
+use neostock_ops::config::fault::listing;
+use neostock_ops::config::settings::{self, LogFormat, Settings};
+use neostock_ops::core::journal::Anchor;
+use neostock_ops::core::text::Lang;
+use neostock_ops::demo;
+use neostock_ops::store::Store;
+use neostock_ops::store::journal::Filter;
+use secrecy::ExposeSecret;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A Slack bot that runs an operations manual: safe, audited one-line commands.
+#[derive(Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli {
+    /// The settings file; otherwise `NEOSTOCK_CONFIG`, or `./neostock.yml` if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the bot.
+    Serve,
+    /// Run it against a local workspace and a sample service: nothing to install, nothing kept.
+    Demo {
+        /// Ask for one rollback, print the conversation, check what came of it, and exit.
+        #[arg(long)]
+        script: bool,
+        /// The language of the transcript.
+        #[arg(long, value_parser = language, default_value = "zh")]
+        lang: Lang,
+    },
+    /// Read settings and runbook, and list every fault of both.
+    Check,
+    /// Print the JSON Schema of the runbook, for editors.
+    Schema,
+    /// Read the audit journal.
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// The sample service of the demo.
+    #[command(hide = true, disable_help_flag = true)]
+    Sample {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Check the whole chain: changed, deleted, inserted or swapped entries.
+    Verify {
+        /// A head that was noted elsewhere, as `SEQ:HASH`: shows a cut tail or a rewrite too.
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<Anchor>,
+        /// The language of the findings.
+        #[arg(long, value_parser = language, default_value = "en")]
+        lang: Lang,
+    },
+    /// Show entries, oldest first.
+    Show {
+        /// Only what is younger, such as `7d` or `2h`.
+        #[arg(long, value_parser = duration, value_name = "AGE")]
+        since: Option<u64>,
+        /// Only kinds that begin so, such as `run.` or `request.denied`.
+        #[arg(long, default_value = "")]
+        kind: String,
+        /// Only this actor's: a Slack user id.
+        #[arg(long, default_value = "")]
+        actor: String,
+        /// Only about this run.
+        #[arg(long, default_value = "")]
+        run: String,
+        /// One JSON object a line, exactly as stored.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn language(text: &str) -> Result<Lang, String> {
+    match text {
+        "zh" => Ok(Lang::Zh),
+        "en" => Ok(Lang::En),
+        _ => Err("zh or en".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<u64, String> {
+    neostock_ops::core::param::duration_ms(text)
+        .ok_or_else(|| "a duration such as 90s, 15m, 2h or 7d".to_owned())
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to read it when even standard error is closed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "neostock-ops: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    match cli.command {
+        Command::Sample { words } => {
+            // It makes its own runtime where it needs one.
+            install_tls()?;
+            Ok(ExitCode::from(neostock_ops::sandbox::sample::run(&words, &mut out)?))
+        }
+        Command::Schema => {
+            let schema = neostock_ops::config::runbook::schema();
+            writeln!(out, "{schema:#}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => {
+            let report = neostock_ops::config::check::check(cli.config.as_deref());
+            write!(out, "{}", report.text)?;
+            Ok(verdict(report.ok))
+        }
+        Command::Serve => {
+            install_tls()?;
+            let settings = read(cli.config)?;
+            log(&settings.log, settings.log_format);
+            runtime()?.block_on(serve_forever(settings))
+        }
+        Command::Demo { script, lang } => {
+            install_tls()?;
+            log(if script { "off" } else { "error" }, LogFormat::Text);
+            let program = std::env::current_exe().context("find this program")?;
+            let ok = runtime()?.block_on(demo::run(program, script, lang))?;
+            Ok(verdict(ok))
+        }
+        Command::Audit { command } => {
+            install_tls()?;
+            let settings = read(cli.config)?;
+            runtime()?.block_on(read_journal(settings, command))
+        }
+    }
+}
+
+fn verdict(ok: bool) -> ExitCode {
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One TLS provider for the whole binary, before anything could choose another.
+fn install_tls() -> anyhow::Result<()> {
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    installed.map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("start the runtime")
+}
+
+fn read(config: Option<PathBuf>) -> anyhow::Result<Settings> {
+    settings::read(config.as_deref())
+        .map_err(|faults| anyhow::anyhow!("the settings have faults\n{}", listing(&faults)))
+}
+
+fn log(filter: &str, format: LogFormat) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+async fn serve_forever(settings: Settings) -> anyhow::Result<ExitCode> {
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+        format!("listen on {}: choose another address with NEOSTOCK_LISTEN", settings.listen)
+    })?;
+    let stop = CancellationToken::new();
+    let program = std::env::current_exe().context("find this program")?;
+    let start =
+        Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let bot = serve(start);
+    tokio::pin!(bot);
+    loop {
+        tokio::select! {
+            ended = &mut bot => return ended.map(|()| ExitCode::SUCCESS),
+            _ = terminate.recv() => stop.cancel(),
+            _ = interrupt.recv() => stop.cancel(),
+        }
+    }
+}
+
+async fn read_journal(settings: Settings, command: Audit) -> anyhow::Result<ExitCode> {
+    let url = settings.database_url.expose_secret();
+    let store = Store::inspect(url, Clock::System, settings.journal_key.clone())
+        .await
+        .context("open the database")?;
+    let mut out = std::io::stdout();
+    match command {
+        Audit::Verify { head, lang } => {
+            let (report, is_sound) = audit::verify_report(&store, head, lang).await?;
+            write!(out, "{report}")?;
+            Ok(verdict(is_sound))
+        }
+        Audit::Show { since, kind, actor, run, json } => {
+            let since_ms = since.map_or(0, |age_ms| {
+                Clock::System.now_ms().saturating_sub_unsigned(age_ms)
+            });
+            let filter = Filter { kind_prefix: kind, actor, subject: run, since_ms };
+            let format = if json { Format::Json } else { Format::Lines };
+            audit::show(&store, &filter, format, &mut out).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
