@@ -15,7 +15,7 @@ pub mod runs;
 mod connect;
 mod unit;
 
-pub use unit::Unit;
+pub use unit::{UNIT_TIME_MAX, Unit};
 
 use crate::clock::Clock;
 use crate::core::journal::Keys;
@@ -92,7 +92,7 @@ impl Store {
     /// A refusal that the journal should tell is therefore an `Ok` value. An error of a statement
     /// must leave as `Err`: PostgreSQL has given up the transaction by then. The work waits for
     /// nothing but the database and begins no other unit; it may run for
-    /// [`UNIT_TIME_MAX`](unit::UNIT_TIME_MAX). On SQLite it shares its transaction with others.
+    /// [`UNIT_TIME_MAX`]. On SQLite it shares its transaction with others.
     ///
     /// When the caller is dropped, the unit may or may not happen, but never in part.
     ///
