@@ -69,17 +69,17 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let data = DataDir::take(&settings.data_dir)?;
     let metrics = Metrics::new()?;
     let url = settings.database_url.expose_secret();
-    let store =
-        Store::connect(url, clock.clone(), settings.journal_key.clone())
-            .await
-            .context("open the database")?;
+    let store = Store::connect(url, clock.clone(), settings.journal_key.clone())
+        .await
+        .context("open the database")?;
     let identity = Identity {
         owner: format!("{}/{}", settings.host, data.instance),
         host: settings.host.clone(),
     };
     let engine = Engine::new(store, identity, metrics.clone());
     let client = Client::new(&slack.api_url, &slack.bot_token, Timeouts::default())?;
-    let secret = SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
+    let secret =
+        SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
     let workspace = Arc::new(OnceLock::new());
     let local = Local::new(program.clone());
     let means = Means { local: local.clone(), attempts: data.attempts(), program };
@@ -145,8 +145,7 @@ async fn greet(
                 info!("in Slack as {} of team {}", identity.user_id, identity.team_id);
                 let (client, clock) = (client.clone(), engine.clock().clone());
                 let directory = Directory::new(client, clock, identity.team_id.clone());
-                let found =
-                    Workspace { team_id: identity.team_id, url: identity.url, directory };
+                let found = Workspace { team_id: identity.team_id, url: identity.url, directory };
                 // The only writer, and it writes once.
                 let _ = workspace.set(found);
                 break;
@@ -208,7 +207,9 @@ async fn drive_runs(engine: Engine, means: Means, stop: CancellationToken) -> an
 fn report(run: &crate::core::id::RunId, failure: &Error) {
     match failure {
         Error::Fenced(_) => info!(run.id = %run, "another bot drives {run} now"),
-        other => error!(run.id = %run, "drive {run}: {other:#}; its lease ends, then it is taken up"),
+        other => {
+            error!(run.id = %run, "drive {run}: {other:#}; its lease ends, then it is taken up")
+        }
     }
 }
 
@@ -311,4 +312,3 @@ fn instance(path: &Path) -> anyhow::Result<String> {
 fn listing(faults: &[crate::config::fault::Fault]) -> String {
     crate::config::fault::listing(faults)
 }
-

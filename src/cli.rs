@@ -200,8 +200,7 @@ async fn serve_forever(settings: Settings) -> anyhow::Result<ExitCode> {
     })?;
     let stop = CancellationToken::new();
     let program = std::env::current_exe().context("find this program")?;
-    let start =
-        Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
+    let start = Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let bot = serve(start);
@@ -228,9 +227,8 @@ async fn read_journal(settings: Settings, command: Audit) -> anyhow::Result<Exit
             Ok(verdict(is_sound))
         }
         Audit::Show { since, kind, actor, run, json } => {
-            let since_ms = since.map_or(0, |age_ms| {
-                Clock::System.now_ms().saturating_sub_unsigned(age_ms)
-            });
+            let since_ms =
+                since.map_or(0, |age_ms| Clock::System.now_ms().saturating_sub_unsigned(age_ms));
             let filter = Filter { kind_prefix: kind, actor, subject: run, since_ms };
             let format = if json { Format::Json } else { Format::Lines };
             audit::show(&store, &filter, format, &mut out).await?;

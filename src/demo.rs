@@ -122,9 +122,10 @@ impl Demo {
         };
         self.workspace.say(ASKER, CHANNEL, REQUEST).await;
         let is_done = |workspace: &Workspace| {
-            workspace.messages(CHANNEL).iter().any(|message| {
-                message.thread_ts.is_some() && message.text.contains(EXPECTED)
-            })
+            workspace
+                .messages(CHANNEL)
+                .iter()
+                .any(|message| message.thread_ts.is_some() && message.text.contains(EXPECTED))
         };
         let ended = self.workspace.wait_until(ROLLBACK_MS_MAX, is_done).await;
         writeln!(out, "{}", transcript(&self.workspace, language))?;
@@ -145,7 +146,8 @@ impl Demo {
 
     async fn health(&self) -> anyhow::Result<String> {
         let client = reqwest::Client::builder().timeout(SAMPLE_TIME_MAX).build()?;
-        let answer = client.get(self.sample.health_url()).send().await.context("ask the service")?;
+        let answer =
+            client.get(self.sample.health_url()).send().await.context("ask the service")?;
         answer.text().await.context("read the service's answer")
     }
 
@@ -158,15 +160,20 @@ impl Demo {
     }
 
     /// Lines of standard input are what 安安 types after `/neostock`.
-    async fn take_commands(
-        &self,
-        out: &mut impl Write,
-        language: Language,
-    ) -> anyhow::Result<()> {
+    async fn take_commands(&self, out: &mut impl Write, language: Language) -> anyhow::Result<()> {
         writeln!(out, "\nThe bot stays up at {} (/readyz, /metrics).", self.address)?;
         writeln!(out, "The sample service answers at {}.", self.sample.health_url())?;
-        writeln!(out, "Type what 安安 types in #ops, then Enter; Ctrl-C ends. Five things to try:")?;
-        let ideas = ["status", "rollback v1.1 still slow", "rollbak v1.1", "rollback v9.9 why", "help rollback"];
+        writeln!(
+            out,
+            "Type what 安安 types in #ops, then Enter; Ctrl-C ends. Five things to try:"
+        )?;
+        let ideas = [
+            "status",
+            "rollback v1.1 still slow",
+            "rollbak v1.1",
+            "rollback v9.9 why",
+            "help rollback",
+        ];
         for idea in ideas {
             writeln!(out, "  /neostock {idea}")?;
         }

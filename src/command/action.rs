@@ -73,12 +73,10 @@ pub async fn run(
 
 /// Everything resolved, or the refusal that the asker reads.
 async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
-    let refused = |fault: crate::core::plan::PlanFault| {
-        refusal(with_code(fault.text().get(context.lang)))
-    };
-    let mut plan =
-        Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments)
-            .map_err(refused)?;
+    let refused =
+        |fault: crate::core::plan::PlanFault| refusal(with_code(fault.text().get(context.lang)));
+    let mut plan = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments)
+        .map_err(refused)?;
     for parameter in &ask.action.parameters {
         if parameter.kind != ParameterKind::GitRef {
             continue;
@@ -116,10 +114,9 @@ async fn unknown_version(
     }
     let tags = git::newest_tags(workdir, TAGS_SHOWN).await.unwrap_or_default();
     let mut line: Line = vec![Span::Code(version.to_owned())];
-    line.push(text(lang.pick(
-        " 在这里不是标签、分支或提交。",
-        " is not a tag, branch or commit here.",
-    )));
+    line.push(text(
+        lang.pick(" 在这里不是标签、分支或提交。", " is not a tag, branch or commit here."),
+    ));
     if !tags.is_empty() {
         line.push(text(lang.pick("最新的标签：", " The newest tags are ")));
         for (index, tag) in tags.iter().enumerate() {
@@ -152,10 +149,10 @@ fn scripts<'w>(workdir: &Path, works: impl Iterator<Item = &'w Work>) -> BTreeMa
             let digest = if facts.len() > SCRIPT_BYTES_MAX {
                 format!("not read: {} bytes", facts.len())
             } else {
-                std::fs::read(&path)
-                    .map_or_else(|error| format!("not read: {error}"), |bytes| {
-                        hex::encode(Sha256::digest(bytes))
-                    })
+                std::fs::read(&path).map_or_else(
+                    |error| format!("not read: {error}"),
+                    |bytes| hex::encode(Sha256::digest(bytes)),
+                )
             };
             found.insert(element.clone(), digest);
         }
@@ -203,9 +200,5 @@ fn accepted(
         line.push(text(lang.pick(" 进展见 ", " Follow it in ")));
         line.push(message_link(context, None, &plan.channel, ""));
     }
-    Card {
-        summary: super::plain(&line),
-        tone: Tone::Neutral,
-        parts: vec![Part::Paragraph(line)],
-    }
+    Card { summary: super::plain(&line), tone: Tone::Neutral, parts: vec![Part::Paragraph(line)] }
 }

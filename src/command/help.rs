@@ -124,12 +124,16 @@ fn about_action(action: &Action, lang: Lang) -> Card {
 
 fn takes(kind: &ParameterKind, lang: Lang) -> String {
     match kind {
-        ParameterKind::GitRef => lang.pick("标签、分支或提交", "a tag, branch or commit").to_owned(),
+        ParameterKind::GitRef => {
+            lang.pick("标签、分支或提交", "a tag, branch or commit").to_owned()
+        }
         ParameterKind::Choice(choices) => choices.join(" | "),
         ParameterKind::Duration => lang.pick("时长，如 15m", "a duration such as 15m").to_owned(),
         ParameterKind::Number { min, max } => format!("{min}…{max}"),
         ParameterKind::Text => lang.pick("文字", "text").to_owned(),
         ParameterKind::User => lang.pick("一个人，如 @ann", "a person, such as @ann").to_owned(),
-        ParameterKind::Run => lang.pick("执行编号，如 R-7K3QZD5A", "a run id such as R-7K3QZD5A").to_owned(),
+        ParameterKind::Run => {
+            lang.pick("执行编号，如 R-7K3QZD5A", "a run id such as R-7K3QZD5A").to_owned()
+        }
     }
 }

@@ -235,7 +235,9 @@ impl Misunderstood {
                 "内容太长，没有读取。请把命令写短一些。",
                 "That is too long to be read. Please write a shorter command.",
             ))],
-            Self::UnknownCommand { word, did_you_mean } => unknown(word, did_you_mean.as_deref(), lang),
+            Self::UnknownCommand { word, did_you_mean } => {
+                unknown(word, did_you_mean.as_deref(), lang)
+            }
             Self::Arguments { usage, fault, .. } => {
                 let mut line = with_code(fault.text().get(lang));
                 line.push(text(lang.pick("\n写法：", "\nWrite: ")));
@@ -301,9 +303,11 @@ pub fn with_code(sentence: &str) -> Line {
         .split('`')
         .enumerate()
         .filter(|(_, piece)| !piece.is_empty())
-        .map(|(index, piece)| {
-            if index % 2 == 0 { text(piece) } else { Span::Code(piece.to_owned()) }
-        })
+        .map(
+            |(index, piece)| {
+                if index % 2 == 0 { text(piece) } else { Span::Code(piece.to_owned()) }
+            },
+        )
         .collect()
 }
 
@@ -382,9 +386,7 @@ pub fn failure(lang: Lang) -> Card {
 /// Words that the parser of every verb without arguments needs.
 fn nothing_more(words: &Words<'_>) -> Result<(), ArgumentFault> {
     match words.peek() {
-        Some(word) => {
-            Err(ArgumentFault::Leftover { word: crate::core::param::cut(&word.text) })
-        }
+        Some(word) => Err(ArgumentFault::Leftover { word: crate::core::param::cut(&word.text) }),
         None => Ok(()),
     }
 }

@@ -48,7 +48,10 @@ pub fn parse(words: &mut Words<'_>) -> Result<Settle, ArgumentFault> {
             return Err(ArgumentFault::Invalid {
                 name,
                 value: cut(&word.text),
-                expected: Text::new("ok、failed、again、stop 之一", "one of: ok, failed, again, stop"),
+                expected: Text::new(
+                    "ok、failed、again、stop 之一",
+                    "one of: ok, failed, again, stop",
+                ),
             });
         }
     };
@@ -135,8 +138,12 @@ async fn speaks_against(
 
 fn done_card(settle: &Settle, view: &RunView, lang: Lang) -> Card {
     let words = match settle.settlement {
-        Settlement::Ok => lang.pick("已记为完成，继续后面的步骤。", "Noted as done; the run goes on."),
-        Settlement::Failed => lang.pick("已记为失败，执行结束。", "Noted as failed; the run has ended."),
+        Settlement::Ok => {
+            lang.pick("已记为完成，继续后面的步骤。", "Noted as done; the run goes on.")
+        }
+        Settlement::Failed => {
+            lang.pick("已记为失败，执行结束。", "Noted as failed; the run has ended.")
+        }
         Settlement::Again => lang.pick("将再做一次这一步。", "The step is done again."),
         Settlement::Stopped => lang.pick("已停止遗留的进程。", "What still ran was stopped."),
     };

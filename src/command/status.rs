@@ -63,13 +63,16 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
         parts.push(Part::Paragraph(line));
     }
     if overview.has_more {
-        parts.push(Part::Context(vec![text(lang.pick("还有更多未结束的执行。", "There are more open runs."))]));
+        parts.push(Part::Context(vec![text(
+            lang.pick("还有更多未结束的执行。", "There are more open runs."),
+        )]));
     }
     Card { summary: title, tone, parts }
 }
 
 fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
-    let mut words = format!("{} {} · {}", icon(run.state), run.plan.title(), run.state.text().get(lang));
+    let mut words =
+        format!("{} {} · {}", icon(run.state), run.plan.title(), run.state.text().get(lang));
     let done = run.steps.iter().filter(|step| step.ended_ms > 0).count();
     if run.state == State::Running {
         let name = run.plan.steps.get(done).map_or("", |step| step.name.get(lang));

@@ -27,8 +27,25 @@ use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
 pub const BUILT_IN_VERBS: [&str; 20] = [
-    "status", "show", "help", "settle", "runs", "whoami", "why", "audit", "approve", "reject",
-    "cancel", "retry", "logs", "plan", "check", "oncall", "alerts", "alert", "contacts",
+    "status",
+    "show",
+    "help",
+    "settle",
+    "runs",
+    "whoami",
+    "why",
+    "audit",
+    "approve",
+    "reject",
+    "cancel",
+    "retry",
+    "logs",
+    "plan",
+    "check",
+    "oncall",
+    "alerts",
+    "alert",
+    "contacts",
     "compliance",
 ];
 /// Names that every template knows without declaring them.

@@ -157,7 +157,8 @@ pub fn sources(config_path: Option<&Path>) -> Result<Sources, Vec<Fault>> {
             Err(_) => {}
         }
     }
-    let named = environment.iter().find(|(name, value)| name == "NEOSTOCK_CONFIG" && !value.is_empty());
+    let named =
+        environment.iter().find(|(name, value)| name == "NEOSTOCK_CONFIG" && !value.is_empty());
     let named = config_path.map(Path::to_path_buf).or(named.map(|(_, value)| PathBuf::from(value)));
     let path = named.clone().unwrap_or_else(|| PathBuf::from(FILE_DEFAULT));
     let file = match read_bounded(&path) {
@@ -571,7 +572,10 @@ mod tests {
         let settings = from_sources(&sources("", &[])).unwrap();
 
         assert_eq!(settings.slack_api_url, "https://slack.com/api");
-        assert_eq!(settings.database_url.expose_secret(), "sqlite:/opt/ops/neostock-data/neostock.db");
+        assert_eq!(
+            settings.database_url.expose_secret(),
+            "sqlite:/opt/ops/neostock-data/neostock.db"
+        );
         assert_eq!(settings.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(settings.data_dir, PathBuf::from("/opt/ops/neostock-data"));
         assert_eq!(settings.runbook, PathBuf::from("/opt/ops/runbook/runbook.yml"));
@@ -693,7 +697,12 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_spoken_to_without_encryption() {
-        for right in ["https://slack.com/api", "http://localhost:1/api", "http://[::1]:1", "http://127.9.0.1"] {
+        for right in [
+            "https://slack.com/api",
+            "http://localhost:1/api",
+            "http://[::1]:1",
+            "http://127.9.0.1",
+        ] {
             assert!(api_url(right).is_ok(), "{right}");
         }
         for wrong in [

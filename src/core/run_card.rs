@@ -105,7 +105,7 @@ pub fn closing_words(run: &RunView) -> Option<Text> {
 pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
     let words = closing_words(run)?;
     let words = words.get(lang);
-    let line = vec![Span::User(run.actor.clone()), text(" "), text(words)];
+    let line = vec![text(words), text(" "), Span::User(run.actor.clone())];
     Some(Card {
         summary: words.to_owned(),
         tone: tone(run.state),
@@ -249,10 +249,12 @@ pub fn clock_time(at_ms: i64) -> String {
         .map_or_else(|| at_ms.to_string(), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
-/// `0.4 s`, `12 s`, `3 min 5 s`.
+/// `36 ms`, `1.4 s`, `12 s`, `3 min 5 s`.
 pub fn seconds(took_ms: i64) -> String {
     let took_ms = took_ms.max(0);
-    if took_ms < 10_000 {
+    if took_ms < 1_000 {
+        format!("{took_ms} ms")
+    } else if took_ms < 10_000 {
         format!("{}.{} s", took_ms / 1_000, took_ms % 1_000 / 100)
     } else if took_ms < 60_000 {
         format!("{} s", took_ms / 1_000)

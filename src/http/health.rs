@@ -42,8 +42,7 @@ pub async fn readyz(State(web): State<Web>) -> Response {
         "outbox_due": census.due,
         "outbox_refused": census.refused,
     });
-    let status =
-        if database && slack { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if database && slack { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = format!("{report}\n");
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -83,7 +83,9 @@ fn response_url(inbound: &Inbound) -> Option<String> {
 }
 
 fn still_working() -> Card {
-    crate::command::refusal(vec![text("⏳ 正在处理，结果随后给出。 Working on it; the answer follows.")])
+    crate::command::refusal(vec![text(
+        "⏳ 正在处理，结果随后给出。 Working on it; the answer follows.",
+    )])
 }
 
 fn json(body: String) -> Response {

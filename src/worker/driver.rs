@@ -14,17 +14,14 @@ use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::ExposeSecret;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tracing::{error, info, warn};
 
 /// How often a start that is proved not to have happened is tried again.
 const STARTS_MAX: i64 = 5;
 /// How often an idempotent step that was lost is tried again without a person.
 const LOST_AGAIN_MAX: i64 = 3;
-/// How long one wait for a step may last before the lease is renewed; a third of the lease.
-const WAIT: Duration = Duration::from_secs(8);
 /// Bytes of output that the store keeps.
-const TAIL_BYTES_MAX: u64 = 16 * 1024;
+const TAIL_BYTES_MAX: usize = 16 * 1024;
 
 /// What a driver needs besides the engine.
 #[derive(Debug, Clone)]
@@ -95,10 +92,7 @@ impl At<'_> {
             Err(why) => return self.cannot_start(why).await,
         };
         let directory = self.means.attempts.join(attempt.as_str());
-        let facts = Facts {
-            attempt: Some((attempt, directory.clone())),
-            ..Facts::default()
-        };
+        let facts = Facts { attempt: Some((attempt, directory.clone())), ..Facts::default() };
         self.engine.apply(self.driven, &[Event::Starting], facts).await?;
         crate::fault::point("driver.before_start");
         if let Err(error) = self.means.local.start(&directory, &spec).await {
@@ -111,20 +105,17 @@ impl At<'_> {
 
     async fn cannot_start(&self, why: String) -> Result<(), Error> {
         error!(run.id = %self.view.id, "step {} cannot start: {why}", self.row.position + 1);
-        let facts = Facts {
-            evidence: Some(Evidence::of(End::NotStarted(why))),
-            ..Facts::default()
-        };
+        let facts =
+            Facts { evidence: Some(Evidence::of(End::NotStarted(why))), ..Facts::default() };
         self.engine.apply(self.driven, &[Event::CannotStart], facts).await.map(drop)
     }
 
     fn spec(&self, attempt: &AttemptId) -> Result<StepSpec, String> {
         let plan = &self.view.plan;
-        let secrets = crate::config::secrets::resolve(&plan.secrets)
-            .map_err(|missing| {
-                let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                all.join("; ")
-            })?;
+        let secrets = crate::config::secrets::resolve(&plan.secrets).map_err(|missing| {
+            let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            all.join("; ")
+        })?;
         let mut env = vec![
             ("PATH".to_owned(), crate::core::action::PATH_DEFAULT.to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
@@ -133,9 +124,11 @@ impl At<'_> {
             ("NEOSTOCK_ACTOR".to_owned(), self.view.actor.to_string()),
         ];
         let given = plan.arguments.iter();
-        env.extend(given.map(|(name, value)| {
-            (format!("NEOSTOCK_ARG_{}", name.to_uppercase()), value.clone())
-        }));
+        env.extend(
+            given.map(|(name, value)| {
+                (format!("NEOSTOCK_ARG_{}", name.to_uppercase()), value.clone())
+            }),
+        );
         env.extend(plan.variables.clone());
         let mut hidden = Vec::new();
         for (name, value) in secrets {
@@ -186,7 +179,7 @@ impl At<'_> {
                 if is_starting {
                     self.apply(&[Event::Started], Facts::default()).await?;
                 }
-                self.means.local.wait(directory, WAIT).await;
+                self.means.local.wait(directory).await;
                 Ok(())
             }
             Verdict::Finished(exit) => self.ended(directory, &exit).await,
@@ -226,9 +219,8 @@ impl At<'_> {
     /// The step began and nobody saw it end. Only one that says so itself is run again unasked, and
     /// only when nothing of it lives.
     async fn lost(&self, rebooted: bool, survivors: Vec<Survivor>) -> Result<(), Error> {
-        let is_again = self.step.idempotent
-            && survivors.is_empty()
-            && self.row.attempts < LOST_AGAIN_MAX;
+        let is_again =
+            self.step.idempotent && survivors.is_empty() && self.row.attempts < LOST_AGAIN_MAX;
         let directory = Path::new(&self.row.directory);
         let tail = self.means.local.tail(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
         let facts = Facts {
@@ -256,7 +248,8 @@ impl At<'_> {
 }
 
 fn survivor(process: &Process) -> Survivor {
-    Survivor { pid: i32::try_from(process.pid).unwrap_or(i32::MAX), name: process.name.clone() }
+    let name = process.name.rsplit('/').next().unwrap_or_default().to_owned();
+    Survivor { pid: i32::try_from(process.pid).unwrap_or(i32::MAX), name }
 }
 
 fn evidence(exit: &Exit) -> Evidence {

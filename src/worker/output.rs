@@ -4,7 +4,7 @@ use crate::core::card::{Card, Part, Tone, text as span};
 use crate::core::text::Lang;
 
 /// Bytes of output that are looked at for the thread; the rest stays in the step's log.
-pub const READ_BYTES_MAX: u64 = 2 * 1024 * 1024;
+pub const READ_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Messages that one step's output may take.
 const MESSAGES_MAX: usize = 5;
 /// Of these, how many show the beginning when not all fits.
@@ -122,7 +122,11 @@ mod tests {
         let Part::Output(last) = &found[MESSAGES_MAX - 1].parts[1] else { panic!("no output") };
         assert!(first.starts_with("line 0\n"));
         assert!(last.trim_end().ends_with("line 9999"));
-        assert!(found[HEAD_MESSAGES].summary.contains("left out"), "{}", found[HEAD_MESSAGES].summary);
+        assert!(
+            found[HEAD_MESSAGES].summary.contains("left out"),
+            "{}",
+            found[HEAD_MESSAGES].summary
+        );
     }
 
     proptest! {

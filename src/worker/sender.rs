@@ -1,8 +1,8 @@
 //! Sends one due message and reports what came of it. No post is made twice: an announced post whose
 //! outcome is unknown is looked for in Slack, by its key in the message's metadata, before another.
 
-use crate::engine::{Engine, Error, Message, Outcome};
 use crate::core::id::ChannelId;
+use crate::engine::{Engine, Error, Message, Outcome};
 use crate::slack::client::{CallError, Client, Ts};
 use crate::slack::render::render;
 use tracing::warn;

@@ -158,7 +158,9 @@ fn accepts(kind: &ParameterKind, text: &str) -> Result<(), String> {
         ParameterKind::GitRef => {
             !text.is_empty() && !option_like && text.chars().all(|letter| !letter.is_whitespace())
         }
-        ParameterKind::Choice(choices) => choices.is_empty() || choices.iter().any(|one| one == text),
+        ParameterKind::Choice(choices) => {
+            choices.is_empty() || choices.iter().any(|one| one == text)
+        }
         ParameterKind::Duration => duration::parse(text).is_some(),
         ParameterKind::Number { min, max } => {
             text.parse::<i64>().is_ok_and(|number| *min <= number && number <= *max)
