@@ -9,5 +9,6 @@
 
 mod harness;
 mod journal;
+mod rollback;
 mod sandbox;
 mod store;

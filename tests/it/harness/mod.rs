@@ -1,3 +1,6 @@
 //! What tests stand on.
 
+pub mod bot;
 pub mod database;
+pub mod place;
+pub mod process;

@@ -1,0 +1,270 @@
+//! A bot inside the test, on a clock that the test moves, in a workspace that is the sandbox's.
+
+use super::database::TestDatabase;
+use super::place::Place;
+use neostock_ops::app::{Start, serve};
+use neostock_ops::audit;
+use neostock_ops::clock::Clock;
+use neostock_ops::config::settings::{Sources, from_sources};
+use neostock_ops::core::text::Lang;
+use neostock_ops::sandbox::{Answer, Message, Options, Workspace};
+use neostock_ops::store::Store;
+use neostock_ops::store::journal::{Filter, newest_of};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// 2026-11-24 03:00:00 UTC.
+pub const NIGHT_MS: i64 = 1_795_489_200_000;
+/// How long a test waits, in real time, for what must happen.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How far the clock moves at each look.
+const TICK_MS: u64 = 100;
+
+/// The bot, its workspace and its clock.
+pub struct Bot {
+    pub workspace: Workspace,
+    pub clock: Clock,
+    pub place: Place,
+    pub url: String,
+    pub database_url: String,
+    stop: CancellationToken,
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Bot {
+    /// Starts a bot whose runbook has these actions.
+    pub async fn start(database: &TestDatabase, actions: &str) -> Self {
+        Self::in_workspace(database, Place::new(actions), Options::default()).await
+    }
+
+    pub async fn in_workspace(database: &TestDatabase, place: Place, options: Options) -> Self {
+        // The second test of a process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = Clock::manual(NIGHT_MS);
+        let now = clock.clone();
+        let options = Options { now: Arc::new(move || now.now_ms()), ..options };
+        let workspace = Workspace::start(options).await.unwrap();
+        let mut bot = Self {
+            workspace,
+            clock,
+            place,
+            url: String::new(),
+            database_url: database.url.clone(),
+            stop: CancellationToken::new(),
+            task: None,
+        };
+        bot.begin().await;
+        bot
+    }
+
+    /// Starts the bot, for the first time or again after [`Bot::end`].
+    pub async fn begin(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.url = format!("http://{}", listener.local_addr().unwrap());
+        self.workspace.set_request_url(&self.url);
+        let settings = from_sources(&sources(&self.workspace, &self.place, &self.database_url));
+        self.stop = CancellationToken::new();
+        let start = Start {
+            settings: settings.unwrap(),
+            listener,
+            clock: self.clock.clone(),
+            program: env!("CARGO_BIN_EXE_neostock-ops").into(),
+            stop: self.stop.clone(),
+        };
+        self.task = Some(tokio::spawn(serve(start)));
+        let url = format!("{}/readyz", self.url);
+        let client = reqwest::Client::new();
+        let deadline = Instant::now() + PATIENCE;
+        while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            if self.task.as_ref().is_some_and(JoinHandle::is_finished) {
+                panic!("the bot ended: {:?}", self.task.take().unwrap().await);
+            }
+            assert!(Instant::now() < deadline, "the bot did not become ready");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Stops the bot gracefully.
+    pub async fn end(&mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap().unwrap();
+        }
+    }
+
+    /// Types `/neostock …` in #ops; what that person reads.
+    pub async fn say(&self, user: &str, text: &str) -> String {
+        self.say_in(user, "C0OPS", text).await
+    }
+
+    pub async fn say_in(&self, user: &str, channel: &str, text: &str) -> String {
+        let answer = self.workspace.say(user, channel, text).await;
+        let Answer::Given { status: 200, message: Some(message), .. } = &answer else {
+            panic!("{text:?} was answered {answer:?}");
+        };
+        shown(message)
+    }
+
+    pub fn advance_ms(&self, by_ms: u64) {
+        self.clock.advance_ms(by_ms);
+    }
+
+    /// Moves the clock on until something holds.
+    pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "not in time: {what}\n{}", self.everything());
+            self.clock.advance_ms(TICK_MS);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the card of the newest run says this.
+    pub async fn until_card(&self, words: &str) -> String {
+        self.until(words, |bot| bot.card().contains(words)).await;
+        self.card()
+    }
+
+    /// Waits until nothing is due any more.
+    pub async fn until_quiet(&self) {
+        let store = self.inspect().await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut reader = store.read().await.unwrap();
+            let census = neostock_ops::store::outbox::census(&mut reader).await.unwrap();
+            drop(reader);
+            if census.due == 0 {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "messages stay due: {census:?}\n{}",
+                self.everything()
+            );
+            self.clock.advance_ms(TICK_MS);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        store.close().await;
+    }
+
+    /// What the newest card in #ops says.
+    pub fn card(&self) -> String {
+        let cards = self.workspace.messages("C0OPS");
+        cards
+            .iter()
+            .rfind(|message| message.thread_ts.is_none() && message.is_bot)
+            .map_or_else(String::new, shown)
+    }
+
+    /// What the thread of the newest card says, a message a line.
+    pub fn thread(&self) -> Vec<String> {
+        let all = self.workspace.messages("C0OPS");
+        all.iter().filter(|message| message.thread_ts.is_some()).map(shown).collect()
+    }
+
+    fn everything(&self) -> String {
+        neostock_ops::sandbox::transcript(&self.workspace, neostock_ops::sandbox::Language::En)
+    }
+
+    /// The kinds of the journal's newest entries, oldest first.
+    pub async fn journal(&self) -> Vec<(String, String, Value)> {
+        let store = self.inspect().await;
+        let mut reader = store.read().await.unwrap();
+        let mut rows = newest_of(&mut reader, &Filter::default(), 200).await.unwrap();
+        drop(reader);
+        store.close().await;
+        rows.sort_by_key(|row| row.seq);
+        rows.into_iter()
+            .map(|row| (row.kind, row.actor, serde_json::from_str(&row.detail).unwrap()))
+            .collect()
+    }
+
+    pub async fn journal_kinds(&self) -> Vec<String> {
+        self.journal().await.into_iter().map(|(kind, ..)| kind).collect()
+    }
+
+    pub async fn inspect(&self) -> Store {
+        let keys = None::<SecretString>;
+        Store::inspect(&self.database_url, self.clock.clone(), keys).await.unwrap()
+    }
+
+    pub async fn metric(&self, line: &str) -> u64 {
+        let text =
+            reqwest::get(format!("{}/metrics", self.url)).await.unwrap().text().await.unwrap();
+        let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or(0)
+    }
+
+    /// Ends the test: nothing due, nothing wrong in any call, and a journal that verifies.
+    pub async fn finish(mut self) {
+        self.until_quiet().await;
+        self.end().await;
+        assert_eq!(self.workspace.faults(), Vec::<String>::new());
+        let store = self.inspect().await;
+        let (report, is_sound) = audit::verify_report(&store, None, Lang::En).await.unwrap();
+        assert!(is_sound, "{report}");
+        store.close().await;
+        self.workspace.shutdown().await;
+    }
+}
+
+/// The settings, as a person would give them.
+pub fn sources(workspace: &Workspace, place: &Place, database_url: &str) -> Sources {
+    let environment = environment(workspace, place, database_url);
+    Sources {
+        file: None,
+        environment,
+        working_dir: place.path().to_owned(),
+        hostname: "test".to_owned(),
+    }
+}
+
+/// The same as environment variables.
+pub fn environment(
+    workspace: &Workspace,
+    place: &Place,
+    database_url: &str,
+) -> Vec<(String, String)> {
+    let host = workspace.base_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    [
+        ("SLACK_BOT_TOKEN", workspace.bot_token()),
+        ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
+        ("SLACK_API_URL", workspace.api_url()),
+        ("DATABASE_URL", database_url.to_owned()),
+        ("NEOSTOCK_RUNBOOK", place.runbook().display().to_string()),
+        ("NEOSTOCK_DATA_DIR", place.data().display().to_string()),
+        ("NEOSTOCK_RESPONSE_HOSTS", host),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// Every text of a message's blocks, a block a line.
+pub fn shown(message: &Message) -> String {
+    fn gather(value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => {
+                if let Some(Value::String(text)) = object.get("text") {
+                    out.push(text.replace('\u{200b}', ""));
+                }
+                for (key, inner) in object {
+                    if key != "text" || !inner.is_string() {
+                        gather(inner, out);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| gather(item, out)),
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    for block in &message.blocks {
+        gather(block, &mut out);
+    }
+    if out.is_empty() { message.text.clone() } else { out.join("\n") }
+}
