@@ -7,8 +7,11 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod crash;
 mod harness;
 mod journal;
 mod rollback;
 mod sandbox;
+mod settle;
 mod store;
+mod tidy;
