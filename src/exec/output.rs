@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((counts.dropped, counts.incomplete), (100_000, false));
         let text = std::fs::read_to_string(dir.path().join(OUTPUT)).unwrap();
         assert!(text.starts_with("0123456789\n[... 100000 bytes not kept ...]\neee"));
-        assert!(!text.contains('m') || text.matches('m').count() == 0);
+        assert!(!text.contains('m'));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const ENVIRONMENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
 const NAME_CHARS_MAX: usize = 80;
 
 /// One process as `/proc` showed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub pid: Pid,
     parent: i32,
@@ -59,6 +59,11 @@ impl Entry {
         matches!(self.state, b'Z' | b'X')
     }
 
+    /// Whether two readings show one process.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.pid, self.started_ticks) == (other.pid, other.started_ticks)
+    }
+
     /// What it was called as. The caller redacts.
     pub fn name(&self) -> String {
         let line = fs::read(format!("/proc/{}/cmdline", self.raw())).unwrap_or_default();
@@ -76,15 +81,14 @@ impl Entry {
 
     /// Whether this very process still runs.
     pub fn is_alive(&self) -> bool {
-        Self::of(self.raw())
-            .is_some_and(|now| now.started_ticks == self.started_ticks && !now.is_zombie())
+        Self::of(self.raw()).is_some_and(|now| now.is_same_as(self) && !now.is_zombie())
     }
 
     /// Sends a signal to this very process; a process that is gone is no error.
     pub fn signal(&self, signal: Signal) {
         let Ok(handle) = pidfd_open(self.pid, PidfdFlags::empty()) else { return };
         // The handle holds whoever has the id now; the start time says whether that is ours.
-        if Self::of(self.raw()).is_some_and(|now| now.started_ticks == self.started_ticks) {
+        if Self::of(self.raw()).is_some_and(|now| now.is_same_as(self)) {
             let _ = pidfd_send_signal(handle, signal);
         }
     }

@@ -1,0 +1,33 @@
+//! Reading what a step printed, while it prints.
+//!
+//! Never reads more than it is asked for, and never writes.
+
+use super::super::output::OUTPUT;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Bytes from `offset`, and the offset after them.
+pub(super) fn read_from(dir: &Path, offset: u64, max: usize) -> io::Result<(Vec<u8>, u64)> {
+    let Some(mut file) = open(dir)? else { return Ok((Vec::new(), offset)) };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(max as u64).read_to_end(&mut bytes)?;
+    let next = offset + bytes.len() as u64;
+    Ok((bytes, next))
+}
+
+/// The last bytes.
+pub(super) fn read_last(dir: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let Some(file) = open(dir)? else { return Ok(Vec::new()) };
+    let length = file.metadata()?.len();
+    read_from(dir, length.saturating_sub(max as u64), max).map(|(bytes, _)| bytes)
+}
+
+fn open(dir: &Path) -> io::Result<Option<File>> {
+    match File::open(dir.join(OUTPUT)) {
+        Ok(file) => Ok(Some(file)),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
