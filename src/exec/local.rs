@@ -78,7 +78,9 @@ impl Local {
     /// The attempt may run all the same: only [`Local::observe`] tells.
     pub async fn start(&self, dir: &Path, spec: &StepSpec) -> Result<(), StartError> {
         let (program, dir, spec) = (self.program.clone(), dir.to_owned(), spec.clone());
-        blocking(move || Ok(start::start(&program, &dir, &spec))).await.map_err(StartError::Folder)?
+        blocking(move || Ok(start::start(&program, &dir, &spec)))
+            .await
+            .map_err(StartError::Folder)?
     }
 
     /// Says what the folder proves. An attempt that was never started is abandoned by asking.

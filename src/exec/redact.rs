@@ -162,8 +162,13 @@ mod tests {
             assert_eq!(text(&[], &format!("a {token} b")), "a [redacted] b");
         }
 
-        assert_eq!(text(&[], "Authorization: Bearer abc.def-123456\n"), "Authorization: Bearer [redacted]\n");
-        for harmless in ["xoxb-", "ghp_short", "AKIA of", "a bearer of news", "Bearer of", "-----BEGIN"] {
+        assert_eq!(
+            text(&[], "Authorization: Bearer abc.def-123456\n"),
+            "Authorization: Bearer [redacted]\n"
+        );
+        for harmless in
+            ["xoxb-", "ghp_short", "AKIA of", "a bearer of news", "Bearer of", "-----BEGIN"]
+        {
             assert_eq!(text(&[], harmless), harmless);
         }
     }

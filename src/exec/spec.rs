@@ -87,8 +87,9 @@ impl StepSpec {
             return Err(invalid("the specification is too long"));
         }
         // The parser's own words could quote a secret; where it stopped is enough.
-        let spec: Self = serde_json::from_slice(&json)
-            .map_err(|fault| invalid(&format!("not a specification (column {})", fault.column())))?;
+        let spec: Self = serde_json::from_slice(&json).map_err(|fault| {
+            invalid(&format!("not a specification (column {})", fault.column()))
+        })?;
         if spec.argv.first().is_none_or(String::is_empty) {
             return Err(invalid("the specification names no program"));
         }

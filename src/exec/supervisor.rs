@@ -84,8 +84,8 @@ fn run(dir: &Path) -> Result<(), Refusal> {
     stand_alone().map_err(|fault| Refusal::system("stand alone", fault))?;
     let spec = StepSpec::read_from(io::stdin().lock())
         .map_err(|fault| Refusal::new(code::SPEC, fault.to_string()))?;
-    let redactor =
-        Redactor::new(&spec.secrets).map_err(|fault| Refusal::new(code::SPEC, fault.to_string()))?;
+    let redactor = Redactor::new(&spec.secrets)
+        .map_err(|fault| Refusal::new(code::SPEC, fault.to_string()))?;
     // From here on every path is short: a socket's may not be longer than 108 bytes.
     std::env::set_current_dir(dir).map_err(|fault| Refusal::system("enter the folder", fault))?;
     let dir = Path::new(".");

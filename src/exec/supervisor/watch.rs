@@ -217,7 +217,10 @@ impl<'s> Watch<'s> {
             fds.push(PollFd::new(&self.step.output, PollFlags::IN));
         }
         let tick = self.phase.tick() + Duration::from_millis(1);
-        let tick = Timespec { tv_sec: tick.as_secs().cast_signed(), tv_nsec: i64::from(tick.subsec_nanos()) };
+        let tick = Timespec {
+            tv_sec: tick.as_secs().cast_signed(),
+            tv_nsec: i64::from(tick.subsec_nanos()),
+        };
         let news = poll(&mut fds, Some(&tick));
         let has_output = self.is_output_open
             && news.is_ok()
