@@ -8,6 +8,7 @@
 )]
 
 mod crash;
+mod exec;
 mod harness;
 mod journal;
 mod rollback;
