@@ -7,6 +7,9 @@ use std::fmt;
 /// Faults kept for one reading; a file with more is not the file that was meant.
 const FAULTS_MAX: usize = 100;
 
+/// From this length on the beginning of a word is taken for the word.
+const PREFIX_BYTES_MIN: usize = 3;
+
 /// One thing to fix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -120,9 +123,13 @@ pub(super) fn did_you_mean<'c>(
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let word = word.to_lowercase();
+    let distance = |name: &str| match name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN {
+        true => 1,
+        false => strsim::damerau_levenshtein(&word, &name.to_lowercase()),
+    };
     candidates
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
+        .map(|name| (distance(name), name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -173,6 +180,7 @@ mod tests {
         let known = ["steps", "summary", "role"];
         assert_eq!(did_you_mean("step", known), Some("steps"));
         assert_eq!(did_you_mean("Sumary", known), Some("summary"));
+        assert_eq!(did_you_mean("sum", known), Some("summary"));
         assert_eq!(did_you_mean("colour", known), None);
     }
 }

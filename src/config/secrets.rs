@@ -83,7 +83,8 @@ pub(super) fn read_one(source: &SecretSource) -> Result<SecretString, SecretErro
             if bytes.len() as u64 > SECRET_BYTES_MAX {
                 return Err(unusable("it is longer than 64 KiB"));
             }
-            let mut text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8 text"))?;
+            let mut text =
+                String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8 text"))?;
             if text.ends_with('\n') {
                 text.pop();
                 if text.ends_with('\r') {
@@ -109,9 +110,9 @@ mod tests {
         let path = folder.path().join("secret");
         std::fs::write(&path, bytes).unwrap();
         let value = read_one(&SecretSource::File(path));
-        value.map(|value| value.expose_secret().to_owned()).map_err(|error| {
-            error.to_string().replace(&folder.path().display().to_string(), "")
-        })
+        value
+            .map(|value| value.expose_secret().to_owned())
+            .map_err(|error| error.to_string().replace(&folder.path().display().to_string(), ""))
     }
 
     #[test]
@@ -150,7 +151,10 @@ mod tests {
         let missing = resolve(&sources).unwrap_err();
 
         let words = missing.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(words[0], "secret A: the bot's environment has no variable NEOSTOCK_TEST_NOT_SET");
+        assert_eq!(
+            words[0],
+            "secret A: the bot's environment has no variable NEOSTOCK_TEST_NOT_SET"
+        );
         assert!(words[1].starts_with("secret B: /nowhere/at/all cannot be read: "), "{}", words[1]);
         assert_eq!(words.len(), 2);
     }

@@ -191,7 +191,8 @@ impl Word {
     }
 
     fn schema(&self) -> Json {
-        let mut schema = json!({"type": "string", "pattern": self.pattern(), "maxLength": self.chars_max});
+        let mut schema =
+            json!({"type": "string", "pattern": self.pattern(), "maxLength": self.chars_max});
         if self.literals.is_empty() {
             schema["minLength"] = json!(self.chars_min);
         }
@@ -580,8 +581,13 @@ mod tests {
         chars_max: 12,
         example: "blue-1",
     };
-    static LABEL: Text =
-        Text { name: "a label", kind: TextKind::Line, chars_min: 1, chars_max: 10, example: "Blue" };
+    static LABEL: Text = Text {
+        name: "a label",
+        kind: TextKind::Line,
+        chars_min: 1,
+        chars_max: 10,
+        example: "Blue",
+    };
     static SMALL: Object = Object {
         name: "a thing",
         doc: "A thing.",
@@ -672,7 +678,8 @@ mod tests {
         for right in ["a", "a-b", "Everyone", "a1-2-c"] {
             assert!(NAME.is_spelt(right), "{right}");
         }
-        for wrong in ["", "-a", "a-", "a--b", "A", "1a", "a_b", "everyone!", "a\n", "aaaaaaaaaaaaa"] {
+        for wrong in ["", "-a", "a-", "a--b", "A", "1a", "a_b", "everyone!", "a\n", "aaaaaaaaaaaaa"]
+        {
             assert!(!NAME.is_spelt(wrong), "{wrong}");
         }
     }

@@ -308,7 +308,8 @@ impl<'i> Reader<'_, 'i> {
             }
             let key = self.node(event, span, depth + 1)?;
             let (event, span) = self.next()?;
-            let empty = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text.is_empty());
+            let empty =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text.is_empty());
             let mut value = self.node(event, span, depth + 1)?;
             if empty {
                 // The parser puts an absent value wherever it noticed the absence.

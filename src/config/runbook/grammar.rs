@@ -111,8 +111,13 @@ static NOTICE: Text = Text {
     chars_max: 1_000,
     example: "{zh: \"已回滚到 {version}\", en: \"Rolled back to {version}\"}",
 };
-static PATH: Text =
-    Text { name: "a path", kind: TextKind::Line, chars_min: 1, chars_max: 1_000, example: "/srv/app" };
+static PATH: Text = Text {
+    name: "a path",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 1_000,
+    example: "/srv/app",
+};
 static VALUE: Text = Text {
     name: "a value",
     kind: TextKind::AsWritten,
@@ -120,8 +125,13 @@ static VALUE: Text = Text {
     chars_max: 10_000,
     example: "\"http://127.0.0.1:3000/health\"",
 };
-static CHOICE: Text =
-    Text { name: "a choice", kind: TextKind::AsWritten, chars_min: 1, chars_max: 75, example: "blue" };
+static CHOICE: Text = Text {
+    name: "a choice",
+    kind: TextKind::AsWritten,
+    chars_min: 1,
+    chars_max: 75,
+    example: "blue",
+};
 static ARGUMENT: Text = Text {
     name: "an argument",
     kind: TextKind::AsWritten,
@@ -319,13 +329,17 @@ static PARAMETERS: Map = Map {
     example: "{version: {type: git_ref, required: true}}",
 };
 
+/// The types of parameters.
+pub(super) const TYPES: &[&str] =
+    &["git_ref", "choice", "duration", "number", "text", "user", "run"];
+
 static PARAMETER: Object = Object {
     name: "a parameter",
     doc: "One typed argument.",
     fields: &[
         required(
             "type",
-            Shape::Choice(&["git_ref", "choice", "duration", "number", "text", "user", "run"]),
+            Shape::Choice(TYPES),
             "What values it takes; `text` takes all remaining words and comes last",
         ),
         default("required", "false", Shape::Bool, "Whether a request without it is refused"),
@@ -401,7 +415,11 @@ static HTTP: Object = Object {
     name: "an http step",
     doc: "Asks an address until it answers as expected.",
     fields: &[
-        required("url", Shape::Text(&URL), "http or https; the host is the runbook's, never an asker's"),
+        required(
+            "url",
+            Shape::Text(&URL),
+            "http or https; the host is the runbook's, never an asker's",
+        ),
         default("expect", "200", Shape::Integer { min: 100, max: 599 }, "The healthy status"),
         default("within", "60s", WAIT, "How long to keep asking"),
         optional("contains", Shape::Text(&VALUE), "A text that the body must hold"),

@@ -69,9 +69,8 @@ fn path_of(environment: &Environment) -> &str {
 }
 
 fn is_found(program: &str, environment: &Environment) -> bool {
-    let is_program = |path: &Path| {
-        path.is_file() && mode(path).is_some_and(|mode| mode & EXECUTE_BITS != 0)
-    };
+    let is_program =
+        |path: &Path| path.is_file() && mode(path).is_some_and(|mode| mode & EXECUTE_BITS != 0);
     if program.contains('/') {
         return is_program(&environment.workdir.join(program));
     }

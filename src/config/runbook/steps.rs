@@ -121,7 +121,8 @@ impl Reading<'_> {
                     let way = "name the program in the runbook; use a choice of actions instead";
                     self.faults.add_with(at, message, way);
                 } else if is_script(&items[..index]) {
-                    let message = format!("a program would read the value of `{name}` as its script");
+                    let message =
+                        format!("a program would read the value of `{name}` as its script");
                     let way = format!(
                         "hand it over as an argument: [sh, -c, 'echo \"$1\"', sh, \"{{{name}}}\"]"
                     );
@@ -144,7 +145,9 @@ impl Reading<'_> {
             Some(template)
         });
         let expect = match node.get("expect").map(|expect| &expect.value) {
-            Some(Value::Scalar(scalar)) => integer(scalar).and_then(|code| u16::try_from(code).ok()),
+            Some(Value::Scalar(scalar)) => {
+                integer(scalar).and_then(|code| u16::try_from(code).ok())
+            }
             _ => None,
         };
         let expect = expect.unwrap_or(HTTP_EXPECT_DEFAULT);
@@ -256,7 +259,8 @@ impl Reading<'_> {
 fn is_script(before: &[Node]) -> bool {
     let words = before.iter().filter_map(Node::text).collect::<Vec<_>>();
     let Some((flag, programs)) = words.split_last() else { return false };
-    let takes_script = flag.starts_with('-') && !flag.starts_with("--") && flag.contains(['c', 'e']);
+    let takes_script =
+        flag.starts_with('-') && !flag.starts_with("--") && flag.contains(['c', 'e']);
     takes_script
         && programs.iter().any(|word| {
             let program = word.rsplit('/').next().unwrap_or_default();

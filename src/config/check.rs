@@ -1,0 +1,181 @@
+//! `neostock-ops check`: settings and runbook read as the bot would read them, and every fault of
+//! both in one list.
+
+use super::fault::{Fault, listing};
+use super::runbook::{self, check_machine};
+use super::settings::{self, Settings, Sources};
+use crate::core::action::Runbook;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// What `check` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// For a person; ends with a newline.
+    pub text: String,
+    /// Whether the bot would start with this.
+    pub ok: bool,
+}
+
+/// Checks what [`settings::read`] would read, and the runbook that it names.
+pub fn check(config_path: Option<&Path>) -> Report {
+    match settings::sources(config_path) {
+        Ok(sources) => check_sources(&sources),
+        Err(faults) => report(&faults, "", &[]),
+    }
+}
+
+/// Checks given sources, and the runbook that they name.
+pub fn check_sources(sources: &Sources) -> Report {
+    // A faulty setting has its default here, so that the runbook is read all the same.
+    let (settings, mut faults) = settings::assemble(sources);
+    let (mut summary, mut notes) = (String::new(), Vec::new());
+    match runbook::load(&settings.runbook) {
+        Ok(runbook) => {
+            summary = summary_of(&settings, &runbook);
+            notes = check_machine(&runbook, &settings.host);
+        }
+        Err(mut found) => faults.append(&mut found),
+    }
+    if let Some(alerting) = &settings.alerting {
+        let message = "the alerting configuration is not read yet; a later version reads it";
+        notes.push(Fault::whole(alerting.display().to_string(), message));
+    }
+    if faults.is_empty()
+        && let Err(mut missing) = settings.slack()
+    {
+        // Not a fault of the files: `audit` and `check` themselves work without. Where there are
+        // faults, one of them may be why it is missing.
+        notes.append(&mut missing);
+    }
+    report(&faults, &summary, &notes)
+}
+
+fn summary_of(settings: &Settings, runbook: &Runbook) -> String {
+    let environments = runbook.environments.values().map(|one| match one.default {
+        true => format!("{} by default", one.name),
+        false => one.name.clone(),
+    });
+    format!(
+        "{}: service {}: {}; {}; {}; digest {}",
+        settings.runbook.display(),
+        runbook.service,
+        counted("environment", environments),
+        counted("role", runbook.roles.keys().cloned()),
+        counted("action", runbook.actions.keys().cloned()),
+        runbook.digest.get(..12).unwrap_or_default(),
+    )
+}
+
+/// "2 roles (lead, viewer)"
+fn counted(what: &str, names: impl Iterator<Item = String>) -> String {
+    let names = names.collect::<Vec<_>>();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("{} {what}{plural} ({})", names.len(), names.join(", "))
+}
+
+fn report(faults: &[Fault], summary: &str, notes: &[Fault]) -> Report {
+    let mut text = listing(faults);
+    // Writing to a String cannot fail.
+    let _ = match faults.len() {
+        0 => writeln!(text, "ok: {summary}"),
+        1 => writeln!(text, "1 fault"),
+        count => writeln!(text, "{count} faults"),
+    };
+    for note in notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    Report { text, ok: faults.is_empty() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const GOOD: &str = "\
+service: shop
+environments:
+  production: {workdir: /nowhere/shop, default: true, channel: C0OPS}
+  staging: {workdir: /, channel: C0OPS, host: elsewhere}
+roles: {operator: {members: [everyone]}}
+actions:
+  restart: {summary: Restart it, role: operator, steps: [{name: Restart, run: [no-such-program]}]}
+  probe: {summary: Probe it, role: operator, lock: none, steps: [{name: Probe, http: {url: 'http://127.0.0.1/'}}]}
+";
+
+    /// The folder's own name is nobody's business in a snapshot.
+    fn check_files(settings: &str, runbook: &str, variables: &[(&str, &str)]) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("runbook")).unwrap();
+        std::fs::write(folder.path().join("runbook/runbook.yml"), runbook).unwrap();
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let report = check_sources(&Sources {
+            file: Some(("neostock.yml".to_owned(), settings.as_bytes().to_vec())),
+            environment: variables.iter().map(pair).collect(),
+            working_dir: PathBuf::from(folder.path()),
+            hostname: "here".to_owned(),
+        });
+        let text = report.text.replace(&folder.path().display().to_string(), "[folder]");
+        Report { text, ..report }
+    }
+
+    #[test]
+    fn a_good_pair_of_files_is_summed_up_in_one_line() {
+        let slack = [("SLACK_BOT_TOKEN", "xoxb-1"), ("SLACK_SIGNING_SECRET", "1")];
+
+        let report = check_files("alerting: a.yml\n", GOOD, &slack);
+
+        assert!(report.ok, "{}", report.text);
+        insta::assert_snapshot!(report.text, @r"
+        ok: [folder]/runbook/runbook.yml: service shop: 2 environments (production by default, staging); 1 role (operator); 2 actions (probe, restart); digest 277b9b579926
+        note: environment production: workdir /nowhere/shop is not a folder
+            create it, or correct `workdir`
+        note: environment production: program `no-such-program` is not found
+            install it, write its whole path, or set PATH under `variables`; now /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+        note: [folder]/a.yml: the alerting configuration is not read yet; a later version reads it
+        ");
+    }
+
+    #[test]
+    fn faults_of_settings_and_runbook_are_listed_together() {
+        let runbook = GOOD.replace("role: operator", "role: operater");
+
+        let report = check_files("listne: 1\n", &runbook, &[("NEOSTOCK_LISTEN", "x")]);
+
+        assert!(!report.ok);
+        insta::assert_snapshot!(report.text, @r"
+        neostock.yml:1:1: `listne` is not a key of the settings
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
+        NEOSTOCK_LISTEN: `x` is not an address with a port
+            for example: 127.0.0.1:8080, or 0.0.0.0:8080 for every interface
+        [folder]/runbook/runbook.yml:7:40: there is no role `operater`
+            did you mean `operator`? roles: `operator`
+        [folder]/runbook/runbook.yml:8:36: there is no role `operater`
+            did you mean `operator`? roles: `operator`
+        4 faults
+        ");
+    }
+
+    #[test]
+    fn what_slack_needs_is_a_note_and_no_fault() {
+        let report = check_files("log: debug\n", GOOD, &[("SLACK_SIGNING_SECRET", "1")]);
+
+        assert!(report.ok);
+        let note = "note: SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without it";
+        assert!(report.text.contains(note), "{}", report.text);
+        assert!(!report.text.contains("SLACK_SIGNING_SECRET"), "{}", report.text);
+    }
+
+    #[test]
+    fn a_runbook_that_is_not_there_is_a_fault() {
+        let report = check_files("log: debug\nrunbook: nowhere.yml\n", GOOD, &[]);
+
+        assert!(!report.ok);
+        insta::assert_snapshot!(report.text, @r"
+        [folder]/nowhere.yml: the runbook cannot be read: No such file or directory (os error 2)
+            name the right file with NEOSTOCK_RUNBOOK or the setting `runbook`
+        1 fault
+        ");
+    }
+}
