@@ -52,9 +52,9 @@ pub fn check_sources(sources: &Sources) -> Report {
 }
 
 fn summary_of(settings: &Settings, runbook: &Runbook) -> String {
-    let environments = runbook.environments.values().map(|one| match one.default {
-        true => format!("{} by default", one.name),
-        false => one.name.clone(),
+    let environments = runbook.environments.values().map(|one| {
+        let name = one.name.clone();
+        if one.default { format!("{name} by default") } else { name }
     });
     format!(
         "{}: service {}: {}; {}; {}; digest {}",

@@ -55,7 +55,11 @@ impl fmt::Display for Fault {
 
 /// All faults as a person reads them, one after the other.
 pub fn listing(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{fault}\n")).collect()
+    let mut text = faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// A place in a file: line and column from 1, the column in characters.
@@ -123,9 +127,9 @@ pub(super) fn did_you_mean<'c>(
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let word = word.to_lowercase();
-    let distance = |name: &str| match name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN {
-        true => 1,
-        false => strsim::damerau_levenshtein(&word, &name.to_lowercase()),
+    let distance = |name: &str| {
+        let begins = name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN;
+        if begins { 1 } else { strsim::damerau_levenshtein(&word, &name.to_lowercase()) }
     };
     candidates
         .into_iter()
@@ -136,7 +140,7 @@ pub(super) fn did_you_mean<'c>(
 }
 
 /// "did you mean `x`? …known names…", or the known names alone.
-pub(super) fn mean_or_list<'c>(word: &str, what: &str, known: &[&'c str]) -> String {
+pub(super) fn mean_or_list(word: &str, what: &str, known: &[&str]) -> String {
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let list = if known.is_empty() { format!("no {what}") } else { format!("{what}: {list}") };
     match did_you_mean(word, known.iter().copied()) {
