@@ -7,6 +7,9 @@ use std::fmt;
 /// Faults kept for one reading; a file with more is not the file that was meant.
 const FAULTS_MAX: usize = 100;
 
+/// From this length on the beginning of a word is taken for the word.
+const PREFIX_BYTES_MIN: usize = 3;
+
 /// One thing to fix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -52,7 +55,11 @@ impl fmt::Display for Fault {
 
 /// All faults as a person reads them, one after the other.
 pub fn listing(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{fault}\n")).collect()
+    let mut text = faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// A place in a file: line and column from 1, the column in characters.
@@ -120,16 +127,20 @@ pub(super) fn did_you_mean<'c>(
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let word = word.to_lowercase();
+    let distance = |name: &str| {
+        let begins = name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN;
+        if begins { 1 } else { strsim::damerau_levenshtein(&word, &name.to_lowercase()) }
+    };
     candidates
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
+        .map(|name| (distance(name), name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
 
 /// "did you mean `x`? …known names…", or the known names alone.
-pub(super) fn mean_or_list<'c>(word: &str, what: &str, known: &[&'c str]) -> String {
+pub(super) fn mean_or_list(word: &str, what: &str, known: &[&str]) -> String {
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let list = if known.is_empty() { format!("no {what}") } else { format!("{what}: {list}") };
     match did_you_mean(word, known.iter().copied()) {
@@ -173,6 +184,7 @@ mod tests {
         let known = ["steps", "summary", "role"];
         assert_eq!(did_you_mean("step", known), Some("steps"));
         assert_eq!(did_you_mean("Sumary", known), Some("summary"));
+        assert_eq!(did_you_mean("sum", known), Some("summary"));
         assert_eq!(did_you_mean("colour", known), None);
     }
 }
