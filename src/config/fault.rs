@@ -89,7 +89,7 @@ impl Faults {
     }
 
     pub fn add(&mut self, at: Position, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+        self.push(at, &message.into(), None);
     }
 
     pub fn add_with(
@@ -98,16 +98,16 @@ impl Faults {
         message: impl Into<String>,
         suggestion: impl Into<String>,
     ) {
-        self.push(at, message.into(), Some(suggestion.into()));
+        self.push(at, &message.into(), Some(&suggestion.into()));
     }
 
-    fn push(&mut self, at: Position, message: String, suggestion: Option<String>) {
+    fn push(&mut self, at: Position, message: &str, suggestion: Option<&str>) {
         if self.list.len() >= FAULTS_MAX {
             self.dropped += 1;
             return;
         }
         let Position { line, column } = at;
-        let (message, suggestion) = (printable(&message), suggestion.as_deref().map(printable));
+        let (message, suggestion) = (printable(message), suggestion.map(printable));
         self.list.push(Fault { file: self.file.clone(), line, column, message, suggestion });
     }
 
