@@ -10,6 +10,11 @@ const FAULTS_MAX: usize = 100;
 /// From this length on the beginning of a word is taken for the word.
 const PREFIX_BYTES_MIN: usize = 3;
 
+/// A longer word is no misspelling of anything.
+const MISSPELT_CHARS_MAX: usize = 100;
+/// A message that quotes the file is cut here.
+const MESSAGE_CHARS_MAX: usize = 500;
+
 /// One thing to fix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -84,7 +89,7 @@ impl Faults {
     }
 
     pub fn add(&mut self, at: Position, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+        self.push(at, &message.into(), None);
     }
 
     pub fn add_with(
@@ -93,15 +98,16 @@ impl Faults {
         message: impl Into<String>,
         suggestion: impl Into<String>,
     ) {
-        self.push(at, message.into(), Some(suggestion.into()));
+        self.push(at, &message.into(), Some(&suggestion.into()));
     }
 
-    fn push(&mut self, at: Position, message: String, suggestion: Option<String>) {
+    fn push(&mut self, at: Position, message: &str, suggestion: Option<&str>) {
         if self.list.len() >= FAULTS_MAX {
             self.dropped += 1;
             return;
         }
         let Position { line, column } = at;
+        let (message, suggestion) = (printable(message), suggestion.map(printable));
         self.list.push(Fault { file: self.file.clone(), line, column, message, suggestion });
     }
 
@@ -121,11 +127,25 @@ impl Faults {
     }
 }
 
+/// A file's words may hold escapes that a terminal would obey, and may be long.
+fn printable(message: &str) -> String {
+    let mut letters = message.chars();
+    let shown = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let mut text = letters.by_ref().take(MESSAGE_CHARS_MAX).map(shown).collect::<String>();
+    if letters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
 /// The candidate that a misspelt word most likely meant.
 pub(super) fn did_you_mean<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
+    if word.chars().count() > MISSPELT_CHARS_MAX {
+        return None;
+    }
     let word = word.to_lowercase();
     let distance = |name: &str| {
         let begins = name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN;
@@ -177,6 +197,17 @@ mod tests {
 
         assert_eq!(list.len(), FAULTS_MAX + 1);
         assert_eq!(list[FAULTS_MAX].to_string(), "a.yml: and 7 more faults, not listed");
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_file_obeys_no_terminal_and_stays_short() {
+        let mut faults = Faults::new("a.yml");
+        faults.add(Position { line: 1, column: 1 }, format!("\u{1b}[2J{}", "x".repeat(1_000)));
+
+        let message = &faults.finish()[0].message;
+
+        assert!(message.starts_with("\u{fffd}[2J") && message.ends_with("x…"));
+        assert_eq!(message.chars().count(), MESSAGE_CHARS_MAX + 1);
     }
 
     #[test]

@@ -730,6 +730,20 @@ mod tests {
     }
 
     #[test]
+    fn a_named_file_is_read_and_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ops.yml");
+        let Err(faults) = super::sources(Some(&path)) else { panic!("there is no file yet") };
+        std::fs::write(&path, "log: debug\n").unwrap();
+
+        let sources = super::sources(Some(&path)).ok().unwrap();
+
+        assert!(faults[0].message.starts_with("the settings file cannot be read"));
+        assert_eq!(sources.file, Some((path.display().to_string(), b"log: debug\n".to_vec())));
+        assert!(!sources.hostname.is_empty() && sources.working_dir.is_absolute());
+    }
+
+    #[test]
     fn only_this_machine_is_spoken_to_without_encryption() {
         for right in [
             "https://slack.com/api",
