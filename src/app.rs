@@ -63,6 +63,12 @@ pub struct Start {
 pub async fn serve(start: Start) -> anyhow::Result<()> {
     let Start { settings, listener, clock, program, stop } = start;
     let slack = settings.slack().map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+    if slack.app_token.is_some() {
+        bail!(
+            "SLACK_APP_TOKEN asks for Socket Mode, and this version takes requests over HTTP only: \
+             unset it, and give Slack the address of POST /slack/events"
+        );
+    }
     let runbook = crate::config::runbook::load(&settings.runbook)
         .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
     let runbook = Arc::new(runbook);
@@ -208,7 +214,7 @@ fn report(run: &crate::core::id::RunId, failure: &Error) {
     match failure {
         Error::Fenced(_) => info!(run.id = %run, "another bot drives {run} now"),
         other => {
-            error!(run.id = %run, "drive {run}: {other:#}; its lease ends, then it is taken up")
+            error!(run.id = %run, "drive {run}: {other:#}; its lease ends, then it is taken up");
         }
     }
 }

@@ -15,7 +15,7 @@ use neostock_ops::store::Store;
 use neostock_ops::store::journal::Filter;
 use secrecy::ExposeSecret;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -146,7 +146,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve => {
             install_tls()?;
-            let settings = read(cli.config)?;
+            let settings = read(cli.config.as_deref())?;
             log(&settings.log, settings.log_format);
             runtime()?.block_on(serve_forever(settings))
         }
@@ -159,7 +159,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Audit { command } => {
             install_tls()?;
-            let settings = read(cli.config)?;
+            let settings = read(cli.config.as_deref())?;
             runtime()?.block_on(read_journal(settings, command))
         }
     }
@@ -180,8 +180,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     runtime.context("start the runtime")
 }
 
-fn read(config: Option<PathBuf>) -> anyhow::Result<Settings> {
-    settings::read(config.as_deref())
+fn read(config: Option<&Path>) -> anyhow::Result<Settings> {
+    settings::read(config)
         .map_err(|faults| anyhow::anyhow!("the settings have faults\n{}", listing(&faults)))
 }
 

@@ -83,7 +83,7 @@ mod tests {
         };
         let mover = async {
             clock.advance_ms(499);
-            clock.advance_ms(1)
+            clock.advance_ms(1);
         };
 
         let (woke, ()) = tokio::join!(sleeper, mover);

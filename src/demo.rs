@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,10 +45,12 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(15);
 /// What kept it from starting or from being checked.
 pub async fn run(program: PathBuf, is_script: bool, lang: Lang) -> anyhow::Result<bool> {
     let folder = Folder::make()?;
+    let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let demo = Demo::start(program, &folder.0).await?;
     let outcome = tokio::select! {
         outcome = demo.play(is_script, lang) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(!is_script),
+        _ = terminated.recv() => Ok(!is_script),
     };
     demo.stop().await?;
     outcome

@@ -40,7 +40,7 @@ pub fn parse(
 ) -> Result<Ask, Misunderstood> {
     let arguments = param::read(&action.parameters, words).map_err(|fault| {
         let usage = action_usage(action);
-        Misunderstood::Arguments { command: action.name.clone(), usage, fault }
+        Misunderstood::Arguments { command: action.name.clone(), usage, fault: Box::new(fault) }
     })?;
     let environment = match &arguments.environment {
         Some(name) => runbook.environments.get(name),

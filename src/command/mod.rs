@@ -52,7 +52,7 @@ pub enum Command {
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
-    Action(action::Ask),
+    Action(Box<action::Ask>),
 }
 
 /// A request that was not.
@@ -74,7 +74,7 @@ pub enum Misunderstood {
         /// How it is written.
         usage: String,
         /// What is wrong.
-        fault: ArgumentFault,
+        fault: Box<ArgumentFault>,
     },
     /// No environment has this name.
     UnknownEnvironment {
@@ -112,7 +112,7 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
     let usage = |spec: &Spec| format!("{} {}", spec.name, spec.usage).trim_end().to_owned();
     let misread = |spec: &Spec| {
         let (command, usage) = (spec.name.to_owned(), usage(spec));
-        move |fault| Misunderstood::Arguments { command, usage, fault }
+        move |fault| Misunderstood::Arguments { command, usage, fault: Box::new(fault) }
     };
     match name.as_str() {
         "status" => status::parse(&mut words).map(Command::Status).map_err(misread(&status::SPEC)),
@@ -122,7 +122,9 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
             help::parse(&mut words).map(Command::Help).map_err(misread(&help::SPEC))
         }
         _ => match runbook.actions.get(&name) {
-            Some(found) => action::parse(found, runbook, &mut words).map(Command::Action),
+            Some(found) => {
+                action::parse(found, runbook, &mut words).map(Box::new).map(Command::Action)
+            }
             None => Err(unknown_command(&verb.text, runbook)),
         },
     }
@@ -165,7 +167,7 @@ impl Command {
             Self::Show(show) => show::run(&show, context, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
-            Self::Action(ask) => action::run(ask, context, by, asked).await,
+            Self::Action(ask) => action::run(*ask, context, by, asked).await,
         }
     }
 }
@@ -341,11 +343,8 @@ pub fn action_usage(action: &Action) -> String {
         }
         let dots = if is_text { "…" } else { "" };
         let name = &parameter.name;
-        usage.push_str(&if parameter.required {
-            format!(" <{name}{dots}>")
-        } else {
-            format!(" [{name}{dots}]")
-        });
+        let (open, close) = if parameter.required { ('<', '>') } else { ('[', ']') };
+        usage.extend([" ", &open.to_string(), name, dots, &close.to_string()]);
     }
     if !is_env_shown {
         usage.push_str(" [env=…]");

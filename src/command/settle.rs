@@ -125,11 +125,11 @@ async fn speaks_against(
     if survivors.is_empty() {
         return Ok(None);
     }
-    let list: Vec<String> =
+    let names: Vec<String> =
         survivors.iter().map(|process| format!("{} ({})", process.name, process.pid)).collect();
     let line: Line = vec![
         text(lang.pick("这一步的进程仍在运行：", "Processes of the step still run: ")),
-        Span::Code(list.join(", ")),
+        Span::Code(names.join(", ")),
         text(lang.pick("。再做一次之前请先停止它们：", ". Stop them before it is done again: ")),
         Span::Code(format!("/neostock settle {} stop {}", view.id, lang.pick("原因", "reason"))),
     ];

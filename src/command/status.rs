@@ -76,7 +76,8 @@ fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
     let done = run.steps.iter().filter(|step| step.ended_ms > 0).count();
     if run.state == State::Running {
         let name = run.plan.steps.get(done).map_or("", |step| step.name.get(lang));
-        words.push_str(&format!(" {}/{} {name}", (done + 1).min(run.steps.len()), run.steps.len()));
+        let (at, of) = ((done + 1).min(run.steps.len()), run.steps.len());
+        words = format!("{words} {at}/{of} {name}");
     }
     if overview.locks.iter().any(|lock| lock.run_id == run.id.as_str()) {
         words.push_str(" 🔒");

@@ -5,7 +5,6 @@
 //! checks the file and prints its JSON Schema, so that the two cannot disagree.
 
 pub mod check;
-pub mod duration;
 pub mod fault;
 pub mod runbook;
 pub mod secrets;

@@ -3,9 +3,9 @@
 //! It knows lengths, spellings and which keys there are; what names refer to is the typed
 //! conversion's business (`runbook`, `settings`).
 
-use super::duration;
 use super::fault::{Faults, mean_or_list};
 use super::tree::{Node, Scalar, Value};
+use crate::core::duration;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 /// What may stand in one place.

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod card;
+pub mod duration;
 pub mod evidence;
 pub mod id;
 pub mod journal;

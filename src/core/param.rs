@@ -4,6 +4,7 @@
 //! git reference cannot be read as an option, a range or a path out of the repository.
 
 use super::action::{Parameter, ParameterKind};
+use super::duration;
 use super::id::RunId;
 use super::text::Text;
 use super::words::{Words, narrow};
@@ -12,6 +13,8 @@ use super::words::{Words, narrow};
 pub const TEXT_CHARS_MAX: usize = 1_000;
 /// The longest git reference, in bytes.
 pub const GIT_REF_BYTES_MAX: usize = 200;
+/// The longest duration: a leap year.
+const DURATION_MS_MAX: u64 = 366 * 86_400_000;
 /// A name is close to another when at most this many letters differ.
 const TYPO_DISTANCE_MAX: usize = 2;
 
@@ -273,20 +276,9 @@ fn is_git_ref(name: &str) -> bool {
         && !name.to_ascii_lowercase().ends_with(".lock")
 }
 
-/// `500ms`, `90s`, `15m`, `2h`, `1d` as milliseconds; `None` for anything else or past 366 days.
+/// A duration in milliseconds; `None` for anything else, for nothing and past 366 days.
 pub fn duration_ms(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit_ms: u64 = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let count: u64 = is_number.then(|| digits.parse().ok())??;
-    count.checked_mul(unit_ms).filter(|total| (1..=366 * 86_400_000).contains(total))
+    duration::parse(text).filter(|total_ms| (1..=DURATION_MS_MAX).contains(total_ms))
 }
 
 /// A value for display in a refusal: short, without control characters.

@@ -160,7 +160,6 @@ impl State {
             (Self::Waiting, E::Rejected) => Self::Rejected,
             (Self::Waiting, E::Expired) => Self::Expired,
             (Self::Queued, E::GateVoided) => Self::Waiting,
-            (Self::Queued, E::Claimed) | (Self::NeedsAttention, E::Again) => Self::Running,
             (Self::Waiting | Self::Queued | Self::NeedsAttention, E::Cancelled)
             | (Self::Running, E::StepCancelled) => Self::Cancelled,
             (Self::Running, E::StepFailed | E::CannotStart)
@@ -168,7 +167,8 @@ impl State {
             (Self::Running, E::StepTimedOut) => Self::TimedOut,
             (Self::Running, E::StepLost) => Self::NeedsAttention,
             (Self::Running, E::Starting | E::NeverStarted | E::Started | E::StepOk)
-            | (Self::NeedsAttention, E::SettledOk) => Self::Running,
+            | (Self::Queued, E::Claimed)
+            | (Self::NeedsAttention, E::SettledOk | E::Again) => Self::Running,
             _ => return None,
         })
     }

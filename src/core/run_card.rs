@@ -233,12 +233,12 @@ fn times(run: &RunView, lang: Lang) -> Line {
     let mut words = format!("{} {}", lang.pick("提出于", "asked"), clock_time(run.created_ms));
     if run.ended_ms > 0 {
         let took = seconds(run.ended_ms - run.started_ms.max(run.created_ms));
-        words.push_str(&format!(
-            " · {} {} · {} {took}",
+        words = format!(
+            "{words} · {} {} · {} {took}",
             lang.pick("结束于", "ended"),
             clock_time(run.ended_ms),
             lang.pick("用时", "took")
-        ));
+        );
     }
     vec![text(words)]
 }

@@ -169,7 +169,12 @@ impl Engine {
                 Box::pin(async move {
                     let taken = runs::end_leases_of(unit.connection(), &identity.owner).await?;
                     store::outbox::end_leases_of(unit.connection(), &identity.owner).await?;
-                    let detail = json!({"version": version, "runbook": runbook, "runs": taken});
+                    // What Slack refused for its form may please it in the form of this version.
+                    let retried = store::outbox::retry_refused(unit.connection()).await?;
+                    let detail = json!({
+                        "version": version, "runbook": runbook, "runs": taken,
+                        "refused_notices_retried": retried,
+                    });
                     let now_ms = unit.now_ms();
                     unit.journal(bot_entry(now_ms, "bot.started", &identity.owner, detail));
                     Ok::<_, Error>(taken)

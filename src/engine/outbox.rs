@@ -142,24 +142,6 @@ impl Engine {
         let mut reader = self.store.read().await?;
         Ok(outbox::next_due_ms(&mut reader).await?)
     }
-
-    /// Gives every message that Slack refused for good another chance; how many.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn retry_refused(&self) -> Result<u64, Error> {
-        let retried = self
-            .store
-            .unit(|unit| {
-                Box::pin(async move {
-                    let retried = outbox::retry_refused(unit.connection()).await?;
-                    Ok::<_, Error>(retried)
-                })
-            })
-            .await?;
-        self.mail.notify_one();
-        Ok(retried)
-    }
 }
 
 async fn message_done_in(

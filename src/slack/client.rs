@@ -8,9 +8,7 @@
 //! and their answers fail on fields that we do not need.
 
 use super::render::{Place, Rendered};
-use super::wire::{
-    Message, RawIdentity, RawMembers, RawNothing, RawPage, RawPermalink, RawTs, RawUserInfo,
-};
+use super::wire::{Message, RawIdentity, RawMembers, RawNothing, RawPage, RawTs, RawUserInfo};
 use crate::clock::Millis;
 use crate::core::id::{ChannelId, UserId};
 use anyhow::Context as _;
@@ -251,31 +249,6 @@ impl Client {
         Ok(())
     }
 
-    /// Shows a message to one person in a channel (`chat.postEphemeral`). It cannot be found or
-    /// edited afterwards.
-    ///
-    /// # Errors
-    /// [`CallError`]; after `Unknown` the person may have seen it.
-    pub async fn post_ephemeral(
-        &self,
-        channel: &ChannelId,
-        user: &UserId,
-        thread_ts: Option<&Ts>,
-        rendered: &Rendered,
-    ) -> Result<(), CallError> {
-        let body = json!({
-            "channel": channel,
-            "user": user,
-            "thread_ts": thread_ts,
-            "text": rendered.text,
-            "blocks": rendered.blocks,
-            "parse": "none",
-            "link_names": false,
-        });
-        let _: RawNothing = self.write("chat.postEphemeral", &body).await?;
-        Ok(())
-    }
-
     /// Looks for a message of ours by the key it was posted with, among those not older than
     /// `since_ms` (when it was first tried; five minutes of clock difference are allowed for).
     ///
@@ -335,16 +308,6 @@ impl Client {
         let raw: RawMembers =
             self.read("usergroups.users.list", &[("usergroup", Some(group))]).await?;
         Ok(raw.users)
-    }
-
-    /// A link to a message (`chat.getPermalink`).
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn permalink(&self, channel: &ChannelId, ts: &Ts) -> Result<String, CallError> {
-        let params = [("channel", Some(channel.as_str())), ("message_ts", Some(ts.as_str()))];
-        let raw: RawPermalink = self.read("chat.getPermalink", &params).await?;
-        Ok(raw.permalink)
     }
 
     /// Answers through a `response_url` whose host the caller has checked
@@ -731,7 +694,6 @@ mod tests {
             ok(&json!({"user": {"id": "U1", "team_id": "T1", "locale": "zh-CN", "name": "ann", "real_name": "Ann",
                 "profile": {"display_name": ""}, "is_restricted": true, "new": 1}})),
             ok(&json!({"users": ["U1", "U2"]})),
-            ok(&json!({"permalink": "https://n.slack.com/archives/C1/p1"})),
         ])
         .await;
 
@@ -742,9 +704,6 @@ mod tests {
             ("Ann", true, false)
         );
         assert_eq!(client.group_members("S1").await.unwrap().len(), 2);
-        assert!(
-            client.permalink(&channel(), &Ts::new("1")).await.unwrap().starts_with("https://n.")
-        );
     }
 
     #[tokio::test]

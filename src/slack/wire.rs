@@ -157,8 +157,3 @@ impl From<RawUser> for Person {
 pub struct RawMembers {
     pub users: Vec<UserId>,
 }
-
-#[derive(Deserialize)]
-pub struct RawPermalink {
-    pub permalink: String,
-}

@@ -12,7 +12,7 @@ pub struct RunRow {
     pub action: String,
     /// The environment's name.
     pub environment: String,
-    /// The only host that may run its steps; empty: any.
+    /// The only host that may run its steps; empty: any, until one claims it.
     pub host: String,
     /// Whether it takes its environment's lock.
     pub holds_lock: bool,
@@ -355,7 +355,8 @@ pub async fn claim_abandoned(
 }
 
 /// Takes the oldest queued run whose environment is free; the caller then takes the lock and writes
-/// the run's state in the same unit.
+/// the run's state in the same unit. From here on the run belongs to this host: its evidence is here,
+/// and a bot elsewhere could not tell a step that runs from one that never started.
 ///
 /// # Errors
 /// The database's.
@@ -364,7 +365,7 @@ pub async fn claim_queued(
     claim: Claim<'_>,
 ) -> sqlx::Result<Option<(String, i64)>> {
     let row = sqlx::query(
-        "update runs set owner = $1, fence = fence + 1, lease_until_ms = $2 \
+        "update runs set owner = $1, fence = fence + 1, lease_until_ms = $2, host = $3 \
          where state = 'queued' and id = (\
            select r.id from runs r where r.state = 'queued' and (r.host = '' or r.host = $3) \
            and (r.holds_lock = 0 or not exists (\

@@ -8,8 +8,9 @@ use crate::core::plan::{PlannedStep, Work};
 use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
 use crate::engine::{Driven, Engine, Error, Facts};
+use crate::exec::git;
 use crate::exec::local::{Local, Verdict};
-use crate::exec::record::{Exit, Process, Reason};
+use crate::exec::record::{Exit, Process, Reason, make_folder};
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::ExposeSecret;
@@ -91,12 +92,18 @@ impl At<'_> {
             let why = format!("{} starts in a row did not happen", self.row.attempts);
             return self.cannot_start(why).await;
         }
+        if let Some(why) = self.moved().await {
+            return self.cannot_start(why).await;
+        }
         let attempt = AttemptId::from_entropy(crate::entropy::bytes());
         let spec = match self.spec(&attempt) {
             Ok(spec) => spec,
             Err(why) => return self.cannot_start(why).await,
         };
         let directory = self.means.attempts.join(attempt.as_str());
+        if let Err(error) = make_folder(&directory) {
+            return self.cannot_start(format!("no folder for its evidence: {error}")).await;
+        }
         let facts = Facts { attempt: Some((attempt, directory.clone())), ..Facts::default() };
         self.engine.apply(self.driven, &[Event::Starting], facts).await?;
         crate::fault::point("driver.before_start");
@@ -106,6 +113,30 @@ impl At<'_> {
         }
         crate::fault::point("driver.after_start");
         Ok(())
+    }
+
+    /// Before the first step: a version that names another commit than when the plan was made is not
+    /// what was asked for.
+    async fn moved(&self) -> Option<String> {
+        if self.row.position > 0 || self.row.attempts > 0 {
+            return None;
+        }
+        let plan = &self.view.plan;
+        for (name, commit) in &plan.commits {
+            let version = plan.arguments.get(name)?;
+            match git::resolve(&plan.workdir, version).await {
+                Ok(now) if now == *commit => {}
+                Ok(now) => {
+                    return Some(format!(
+                        "{version} was {commit} when it was asked, and is {now} now"
+                    ));
+                }
+                Err(error) => {
+                    return Some(format!("{version} cannot be resolved any more: {error}"));
+                }
+            }
+        }
+        None
     }
 
     async fn cannot_start(&self, why: String) -> Result<(), Error> {
@@ -165,6 +196,12 @@ impl At<'_> {
     /// Asks the evidence once, waits while the step runs, and writes what it says.
     async fn follow(&self) -> Result<(), Error> {
         let directory = Path::new(&self.row.directory);
+        let is_starting = self.row.state == StepState::Starting.as_str();
+        if !directory.is_dir() {
+            // It was made before the start was decided. Without it nothing is proved: this may be
+            // another machine of the same name, or somebody cleaned up.
+            return self.lost(false, Vec::new()).await;
+        }
         let verdict = match self.verdict(directory).await {
             Ok(verdict) => verdict,
             Err(error) => {
@@ -173,7 +210,6 @@ impl At<'_> {
                 return Ok(());
             }
         };
-        let is_starting = self.row.state == StepState::Starting.as_str();
         match verdict {
             Verdict::NeverStarted if is_starting => {
                 self.apply(&[Event::NeverStarted], Facts::default()).await

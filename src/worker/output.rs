@@ -41,15 +41,15 @@ pub fn cards(step: &str, output: &str, lang: Lang) -> Vec<Card> {
         .map(|(index, piece)| {
             let mut title = step.to_owned();
             if count > 1 {
-                title.push_str(&format!(" ({}/{count})", index + 1));
+                title = format!("{title} ({}/{count})", index + 1);
             }
             if let Some((at, bytes)) = skipped
                 && at == index
             {
-                title.push_str(&match lang {
-                    Lang::Zh => format!(" — 此前省略 {bytes} 字节"),
-                    Lang::En => format!(" — {bytes} bytes before this are left out"),
-                });
+                title = match lang {
+                    Lang::Zh => format!("{title} — 此前省略 {bytes} 字节"),
+                    Lang::En => format!("{title} — {bytes} bytes before this are left out"),
+                };
             }
             Card {
                 summary: title.clone(),
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn a_long_output_keeps_its_head_and_its_end_and_says_what_is_left_out() {
-        let output: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
+        let lines: Vec<String> = (0..10_000).map(|line| format!("line {line}")).collect();
+        let output = lines.join("\n");
 
         let found = cards("1. x", &output, Lang::En);
 

@@ -40,7 +40,7 @@ async fn send(client: &Client, message: &Message) -> Outcome {
     let channel = &ChannelId::new(message.channel.clone());
     if let Some(ts) = &message.ts {
         return match client.update(channel, &Ts::new(ts.clone()), &body, &message.key).await {
-            Ok(_) => Outcome::Sent(ts.clone()),
+            Ok(()) => Outcome::Sent(ts.clone()),
             Err(error) if error.is_code("message_not_found") => Outcome::Gone,
             // An edit can be made twice without harm.
             Err(error) => failed(&error, Outcome::NotSent),
@@ -70,11 +70,10 @@ fn failed(error: &CallError, unknown: Outcome) -> Outcome {
         CallError::RateLimited { retry_after_ms } => {
             Outcome::Paced(i64::try_from(*retry_after_ms).unwrap_or(i64::MAX))
         }
-        CallError::Transient => Outcome::NotSent,
         CallError::Unknown => unknown,
         CallError::Refused(code) if CONTENT_CODES.contains(&code.as_str()) => {
             Outcome::Refused(code.clone())
         }
-        CallError::Refused(_) => Outcome::NotSent,
+        CallError::Transient | CallError::Refused(_) => Outcome::NotSent,
     }
 }

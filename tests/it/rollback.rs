@@ -1,7 +1,7 @@
 //! The main job as people see it: ask, watch, read.
 
 use crate::harness::bot::Bot;
-use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::database::both_engines;
 use crate::harness::place::ROLLBACK;
 
 both_engines! {

@@ -1,7 +1,7 @@
 //! A step whose supervisor died: nothing is run again by itself, people are told and decide.
 
 use crate::harness::bot::Bot;
-use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::database::both_engines;
 use crate::harness::place::is_alive;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn survivor(bot: &Bot) -> i32 {
     std::fs::read_to_string(bot.place.repo().join("survivor")).unwrap().trim().parse().unwrap()
 }
 
-async fn run_id(bot: &Bot) -> String {
+fn run_id(bot: &Bot) -> String {
     let card = bot.card();
     let at = card.find("R-").unwrap();
     card[at..at + 10].to_owned()
@@ -77,7 +77,7 @@ both_engines! {
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         let card = bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot).await;
+        let run = run_id(&bot);
         let survivor = survivor(&bot);
 
         assert!(card.contains(&format!("sleep ({survivor})")), "{card}");
@@ -111,7 +111,7 @@ both_engines! {
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot).await;
+        let run = run_id(&bot);
 
         let denied = bot.say("U0CAT", &format!("settle {run} ok I think so")).await;
         assert!(denied.contains("operator"), "{denied}");
@@ -130,7 +130,7 @@ both_engines! {
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot).await;
+        let run = run_id(&bot);
 
         bot.say("U0BOB", &format!("settle {run} failed it was cut off")).await;
         bot.until_card("somebody must act now").await;

@@ -2,10 +2,10 @@
 
 use super::grammar::TYPES;
 use super::{BUILT_IN_NAMES, Reading, entries, is_true, key_at, localized, text_of};
-use crate::config::duration;
 use crate::config::shape::integer;
 use crate::config::tree::{Entry, Node, Value};
 use crate::core::action::{Environment, Parameter, ParameterKind};
+use crate::core::duration;
 use crate::core::id::RunId;
 use std::collections::{BTreeMap, BTreeSet};
 

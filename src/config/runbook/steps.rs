@@ -1,13 +1,13 @@
 //! Steps and notices: what a template may name, and where an asker's words may not go.
 
 use super::{BUILT_IN_NAMES, Reading, is_true, key_at, localized, text_of};
-use crate::config::duration;
 use crate::config::fault::{Position, mean_or_list};
 use crate::config::shape::integer;
 use crate::config::tree::{Node, Value};
 use crate::core::action::{
     Environment, LocalTemplate, Parameter, STEP_TIMEOUT_DEFAULT_MS, Step, StepKind,
 };
+use crate::core::duration;
 use crate::core::template::{Template, TemplateError};
 use std::collections::BTreeMap;
 

@@ -81,9 +81,8 @@ impl Bot {
         let client = reqwest::Client::new();
         let deadline = Instant::now() + PATIENCE;
         while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            if self.task.as_ref().is_some_and(JoinHandle::is_finished) {
-                panic!("the bot ended: {:?}", self.task.take().unwrap().await);
-            }
+            let has_ended = self.task.as_ref().is_some_and(JoinHandle::is_finished);
+            assert!(!has_ended, "the bot ended: {:?}", self.task.take().unwrap().await);
             assert!(Instant::now() < deadline, "the bot did not become ready");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

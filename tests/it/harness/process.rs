@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A workspace, a place, and the bot's process while it lives.
 pub struct Process {
@@ -91,9 +91,8 @@ impl Process {
     pub async fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
-            if Instant::now() > deadline {
-                panic!("not in time: {what}\n{}\n{}", self.everything(), self.log());
-            }
+            let is_late = Instant::now() > deadline;
+            assert!(!is_late, "not in time: {what}\n{}\n{}", self.everything(), self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -5,7 +5,7 @@ const UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// The spelling, for schemas and messages.
-pub(super) const PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";
+pub const PATTERN: &str = "^[0-9]+(ms|s|m|h|d)$";
 
 /// Milliseconds of a duration; `None` when it is not one (no unit, an unknown unit, a fraction, a
 /// sign) or does not fit.

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# `make test`: the lints, then every test on SQLite and on a private PostgreSQL that lives as long
+# as this script. The last line on standard output is the count; the exit code is 0 only when
+# everything passed and something was tested.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+if ! [ -t 1 ]; then
+    export CARGO_TERM_COLOR=never NO_COLOR=1
+elif [ -z "${NO_COLOR:-}" ]; then
+    # The tests' output goes through a pipe, where cargo would turn its colours off.
+    export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
+fi
+export PATH="$PWD/build/tools/bin:$PATH"
+
+# The server may run as another user, so its folder is not inside one that is private to us.
+cluster=${TMPDIR:-/tmp}/neostock-test-$$-$RANDOM
+log=$(mktemp)
+has_cluster=no
+passed=0
+failed=0
+
+# Whatever happened before: stop the cluster, say the count.
+finish() {
+    local code=$?
+    trap - EXIT
+    if [ "$has_cluster" = yes ]; then
+        tools/postgres-cluster.sh stop "$cluster" || true
+        rm -rf -- "$cluster"
+    fi
+    rm -f -- "$log"
+    # A check before the tests that failed, or tests that did not come to their end, count as one.
+    if [ "$failed" -eq 0 ] && { [ "$code" -ne 0 ] || [ "$passed" -eq 0 ]; }; then
+        failed=1
+    fi
+    echo "$passed passed, $failed failed"
+    if [ "$failed" -gt 0 ] && [ "$code" -eq 0 ]; then
+        code=1
+    fi
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The number before a word in nextest's summary; 0 where the word is absent.
+counted() {
+    sed -n -E "s/.*[ :]([0-9]+) $2.*/\1/p" <<<"$1" | grep . || echo 0
+}
+
+tools/prepare.sh
+tools/lint.sh
+
+has_cluster=yes
+NEOSTOCK_TEST_POSTGRES=$(tools/postgres-cluster.sh start "$cluster")
+export NEOSTOCK_TEST_POSTGRES
+
+code=0
+cargo nextest run --locked 2>&1 | tee "$log" || code=$?
+
+# "Summary [  12.3s] 99 tests run: 96 passed (1 slow), 1 failed, 1 exec failed, 1 timed out, 4 skipped"
+summary=$(sed -E 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Summary \[' | tail -n 1 || true)
+passed=$(counted "$summary" passed)
+for word in 'failed' 'exec failed' 'timed out'; do
+    failed=$((failed + $(counted "$summary" "$word")))
+done
+exit "$code"
