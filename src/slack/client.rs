@@ -8,7 +8,7 @@
 //! and their answers fail on fields that we do not need.
 
 use super::render::{Place, Rendered};
-use super::wire::{Message, RawIdentity, RawMembers, RawNothing, RawPage, RawTs, RawUserInfo};
+use super::wire::{Message, RawIdentity, RawMembers, RawPage, RawTs, RawUserInfo};
 use crate::clock::Millis;
 use crate::core::id::{ChannelId, UserId};
 use anyhow::Context as _;
@@ -18,7 +18,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use slack_morphism::errors::SlackClientError;
 use slack_morphism::prelude::{SlackApiToken, SlackApiTokenValue, SlackClientHyperConnector};
 use slack_morphism::{
@@ -484,6 +484,7 @@ mod tests {
     use super::*;
     use crate::core::card::Card;
     use crate::slack::render::render;
+    use serde_json::json;
 
     const FAST: Timeouts = Timeouts {
         connect: Duration::from_secs(2),

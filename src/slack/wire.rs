@@ -63,9 +63,6 @@ struct Payload<'m> {
 }
 
 #[derive(Deserialize)]
-pub struct RawNothing {}
-
-#[derive(Deserialize)]
 pub struct RawTs {
     pub ts: Ts,
 }
