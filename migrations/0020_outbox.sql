@@ -19,6 +19,7 @@ create table outbox (
   due_ms bigint not null
 );
 create index outbox_due on outbox (channel, state, priority, seq);
+create index outbox_by_state on outbox (state);
 create index outbox_by_run on outbox (run_id);
 
 create table outbox_channels (

@@ -13,6 +13,7 @@ use neostock_ops::core::text::Lang;
 use neostock_ops::demo;
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::Filter;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use secrecy::ExposeSecret;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -146,6 +147,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve => {
             install_tls()?;
+            // No core dump and no debugger of the same user may show the tokens.
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid core dumps")?;
             let settings = read(cli.config.as_deref())?;
             log(&settings.log, settings.log_format);
             runtime()?.block_on(serve_forever(settings))
