@@ -12,6 +12,7 @@ mod crash;
 mod exec;
 mod harness;
 mod journal;
+mod replicas;
 mod rollback;
 mod sandbox;
 mod settle;

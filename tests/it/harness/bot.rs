@@ -88,6 +88,32 @@ impl Bot {
         }
     }
 
+    /// Starts another bot beside this one: the same database, runbook and workspace, a data folder of
+    /// its own. Slack keeps talking to the first.
+    pub async fn second(&self) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sources = sources(&self.workspace, &self.place, &self.database_url);
+        let folder = self.place.path().join("data-2").display().to_string();
+        sources.environment.retain(|(name, _)| name != "NEOSTOCK_DATA_DIR");
+        sources.environment.push(("NEOSTOCK_DATA_DIR".to_owned(), folder));
+        let stop = CancellationToken::new();
+        let start = Start {
+            settings: from_sources(&sources).unwrap(),
+            listener,
+            clock: self.clock.clone(),
+            program: env!("CARGO_BIN_EXE_neostock-ops").into(),
+            stop: stop.clone(),
+        };
+        (stop, tokio::spawn(serve(start)))
+    }
+
+    /// Takes the bot away without a goodbye.
+    pub async fn abort(&mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        let _ = task.await;
+    }
+
     /// Stops the bot gracefully.
     pub async fn end(&mut self) {
         self.stop.cancel();
