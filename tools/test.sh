@@ -21,6 +21,7 @@ passed=0
 failed=0
 
 # Whatever happened before: stop the cluster, say the count.
+# shellcheck disable=SC2317  # the trap calls it
 finish() {
     local code=$?
     trap - EXIT
