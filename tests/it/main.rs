@@ -7,8 +7,11 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod commands;
 mod harness;
+mod hostile;
 mod journal;
+mod outbox;
 mod rollback;
 mod sandbox;
 mod store;
