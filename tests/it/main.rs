@@ -8,10 +8,15 @@
 )]
 
 mod commands;
+mod config;
+mod crash;
+mod exec;
 mod harness;
 mod hostile;
 mod journal;
 mod outbox;
 mod rollback;
 mod sandbox;
+mod settle;
 mod store;
+mod tidy;
