@@ -136,23 +136,24 @@ pub fn text(text: impl Into<String>) -> Span {
     Span::Text(text.into())
 }
 
-/// Words that a person wrote: `<@U…>` and `<@U…|name>` are that person, everything else is text.
+/// Words that a person wrote: `<@U…>` and `<@U…|name>` are that person, `<#C…>` and `<#C…|name>` that
+/// conversation, everything else is text.
 pub fn prose(words: &str) -> Line {
     let mut line = Vec::new();
     let mut rest = words;
     let mut plain = String::new();
-    while let Some(start) = rest.find("<@") {
+    while let Some(start) = rest.find('<') {
         let (before, from) = rest.split_at(start);
         plain.push_str(before);
-        if let Some((user, after)) = mention(from) {
+        if let Some((entity, after)) = entity(from) {
             if !plain.is_empty() {
                 line.push(Span::Text(std::mem::take(&mut plain)));
             }
-            line.push(Span::User(user));
+            line.push(entity);
             rest = after;
         } else {
-            plain.push_str("<@");
-            rest = &from[2..];
+            plain.push('<');
+            rest = &from[1..];
         }
     }
     plain.push_str(rest);
@@ -162,15 +163,24 @@ pub fn prose(words: &str) -> Line {
     line
 }
 
-/// `<@U123>` or `<@U123|name>` at the start of `from`, and what follows it.
-fn mention(from: &str) -> Option<(UserId, &str)> {
-    let inside = from.strip_prefix("<@")?;
+/// A person or a conversation at the start of `from`, and what follows it.
+fn entity(from: &str) -> Option<(Span, &str)> {
+    let inside = from.strip_prefix('<')?;
     let end = inside.find('>')?;
     let id = inside[..end].split('|').next()?;
-    let is_user = id.starts_with(['U', 'W'])
+    let span = if let Some(user) = id.strip_prefix('@') {
+        Span::User(UserId::new(id_of(user, &['U', 'W'])?))
+    } else {
+        Span::Channel(ChannelId::new(id_of(id.strip_prefix('#')?, &['C', 'G'])?))
+    };
+    Some((span, &inside[end + 1..]))
+}
+
+fn id_of<'i>(id: &'i str, first: &[char]) -> Option<&'i str> {
+    let is_id = id.starts_with(first)
         && (2..=32).contains(&id.len())
         && id.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
-    is_user.then(|| (UserId::new(id), &inside[end + 1..]))
+    is_id.then_some(id)
 }
 
 #[cfg(test)]
@@ -183,6 +193,15 @@ mod tests {
         assert_eq!(
             prose("ask <@U1|ann> or <!channel> <@x>"),
             vec![text("ask "), Span::User(UserId::new("U1")), text(" or <!channel> <@x>"),]
+        );
+    }
+
+    #[test]
+    fn a_conversation_in_prose_is_a_link_to_it() {
+        let dev = Span::Channel(ChannelId::new("C1"));
+        assert_eq!(
+            prose("as in <#C1|dev>, <#C1|> < <#dev>"),
+            vec![text("as in "), dev.clone(), text(", "), dev, text(" < <#dev>"),]
         );
     }
 

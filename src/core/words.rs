@@ -72,21 +72,38 @@ impl<'t> Words<'t> {
     }
 }
 
-/// Slack's three escapes undone, once.
+/// Slack's three escapes undone, once, and addresses out of the brackets that Slack puts around them.
 pub fn decode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find('&') {
+    while let Some(at) = rest.find(['&', '<']) {
         out.push_str(&rest[..at]);
         let tail = &rest[at..];
-        let known = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>')];
-        let found = known.iter().find(|(escape, _)| tail.starts_with(escape));
-        let (width, letter) = found.map_or((1, '&'), |(escape, letter)| (escape.len(), *letter));
-        out.push(letter);
+        let width = if let Some((address, width)) = address(tail) {
+            out.push_str(&decode(address));
+            width
+        } else {
+            let known = [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>')];
+            let found = known.iter().find(|(escape, _)| tail.starts_with(escape));
+            let as_written = tail.chars().next().unwrap_or_default();
+            out.push(found.map_or(as_written, |(_, letter)| *letter));
+            found.map_or(1, |(escape, _)| escape.len())
+        };
         rest = &tail[width..];
     }
     out.push_str(rest);
     out
+}
+
+/// What `<https://…>`, `<https://…|label>` or `<mailto:…|…>` at the start of a text means, and its
+/// width. People typed the address alone; a `<` of their own arrives escaped.
+fn address(text: &str) -> Option<(&str, usize)> {
+    let inside = &text.strip_prefix('<')?[..text.find('>')? - 1];
+    let target = inside.split('|').next()?;
+    let is_link = target.starts_with("https://") || target.starts_with("http://");
+    let address = if is_link { target } else { target.strip_prefix("mailto:")? };
+    let is_plain = !address.contains(|letter: char| letter == '<' || letter.is_whitespace());
+    is_plain.then_some((address, inside.len() + 2))
 }
 
 /// A value as a keyboard in Chinese or on a phone produced it, in ASCII: full-width letters, digits
@@ -207,6 +224,17 @@ mod tests {
         assert_eq!(text.take_rest().unwrap(), "bad  “p99”, ask <@U1|ann> & co");
         assert!(text.is_empty());
         assert_eq!(text.take_rest(), None);
+    }
+
+    #[test]
+    fn an_address_loses_the_brackets_that_slack_puts_around_it() {
+        let typed = "see <https://x.example/?a=1&amp;b=2> and <mailto:a@x.example|a@x.example>";
+        assert_eq!(decode(typed), "see https://x.example/?a=1&b=2 and a@x.example");
+        assert_eq!(decode("<http://x|a label> <b> < <https://"), "http://x <b> < <https://");
+        assert_eq!(
+            decode("&lt;https://x&gt; <@U1|ann> <#C1|dev>"),
+            "<https://x> <@U1|ann> <#C1|dev>"
+        );
     }
 
     #[test]

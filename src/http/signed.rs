@@ -2,10 +2,12 @@
 
 use super::Web;
 use crate::slack::verify::{Refusal, Verified, verify_request};
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use std::time::Duration;
 
 /// A body larger than this is not read: Slack's largest are far smaller.
@@ -31,10 +33,9 @@ impl FromRequest<Web> for Signed {
         if content_length(&parts.headers).is_some_and(|length| length > BODY_BYTES_MAX) {
             return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
         }
-        let body = match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
+        let body = match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
             Ok(Ok(body)) => body,
-            // A connection that broke reads no answer; one that sent too much does.
-            Ok(Err(_)) => return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large")),
+            Ok(Err((status, reason))) => return Err(refuse(web, status, reason)),
             Err(_) => return Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
         };
         let now_ms = web.0.clock.now_ms();
@@ -49,6 +50,21 @@ impl FromRequest<Web> for Signed {
             signature: text("x-slack-signature").unwrap_or_default(),
         })
     }
+}
+
+/// The whole body, or why there is none.
+async fn whole(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        // Nobody may be left to read this answer; the counter is for us.
+        let piece = piece.map_err(|_| (StatusCode::BAD_REQUEST, "broken_off"))?;
+        if whole.len() + piece.len() > BODY_BYTES_MAX {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Bytes::from(whole))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {

@@ -47,7 +47,10 @@ async fn respond(web: &Web, signed: Signed, fits: impl Fn(&Inbound) -> bool) -> 
     };
     // Without an id of Slack's, the signature names the delivery: a replay carries the same.
     let delivery = inbound.delivery_key().unwrap_or_else(|| format!("signed:{}", signed.signature));
-    let late = response_url(&inbound);
+    let slash_url = match &inbound {
+        Inbound::Slash(slash) => Some(slash.response_url.clone()),
+        _ => None,
+    };
     let pipeline = Arc::clone(&web.0.pipeline);
     #[expect(clippy::disallowed_methods, reason = "the work outlives an answer that cannot wait")]
     let mut task = tokio::spawn(async move { pipeline.answer(inbound, delivery).await });
@@ -57,12 +60,16 @@ async fn respond(web: &Web, signed: Signed, fits: impl Fn(&Inbound) -> bool) -> 
             error!("answering a request panicked: {panic}");
             (StatusCode::INTERNAL_SERVER_ERROR, "").into_response()
         }
-        Err(_) => {
-            if let Some(url) = late {
-                finish_late(Arc::clone(&web.0.pipeline), task, url);
+        Err(_) => match slash_url {
+            Some(url) => {
+                if let Some(url) = url {
+                    finish_late(Arc::clone(&web.0.pipeline), task, url);
+                }
+                json(crate::command::ephemeral(&still_working()))
             }
-            json(crate::command::ephemeral(&still_working()))
-        }
+            // Presses, forms and events are acknowledged with nothing: Slack shows no body of theirs.
+            None => StatusCode::OK.into_response(),
+        },
     }
 }
 
@@ -73,13 +80,6 @@ fn finish_late(pipeline: Arc<Pipeline>, task: tokio::task::JoinHandle<String>, u
             pipeline.answer_late(&url, &answer).await;
         }
     });
-}
-
-fn response_url(inbound: &Inbound) -> Option<String> {
-    match inbound {
-        Inbound::Slash(slash) => slash.response_url.clone(),
-        _ => None,
-    }
 }
 
 fn still_working() -> Card {

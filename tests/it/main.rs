@@ -7,11 +7,14 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod commands;
 mod config;
 mod crash;
 mod exec;
 mod harness;
+mod hostile;
 mod journal;
+mod outbox;
 mod replicas;
 mod rollback;
 mod sandbox;

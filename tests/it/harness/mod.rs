@@ -4,3 +4,4 @@ pub mod bot;
 pub mod database;
 pub mod place;
 pub mod process;
+pub mod wire;
