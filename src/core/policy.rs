@@ -95,6 +95,19 @@ impl Denied {
     /// What the asker reads; whom to ask is added by the caller as mentions.
     pub fn text(&self) -> Text {
         match self {
+            Self::NotAMember { members, .. } if members.contains(&Member::Everyone) => Text::new(
+                "只有本工作区的正式成员可以使用，访客和已停用的帐号不行；什么也没有执行。",
+                "This is for full members of this workspace, not for guests or deactivated accounts; \
+                 nothing was done.",
+            ),
+            Self::NotAMember { role, members } if members.is_empty() => Text::new(
+                format!(
+                    "没有人有 `{role}` 角色，什么也没有执行。角色在操作手册文件 (runbook) 中定义。"
+                ),
+                format!(
+                    "Nobody holds the role `{role}`; nothing was done. The runbook defines roles."
+                ),
+            ),
             Self::NotAMember { role, .. } => Text::new(
                 format!("您没有 `{role}` 角色，什么也没有执行。可以请有此角色的人来做："),
                 format!(
@@ -150,6 +163,7 @@ mod tests {
     fn a_role_without_members_denies() {
         let denied = authorize(&actor(), &role(vec![]), &Facts::default()).unwrap_err();
         assert_eq!(denied.as_str(), "not_a_member");
+        assert!(denied.text().en.contains("Nobody holds"), "{}", denied.text().en);
     }
 
     #[test]

@@ -208,6 +208,11 @@ impl Workspace {
         self.0.change(|state| state.planned.plan(method, times, fault));
     }
 
+    /// Forgets every fault that is still to come.
+    pub fn clear_faults(&self) {
+        self.0.change(|state| state.planned = crate::sandbox::fault::Faults::default());
+    }
+
     /// Whether `chat.postMessage` is held to about one a second and channel, after a burst of 3.
     pub fn enforce_rate_limits(&self, enforced: bool) {
         self.0.change(|state| state.enforces_rate_limits = enforced);

@@ -2,7 +2,7 @@
 //! panic, and a counter that tells.
 
 use crate::harness::bot::Bot;
-use crate::harness::database::{Engine, TestDatabase, both_engines, run};
+use crate::harness::database::{Engine, both_engines, run};
 use crate::harness::place::ROLLBACK;
 use crate::harness::wire::{
     EVENTS, FORM, JSON, exchange, form, read_to_end, rows, signature_under, slash,
