@@ -41,18 +41,20 @@ pub fn check_sources(sources: &Sources) -> Report {
         let message = "the alerting configuration is not read yet; a later version reads it";
         notes.push(Fault::whole(alerting.display().to_string(), message));
     }
-    if let Err(mut missing) = settings.slack() {
-        // Not a fault of the files: `audit` and `check` themselves work without.
-        missing.retain(|one| !faults.iter().any(|fault| fault.message.contains(&one.file)));
+    if faults.is_empty()
+        && let Err(mut missing) = settings.slack()
+    {
+        // Not a fault of the files: `audit` and `check` themselves work without. Where there are
+        // faults, one of them may be why it is missing.
         notes.append(&mut missing);
     }
     report(&faults, &summary, &notes)
 }
 
 fn summary_of(settings: &Settings, runbook: &Runbook) -> String {
-    let environments = runbook.environments.values().map(|one| match one.default {
-        true => format!("{} by default", one.name),
-        false => one.name.clone(),
+    let environments = runbook.environments.values().map(|one| {
+        let name = one.name.clone();
+        if one.default { format!("{name} by default") } else { name }
     });
     format!(
         "{}: service {}: {}; {}; {}; digest {}",
@@ -152,11 +154,17 @@ actions:
         [folder]/runbook/runbook.yml:8:36: there is no role `operater`
             did you mean `operator`? roles: `operator`
         4 faults
-        note: SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without
-            get it from your Slack app > OAuth & Permissions > Bot User OAuth Token (xoxb-…); the settings file's key is `slack.bot_token`
-        note: SLACK_SIGNING_SECRET: is not set, and Slack cannot be spoken to without
-            get it from your Slack app > Basic Information > App Credentials > Signing Secret; the settings file's key is `slack.signing_secret`
         ");
+    }
+
+    #[test]
+    fn what_slack_needs_is_a_note_and_no_fault() {
+        let report = check_files("log: debug\n", GOOD, &[("SLACK_SIGNING_SECRET", "1")]);
+
+        assert!(report.ok);
+        let note = "note: SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without it";
+        assert!(report.text.contains(note), "{}", report.text);
+        assert!(!report.text.contains("SLACK_SIGNING_SECRET"), "{}", report.text);
     }
 
     #[test]
@@ -168,10 +176,6 @@ actions:
         [folder]/nowhere.yml: the runbook cannot be read: No such file or directory (os error 2)
             name the right file with NEOSTOCK_RUNBOOK or the setting `runbook`
         1 fault
-        note: SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without
-            get it from your Slack app > OAuth & Permissions > Bot User OAuth Token (xoxb-…); the settings file's key is `slack.bot_token`
-        note: SLACK_SIGNING_SECRET: is not set, and Slack cannot be spoken to without
-            get it from your Slack app > Basic Information > App Credentials > Signing Secret; the settings file's key is `slack.signing_secret`
         ");
     }
 }

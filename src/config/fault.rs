@@ -7,6 +7,14 @@ use std::fmt;
 /// Faults kept for one reading; a file with more is not the file that was meant.
 const FAULTS_MAX: usize = 100;
 
+/// From this length on the beginning of a word is taken for the word.
+const PREFIX_BYTES_MIN: usize = 3;
+
+/// A longer word is no misspelling of anything.
+const MISSPELT_CHARS_MAX: usize = 100;
+/// A message that quotes the file is cut here.
+const MESSAGE_CHARS_MAX: usize = 500;
+
 /// One thing to fix.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -52,7 +60,11 @@ impl fmt::Display for Fault {
 
 /// All faults as a person reads them, one after the other.
 pub fn listing(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{fault}\n")).collect()
+    let mut text = faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// A place in a file: line and column from 1, the column in characters.
@@ -77,7 +89,7 @@ impl Faults {
     }
 
     pub fn add(&mut self, at: Position, message: impl Into<String>) {
-        self.push(at, message.into(), None);
+        self.push(at, &message.into(), None);
     }
 
     pub fn add_with(
@@ -86,15 +98,16 @@ impl Faults {
         message: impl Into<String>,
         suggestion: impl Into<String>,
     ) {
-        self.push(at, message.into(), Some(suggestion.into()));
+        self.push(at, &message.into(), Some(&suggestion.into()));
     }
 
-    fn push(&mut self, at: Position, message: String, suggestion: Option<String>) {
+    fn push(&mut self, at: Position, message: &str, suggestion: Option<&str>) {
         if self.list.len() >= FAULTS_MAX {
             self.dropped += 1;
             return;
         }
         let Position { line, column } = at;
+        let (message, suggestion) = (printable(message), suggestion.map(printable));
         self.list.push(Fault { file: self.file.clone(), line, column, message, suggestion });
     }
 
@@ -114,22 +127,40 @@ impl Faults {
     }
 }
 
+/// A file's words may hold escapes that a terminal would obey, and may be long.
+fn printable(message: &str) -> String {
+    let mut letters = message.chars();
+    let shown = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let mut text = letters.by_ref().take(MESSAGE_CHARS_MAX).map(shown).collect::<String>();
+    if letters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
 /// The candidate that a misspelt word most likely meant.
 pub(super) fn did_you_mean<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
+    if word.chars().count() > MISSPELT_CHARS_MAX {
+        return None;
+    }
     let word = word.to_lowercase();
+    let distance = |name: &str| {
+        let begins = name.starts_with(&word) && word.len() >= PREFIX_BYTES_MIN;
+        if begins { 1 } else { strsim::damerau_levenshtein(&word, &name.to_lowercase()) }
+    };
     candidates
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
+        .map(|name| (distance(name), name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
 
 /// "did you mean `x`? …known names…", or the known names alone.
-pub(super) fn mean_or_list<'c>(word: &str, what: &str, known: &[&'c str]) -> String {
+pub(super) fn mean_or_list(word: &str, what: &str, known: &[&str]) -> String {
     let list = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let list = if known.is_empty() { format!("no {what}") } else { format!("{what}: {list}") };
     match did_you_mean(word, known.iter().copied()) {
@@ -169,10 +200,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_quotes_a_file_obeys_no_terminal_and_stays_short() {
+        let mut faults = Faults::new("a.yml");
+        faults.add(Position { line: 1, column: 1 }, format!("\u{1b}[2J{}", "x".repeat(1_000)));
+
+        let message = &faults.finish()[0].message;
+
+        assert!(message.starts_with("\u{fffd}[2J") && message.ends_with("x…"));
+        assert_eq!(message.chars().count(), MESSAGE_CHARS_MAX + 1);
+    }
+
+    #[test]
     fn a_near_miss_is_recognised_and_a_stranger_is_not() {
         let known = ["steps", "summary", "role"];
         assert_eq!(did_you_mean("step", known), Some("steps"));
         assert_eq!(did_you_mean("Sumary", known), Some("summary"));
+        assert_eq!(did_you_mean("sum", known), Some("summary"));
         assert_eq!(did_you_mean("colour", known), None);
     }
 }

@@ -143,7 +143,7 @@ impl Reading<'_> {
         if let (1, Some(only)) = (environments.len(), environments.values_mut().next()) {
             only.default = true;
         } else if let (None, Some(section)) = (first_default, section)
-            && !environments.is_empty()
+            && section.value.entries().iter().all(|one| !claims_default(&one.value))
         {
             let message = "none of several environments is the default";
             let way = "add `default: true` to the one that a request without `env=` means";
@@ -285,6 +285,11 @@ fn text_of(node: Option<&Node>) -> String {
 
 fn is_true(node: Option<&Node>) -> bool {
     node.and_then(Node::text) == Some("true")
+}
+
+/// Whether an environment has a `default` that is not a plain `false`, however misspelt.
+fn claims_default(environment: &Node) -> bool {
+    environment.get("default").is_some_and(|default| default.text() != Some("false"))
 }
 
 fn localized(node: Option<&Node>) -> Text {

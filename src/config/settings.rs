@@ -8,7 +8,7 @@ use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
 use axum::http::Uri;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -203,7 +203,8 @@ impl Settings {
     pub fn slack(&self) -> Result<SlackSettings, Vec<Fault>> {
         let missing = |variable: &str, key: &str, place: &str| {
             let way = format!("get it from {place}; the settings file's key is `slack.{key}`");
-            Fault::whole(variable, "is not set, and Slack cannot be spoken to without").suggest(way)
+            Fault::whole(variable, "is not set, and Slack cannot be spoken to without it")
+                .suggest(way)
         };
         let bot_token = self.slack_bot_token.clone().ok_or_else(|| {
             let place = "your Slack app > OAuth & Permissions > Bot User OAuth Token (xoxb-…)";
@@ -238,6 +239,8 @@ pub(super) fn assemble(sources: &Sources) -> (Settings, Vec<Fault>) {
     }
     from_environment(&sources.environment, &mut given, &mut faults);
     let settings = Conversion { sources, given, defaults, faults: &mut faults }.settings();
+    // The file's in its order, then the variables'.
+    faults.sort_by_key(|fault| (fault.line == 0, fault.line, fault.column));
     (settings, faults)
 }
 
@@ -551,6 +554,7 @@ static SECRET: Text = Text {
 mod tests {
     use super::super::fault::listing;
     use super::*;
+    use secrecy::ExposeSecret;
 
     fn sources(file: &str, environment: &[(&str, &str)]) -> Sources {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -683,7 +687,32 @@ mod tests {
         let faults = faults_of(file, &environment);
 
         assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
-        insta::assert_snapshot!(faults, @"");
+        insta::assert_snapshot!(faults, @r#"
+        neostock.yml:1:1: `lissten` is not a key of the settings
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
+        neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
+            copy it again from your Slack app's pages
+        neostock.yml:2:43: http would send the bot's token unencrypted
+            for example: https://slack.com/api
+        neostock.yml:3:13: `xml` is not one of the choices here
+            choices: `text`, `json`
+        neostock.yml:4:15: the address is neither SQLite's nor PostgreSQL's
+            begin it with `sqlite:` or `postgres://`
+        neostock.yml:5:14: 7 bytes; a key has at least 32
+            make one: openssl rand -hex 32
+        neostock.yml:6:16: a map found, a secret (text) expected
+            for example: …
+        NEOSTOCK_DATADIR: is not a setting; NEOSTOCK_ names are the bot's
+            did you mean NEOSTOCK_DATA_DIR?
+        SLACK_SIGNING_SECRET: this is a token and not the signing secret
+            your Slack app > Basic Information > App Credentials > Signing Secret
+        NEOSTOCK_LISTEN: `8080` is not an address with a port
+            for example: 127.0.0.1:8080, or 0.0.0.0:8080 for every interface
+        NEOSTOCK_RESPONSE_HOSTS: `evil.example/path` is not a host or host:port
+            for example: 127.0.0.1:3999
+        NEOSTOCK_LOG: `info=loud=very` is not a log filter
+            for example: info, or "info,neostock_ops=debug"
+        "#);
     }
 
     #[test]
@@ -692,7 +721,26 @@ mod tests {
 
         let faults = settings.slack().unwrap_err();
 
-        insta::assert_snapshot!(listing(&faults), @"");
+        insta::assert_snapshot!(listing(&faults), @r"
+        SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without it
+            get it from your Slack app > OAuth & Permissions > Bot User OAuth Token (xoxb-…); the settings file's key is `slack.bot_token`
+        SLACK_SIGNING_SECRET: is not set, and Slack cannot be spoken to without it
+            get it from your Slack app > Basic Information > App Credentials > Signing Secret; the settings file's key is `slack.signing_secret`
+        ");
+    }
+
+    #[test]
+    fn a_named_file_is_read_and_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ops.yml");
+        let Err(faults) = super::sources(Some(&path)) else { panic!("there is no file yet") };
+        std::fs::write(&path, "log: debug\n").unwrap();
+
+        let sources = super::sources(Some(&path)).ok().unwrap();
+
+        assert!(faults[0].message.starts_with("the settings file cannot be read"));
+        assert_eq!(sources.file, Some((path.display().to_string(), b"log: debug\n".to_vec())));
+        assert!(!sources.hostname.is_empty() && sources.working_dir.is_absolute());
     }
 
     #[test]

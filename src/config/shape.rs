@@ -171,9 +171,8 @@ impl Word {
     /// The same spelling as a regular expression, lengths aside.
     pub fn pattern(&self) -> String {
         let class = |ranges: &[Range]| {
-            let ranges = ranges.iter().map(|(from, to)| match from == to {
-                true => from.to_string(),
-                false => format!("{from}-{to}"),
+            let ranges = ranges.iter().map(|(from, to)| {
+                if from == to { from.to_string() } else { format!("{from}-{to}") }
             });
             format!("[{}]", ranges.collect::<String>())
         };
@@ -191,12 +190,13 @@ impl Word {
     }
 
     fn schema(&self) -> Json {
-        let mut schema =
-            json!({"type": "string", "pattern": self.pattern(), "maxLength": self.chars_max});
-        if self.literals.is_empty() {
-            schema["minLength"] = json!(self.chars_min);
-        }
-        schema
+        let literals = || self.literals.iter().map(|literal| literal.chars().count());
+        json!({
+            "type": "string",
+            "pattern": self.pattern(),
+            "minLength": literals().min().map_or(self.chars_min, |min| min.min(self.chars_min)),
+            "maxLength": literals().max().map_or(self.chars_max, |max| max.max(self.chars_max)),
+        })
     }
 }
 
@@ -467,12 +467,11 @@ fn check_text(text: &'static Text, node: &Node, scalar: &Scalar, faults: &mut Fa
         TextKind::Line if words.chars().any(char::is_control) => {
             faults.add(node.at, format!("{} is one line, without control characters", text.name));
         }
-        TextKind::Line => check_quoted(text, node, scalar, faults),
         TextKind::Word(word) if !word.is_spelt(words) => {
             let message = format!("`{words}` is not {}", word.name);
             faults.add_with(node.at, message, better_spelling(word, words));
         }
-        TextKind::Word(_) => check_quoted(text, node, scalar, faults),
+        TextKind::Line | TextKind::Word(_) => check_quoted(text, node, scalar, faults),
     }
 }
 
@@ -494,14 +493,13 @@ fn check_both(text: &'static Text, node: &Node, faults: &mut Faults) {
         return Shape::Localized(text).mismatch(node, faults);
     }
     for language in ["zh", "en"] {
-        match node.get(language) {
-            Some(words) => Shape::Text(text).check(words, faults),
-            None => {
-                let message = format!("{} lacks `{language}`", text.name);
-                let way = "give both languages, or one plain text for both";
-                faults.add_with(node.at, message, way);
-            }
-        }
+        let Some(words) = node.get(language) else {
+            let message = format!("{} lacks `{language}`", text.name);
+            let way = "give both languages, or one plain text for both";
+            faults.add_with(node.at, message, way);
+            continue;
+        };
+        Shape::Text(text).check(words, faults);
     }
     for entry in node.entries().iter().filter(|entry| !["zh", "en"].contains(&entry.key.as_str())) {
         let message = format!("`{}` is not a language here", entry.key);

@@ -114,11 +114,13 @@ pub(super) fn parse(bytes: &[u8], faults: &mut Faults) -> Option<Node> {
     }
     let text = decode(bytes, faults)?;
     let mut reader = Reader { parser: Parser::new_from_str(text), faults };
-    let node = reader.document()?;
-    if node.is_none() {
-        faults.add(start, "the file is empty");
+    match reader.document()? {
+        Document::One(node) => Some(node),
+        Document::Empty => {
+            faults.add(start, "the file is empty");
+            None
+        }
     }
-    node
 }
 
 /// UTF-8 without its byte order mark and without characters that YAML does not allow. (The parser
@@ -168,19 +170,24 @@ fn end_of(text: &str) -> Position {
     at
 }
 
+enum Document {
+    Empty,
+    One(Node),
+}
+
 struct Reader<'r, 'i> {
     parser: Parser<'i, StrInput<'i>>,
     faults: &'r mut Faults,
 }
 
 impl<'i> Reader<'_, 'i> {
-    /// `None`: a fault ended the reading. `Some(None)`: there is no document.
-    fn document(&mut self) -> Option<Option<Node>> {
+    /// `None`: a fault ended the reading.
+    fn document(&mut self) -> Option<Document> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
             match event {
-                Event::StreamEnd => return Some(root),
+                Event::StreamEnd => return Some(root.map_or(Document::Empty, Document::One)),
                 Event::DocumentStart(_) if root.is_some() => {
                     self.faults.add_with(
                         position(span),
@@ -450,7 +457,7 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let alias = format!("*a{}, ", level - 1).repeat(9);
-            bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+            bomb = format!("{bomb}a{level}: &a{level} [{alias}]\n");
         }
 
         let (_, faults) = read(bomb.as_bytes());

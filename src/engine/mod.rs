@@ -27,10 +27,15 @@ use crate::store::{self, Store, Unit};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a driver may be silent before another bot takes its run over.
 pub const LEASE_MS: i64 = 30_000;
+/// How often a unit that another transaction was in the way of is tried again.
+const BUSY_TRIES_MAX: u32 = 6;
+/// The first wait between two tries, in real time; doubled each time.
+const BUSY_WAIT: Duration = Duration::from_millis(15);
 /// The first messages of a run's thread and its card go before other replies.
 const PRIORITY_CARD: i64 = 20;
 /// What a run says in its thread.
@@ -210,9 +215,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Fenced`]: stop driving. Others: try again before the lease ends.
     pub async fn renew(&self, driven: &Driven) -> Result<(), Error> {
-        let driven = driven.clone();
-        self.store
-            .unit(move |unit| {
+        self.patiently(|| {
+            let driven = driven.clone();
+            self.store.unit(move |unit| {
                 Box::pin(async move {
                     let until = unit.now_ms() + LEASE_MS;
                     let id = driven.run.as_str();
@@ -223,7 +228,31 @@ impl Engine {
                     }
                 })
             })
-            .await
+        })
+        .await
+    }
+
+    /// Runs a unit again while another transaction is in its way: that unit then left nothing.
+    async fn patiently<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut wait = BUSY_WAIT;
+        for _ in 1..BUSY_TRIES_MAX {
+            match attempt().await {
+                Err(Error::Store(store::Error::Busy(cause))) => {
+                    tracing::info!("the database was busy, trying again: {cause}");
+                }
+                other => return other,
+            }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the other transaction is real, its time too"
+            )]
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        attempt().await
     }
 
     /// Writes what happened to a driven run.
@@ -236,17 +265,18 @@ impl Engine {
         events: &[Event],
         facts: Facts,
     ) -> Result<RunView, Error> {
-        let driven = driven.clone();
-        let happened = events.to_vec();
         let view = self
-            .store
-            .unit(move |unit| {
-                Box::pin(async move {
-                    let id = driven.run.as_str();
-                    if !runs::hold(unit.connection(), id, driven.fence).await? {
-                        return Err(Error::Fenced(driven.run));
-                    }
-                    apply_in(unit, &driven.run, &happened, facts).await
+            .patiently(|| {
+                let (driven, facts) = (driven.clone(), facts.clone());
+                let happened = events.to_vec();
+                self.store.unit(move |unit| {
+                    Box::pin(async move {
+                        let id = driven.run.as_str();
+                        if !runs::hold(unit.connection(), id, driven.fence).await? {
+                            return Err(Error::Fenced(driven.run));
+                        }
+                        apply_in(unit, &driven.run, &happened, facts).await
+                    })
                 })
             })
             .await?;

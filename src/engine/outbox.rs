@@ -2,8 +2,10 @@
 
 use super::{Engine, Error, bot_entry};
 use crate::core::card::Card;
+use crate::store::Unit;
 use crate::store::outbox::{self, ChannelClaim};
 use serde_json::json;
+use std::sync::Arc;
 
 /// How long a sender may hold a channel; longer than any call to Slack may take.
 const CHANNEL_LEASE_MS: i64 = 60_000;
@@ -120,45 +122,14 @@ impl Engine {
             Outcome::Refused(_) => "refused",
         };
         self.metrics.outbox_call(kind);
-        self.store
-            .unit(move |unit| {
-                Box::pin(async move {
-                    let now_ms = unit.now_ms();
-                    if !outbox::hold_channel(unit.connection(), &message.claim).await? {
-                        // The lease ended and another sender has the channel: it finds out.
-                        return Ok(());
-                    }
-                    let (wait_ms, failures) = wait(&outcome, message.claim.failures);
-                    let connection = unit.connection();
-                    match &outcome {
-                        Outcome::Sent(ts) => {
-                            outbox::sent(connection, &message.key, message.version, ts).await?;
-                        }
-                        Outcome::Found(ts) => {
-                            outbox::sent(connection, &message.key, 0, ts).await?;
-                        }
-                        Outcome::NotSent | Outcome::Paced(_) => {
-                            // An announced post of an earlier try stays unknown.
-                            if message.ts.is_none() && !message.may_be_posted {
-                                outbox::not_posted(connection, &message.key).await?;
-                            }
-                        }
-                        Outcome::Unknown => {}
-                        Outcome::Gone => outbox::forget_ts(connection, &message.key).await?,
-                        Outcome::Refused(why) => {
-                            outbox::refused(connection, &message.key, why).await?;
-                        }
-                    }
-                    outbox::release_channel(connection, &message.claim, now_ms + wait_ms, failures)
-                        .await?;
-                    if let Outcome::Refused(why) = &outcome {
-                        let detail = json!({"channel": message.channel, "why": why});
-                        unit.journal(bot_entry(now_ms, "notice.refused", &message.key, detail));
-                    }
-                    Ok::<_, Error>(())
-                })
+        let done = Arc::new((message, outcome));
+        self.patiently(|| {
+            let done = Arc::clone(&done);
+            self.store.unit(move |unit| {
+                Box::pin(async move { message_done_in(unit, &done.0, &done.1).await })
             })
-            .await?;
+        })
+        .await?;
         self.mail.notify_one();
         Ok(())
     }
@@ -189,6 +160,41 @@ impl Engine {
         self.mail.notify_one();
         Ok(retried)
     }
+}
+
+async fn message_done_in(
+    unit: &mut Unit,
+    message: &Message,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    if !outbox::hold_channel(unit.connection(), &message.claim).await? {
+        // The lease ended and another sender has the channel: it finds out.
+        return Ok(());
+    }
+    let connection = unit.connection();
+    match outcome {
+        Outcome::Sent(ts) => {
+            outbox::sent(connection, &message.key, message.version, ts).await?;
+        }
+        Outcome::Found(ts) => outbox::sent(connection, &message.key, 0, ts).await?,
+        Outcome::NotSent | Outcome::Paced(_) => {
+            // An announced post of an earlier try stays unknown.
+            if message.ts.is_none() && !message.may_be_posted {
+                outbox::not_posted(connection, &message.key).await?;
+            }
+        }
+        Outcome::Unknown => {}
+        Outcome::Gone => outbox::forget_ts(connection, &message.key).await?,
+        Outcome::Refused(why) => outbox::refused(connection, &message.key, why).await?,
+    }
+    let (wait_ms, failures) = wait(outcome, message.claim.failures);
+    outbox::release_channel(connection, &message.claim, now_ms + wait_ms, failures).await?;
+    if let Outcome::Refused(why) = outcome {
+        let detail = json!({"channel": message.channel, "why": why});
+        unit.journal(bot_entry(now_ms, "notice.refused", &message.key, detail));
+    }
+    Ok(())
 }
 
 /// How long a channel rests after an outcome, and how many failures in a row it then has.

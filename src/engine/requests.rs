@@ -12,6 +12,7 @@ use crate::core::run_card::RunView;
 use crate::store::runs::{self, RunRow, StepRow};
 use crate::store::{Unit, deliveries};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// How long an answer is kept for a repeated delivery.
 const DELIVERY_KEPT_MS: i64 = 24 * 3_600_000;
@@ -51,7 +52,7 @@ pub struct Answers {
     /// When it is written.
     pub done: String,
     /// When the run does not wait for anybody.
-    pub not_waiting: Box<dyn FnOnce(&RunView) -> String + Send>,
+    pub not_waiting: Box<dyn Fn(&RunView) -> String + Send + Sync>,
 }
 
 impl Engine {
@@ -67,8 +68,9 @@ impl Engine {
         detail: Value,
         answer: String,
     ) -> Result<String, Error> {
-        self.store
-            .unit_single_write(move |unit| {
+        self.patiently(|| {
+            let (asked, detail, answer) = (asked.clone(), detail.clone(), answer.clone());
+            self.store.unit_single_write(move |unit| {
                 Box::pin(async move {
                     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
                         return stored_answer(unit, &asked.delivery).await;
@@ -78,7 +80,8 @@ impl Engine {
                     Ok(answer)
                 })
             })
-            .await
+        })
+        .await
     }
 
     /// Writes a new run: its plan, its steps, its card and its first events.
@@ -94,23 +97,12 @@ impl Engine {
         answer: String,
     ) -> Result<String, Error> {
         let role = by.role().to_owned();
+        let request = Arc::new((asked, run, plan, role));
         let stored = self
-            .store
-            .unit(move |unit| {
-                Box::pin(async move {
-                    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
-                        return stored_answer(unit, &asked.delivery).await;
-                    }
-                    insert_run(unit, &asked, &run, &plan).await?;
-                    let detail = json!({
-                        "text": asked.text, "channel": asked.channel, "role": role,
-                        "digest": plan.digest(), "plan": plan,
-                    });
-                    let entry =
-                        request_entry(&asked, "run.requested", run.as_str(), detail, unit.now_ms());
-                    unit.journal(entry);
-                    apply_in(unit, &run, &[Event::GatesPassed], Facts::default()).await?;
-                    Ok::<_, Error>(answer)
+            .patiently(|| {
+                let (request, answer) = (Arc::clone(&request), answer.clone());
+                self.store.unit(move |unit| {
+                    Box::pin(async move { request_in(unit, &request, answer).await })
                 })
             })
             .await?;
@@ -131,14 +123,17 @@ impl Engine {
         settlement: (Settlement, String),
         answers: Answers,
     ) -> Result<String, Error> {
-        let run = run.clone();
         let role = by.role().to_owned();
+        let answers = Arc::new(answers);
         let answer = self
-            .store
-            .unit(move |unit| {
-                Box::pin(
-                    async move { settle_in(unit, &asked, &role, &run, settlement, answers).await },
-                )
+            .patiently(|| {
+                let (asked, role, run) = (asked.clone(), role.clone(), run.clone());
+                let (settlement, answers) = (settlement.clone(), Arc::clone(&answers));
+                self.store.unit(move |unit| {
+                    Box::pin(async move {
+                        settle_in(unit, &asked, &role, &run, settlement, &answers).await
+                    })
+                })
             })
             .await?;
         self.work.notify_one();
@@ -160,19 +155,38 @@ impl Engine {
     }
 }
 
+async fn request_in(
+    unit: &mut Unit,
+    (asked, run, plan, role): &(Asked, RunId, Plan, String),
+    answer: String,
+) -> Result<String, Error> {
+    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+        return stored_answer(unit, &asked.delivery).await;
+    }
+    insert_run(unit, asked, run, plan).await?;
+    let detail = json!({
+        "text": asked.text, "channel": asked.channel, "role": role, "digest": plan.digest(),
+        "plan": plan,
+    });
+    let entry = request_entry(asked, "run.requested", run.as_str(), detail, unit.now_ms());
+    unit.journal(entry);
+    apply_in(unit, run, &[Event::GatesPassed], Facts::default()).await?;
+    Ok(answer)
+}
+
 async fn settle_in(
     unit: &mut Unit,
     asked: &Asked,
     role: &str,
     run: &RunId,
     (settlement, reason): (Settlement, String),
-    answers: Answers,
+    answers: &Answers,
 ) -> Result<String, Error> {
     let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
     let row = view::row(unit.connection(), run).await?;
     let steps = runs::steps_of(unit.connection(), run.as_str()).await?;
     let standing = view::assemble(run, row, &steps)?;
-    let answer = if is_waiting { answers.done } else { (answers.not_waiting)(&standing) };
+    let answer = if is_waiting { answers.done.clone() } else { (answers.not_waiting)(&standing) };
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
     }

@@ -95,16 +95,13 @@ impl Local {
 
     /// Waits until the attempt may have ended: its supervisor went away, or [`WAIT_MAX`] is over.
     pub async fn wait(&self, dir: &Path) {
-        let listen = async {
-            let mut supervisor = connect(dir).await?;
-            // It sends nothing: this ends when it ends.
-            supervisor.read(&mut [0; 1]).await
-        };
-        match timeout(WAIT_MAX, listen).await {
-            Ok(Ok(_)) | Err(_) => {}
+        let Ok(mut supervisor) = connect(dir).await else {
             // Nothing but patience, in real time.
-            Ok(Err(_)) => _ = timeout(WAIT_DEAF, std::future::pending::<()>()).await,
-        }
+            _ = timeout(WAIT_DEAF, std::future::pending::<()>()).await;
+            return;
+        };
+        // It sends nothing: this ends when it ends, in end-of-file or, unaccepted, in an error.
+        _ = timeout(WAIT_MAX, supervisor.read(&mut [0; 1])).await;
     }
 
     /// Asks the supervisor to stop everything the step started; TERM has been sent when it answers.

@@ -62,7 +62,7 @@ pub fn text(secrets: &[String], text: &str) -> String {
 /// nothing may be shown yet. Patterns that are whole count too, so `len` bounds what is held.
 fn partial_match_start<'p>(
     buffer: &[u8],
-    patterns: impl Iterator<Item = &'p [u8]> + Clone,
+    patterns: &(impl Iterator<Item = &'p [u8]> + Clone),
     len: usize,
 ) -> usize {
     let from = buffer.len().saturating_sub(len.saturating_sub(1));

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
@@ -93,7 +93,7 @@ fn run(dir: &Path) -> Result<(), Refusal> {
     let _lock = lock(dir)?;
     refuse_twice(dir)?;
     // Bound before it is announced, so that whoever knows of the attempt can cancel it.
-    let control = Control::bind().map_err(|fault| Refusal::system("bind the socket", fault))?;
+    let mut control = Control::bind().map_err(|fault| Refusal::system("bind the socket", fault))?;
     // The bot may be gone; the step is due all the same.
     let _ = io::stdout().write_all(LOCKED.as_bytes());
     let _ = io::stdout().flush();
@@ -110,7 +110,7 @@ fn run(dir: &Path) -> Result<(), Refusal> {
     record::write(dir, &started).map_err(|fault| Refusal::system("write `started`", fault))?;
 
     let exit = match spawn(&spec) {
-        Ok(step) => watch::to_its_end(&spec, step, control, output, started_ms),
+        Ok(step) => watch::to_its_end(&spec, step, &mut control, output, started_ms),
         Err(fault) => spawn_failed(&spec, &format!("cannot start a process: {fault}"), started_ms),
     };
     write_patiently(dir, &exit, EXIT_RETRY)

@@ -47,11 +47,22 @@ pub struct Due {
     pub created_ms: i64,
 }
 
-/// Writes a slot, or gives an existing one a new body.
+/// Writes a slot, or gives an existing one a new body. The channel's row comes first, as in
+/// [`hold_channel`], and is written only when it is missing: an insert that meets a row which a sender
+/// is changing would wait for it while holding the slot the sender wants next.
 ///
 /// # Errors
 /// The database's.
 pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into outbox_channels (channel, owner, fence, lease_until_ms, next_ms, failures) \
+         select $1, '', 0, 0, 0, 0 where not exists (\
+           select 1 from outbox_channels where channel = $1) \
+         on conflict (channel) do nothing",
+    )
+    .bind(&slot.channel)
+    .execute(&mut *connection)
+    .await?;
     sqlx::query(
         "insert into outbox (key, seq, channel, parent, priority, run_id, body, version, \
          sent_version, ts, state, posting, attempts, refusal, created_ms, due_ms) values \
@@ -68,13 +79,6 @@ pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sq
     .bind(&slot.run_id)
     .bind(&slot.body)
     .bind(now_ms)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "insert into outbox_channels (channel, owner, fence, lease_until_ms, next_ms, failures) \
-         values ($1, '', 0, 0, 0, 0) on conflict (channel) do nothing",
-    )
-    .bind(&slot.channel)
     .execute(connection)
     .await?;
     Ok(())

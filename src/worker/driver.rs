@@ -14,12 +14,17 @@ use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::ExposeSecret;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracing::{error, info, warn};
 
 /// How often a start that is proved not to have happened is tried again.
 const STARTS_MAX: i64 = 5;
 /// How often an idempotent step that was lost is tried again without a person.
 const LOST_AGAIN_MAX: i64 = 3;
+/// How often the survivors of a lost step are counted again before they are reported.
+const SURVIVOR_LOOKS: u32 = 4;
+/// Between two counts.
+const SURVIVOR_WAIT: Duration = Duration::from_millis(250);
 /// Bytes of output that the store keeps.
 const TAIL_BYTES_MAX: usize = 16 * 1024;
 
@@ -160,7 +165,7 @@ impl At<'_> {
     /// Asks the evidence once, waits while the step runs, and writes what it says.
     async fn follow(&self) -> Result<(), Error> {
         let directory = Path::new(&self.row.directory);
-        let verdict = match self.means.local.observe(directory).await {
+        let verdict = match self.verdict(directory).await {
             Ok(verdict) => verdict,
             Err(error) => {
                 error!(run.id = %self.view.id, "read the evidence in {}: {error:#}", directory.display());
@@ -187,6 +192,22 @@ impl At<'_> {
                 self.lost(rebooted, survivors.iter().map(survivor).collect()).await
             }
         }
+    }
+
+    /// What the evidence proves. A process that is only just dying with its supervisor is no survivor:
+    /// it gets a moment to be gone.
+    async fn verdict(&self, directory: &Path) -> std::io::Result<Verdict> {
+        let mut verdict = self.means.local.observe(directory).await?;
+        for _ in 0..SURVIVOR_LOOKS {
+            let Verdict::Unknown { survivors, .. } = &verdict else { break };
+            if survivors.is_empty() {
+                break;
+            }
+            #[expect(clippy::disallowed_methods, reason = "processes die in real time")]
+            tokio::time::sleep(SURVIVOR_WAIT).await;
+            verdict = self.means.local.observe(directory).await?;
+        }
+        Ok(verdict)
     }
 
     async fn ended(&self, directory: &Path, exit: &Exit) -> Result<(), Error> {

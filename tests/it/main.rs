@@ -7,8 +7,13 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod config;
+mod crash;
+mod exec;
 mod harness;
 mod journal;
 mod rollback;
 mod sandbox;
+mod settle;
 mod store;
+mod tidy;

@@ -329,13 +329,17 @@ static PARAMETERS: Map = Map {
     example: "{version: {type: git_ref, required: true}}",
 };
 
+/// The types of parameters.
+pub(super) const TYPES: &[&str] =
+    &["git_ref", "choice", "duration", "number", "text", "user", "run"];
+
 static PARAMETER: Object = Object {
     name: "a parameter",
     doc: "One typed argument.",
     fields: &[
         required(
             "type",
-            Shape::Choice(&["git_ref", "choice", "duration", "number", "text", "user", "run"]),
+            Shape::Choice(TYPES),
             "What values it takes; `text` takes all remaining words and comes last",
         ),
         default("required", "false", Shape::Bool, "Whether a request without it is refused"),

@@ -1,5 +1,6 @@
 //! Parameters: their types, their defaults, and an order that people can type.
 
+use super::grammar::TYPES;
 use super::{BUILT_IN_NAMES, Reading, entries, is_true, key_at, localized, text_of};
 use crate::config::duration;
 use crate::config::shape::integer;
@@ -94,7 +95,7 @@ impl Reading<'_> {
     fn kind(&mut self, node: &Node) -> ParameterKind {
         let name = node.get("type").and_then(Node::text).unwrap_or_default();
         for (key, owner) in [("choices", "choice"), ("min", "number"), ("max", "number")] {
-            if node.entry(key).is_some() && name != owner && !name.is_empty() {
+            if node.entry(key).is_some() && name != owner && TYPES.contains(&name) {
                 let message = format!("`{key}` means nothing for type `{name}`");
                 let way = format!("remove it, or write `type: {owner}`");
                 self.faults.add_with(key_at(node, key), message, way);
@@ -178,6 +179,9 @@ fn accepts(kind: &ParameterKind, text: &str) -> Result<(), String> {
         ParameterKind::GitRef => "a tag, branch or commit".to_owned(),
         ParameterKind::Choice(choices) => format!("one of its choices: {}", choices.join(", ")),
         ParameterKind::Duration => "a duration such as `15m`".to_owned(),
+        ParameterKind::Number { min: i64::MIN, max: i64::MAX } => "a whole number".to_owned(),
+        ParameterKind::Number { min: i64::MIN, max } => format!("a whole number up to {max}"),
+        ParameterKind::Number { min, max: i64::MAX } => format!("a whole number from {min} on"),
         ParameterKind::Number { min, max } => format!("a whole number from {min} to {max}"),
         ParameterKind::Text => "text".to_owned(),
         ParameterKind::User => "a Slack user id (`U…` or `W…`)".to_owned(),

@@ -71,7 +71,7 @@ pub(super) fn start(program: &Path, dir: &Path, spec: &StepSpec) -> Result<(), S
         // A supervisor that is gone already says why by its exit code.
         let _ = serde_json::to_vec(spec).map(|json| input.write_all(&json));
     }
-    let report = supervisor.stdout.take().map_or(Report::End, |output| read_report(output));
+    let report = supervisor.stdout.take().map_or(Report::End, read_report);
     match report {
         Report::Locked => {
             let_go(supervisor);

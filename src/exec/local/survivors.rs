@@ -28,7 +28,9 @@ pub(super) fn stop(attempt: Option<&AttemptId>) -> Vec<Process> {
         std::thread::sleep(TICK);
         living = tree::carriers_of(attempt);
         if tick >= ticks(GRACE) {
-            living.iter().for_each(|entry| entry.signal(Signal::KILL));
+            for entry in &living {
+                entry.signal(Signal::KILL);
+            }
         }
     }
     living.iter().map(describe).collect()

@@ -44,7 +44,7 @@ impl Literals {
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         self.held.extend_from_slice(chunk);
         let patterns = self.forms.iter().map(Vec::as_slice);
-        let safe = partial_match_start(&self.held, patterns, self.form_bytes_max);
+        let safe = partial_match_start(&self.held, &patterns, self.form_bytes_max);
         self.emit(safe, out);
     }
 
@@ -106,7 +106,7 @@ fn forms_of(secret: &str) -> Vec<Vec<u8>> {
         forms.push(encoded.0.into_bytes());
     }
     if let Ok(json) = serde_json::to_string(secret) {
-        forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
     }
     for alphabet in [STANDARD, URL_SAFE] {
         let whole = base64(alphabet, secret.as_bytes());

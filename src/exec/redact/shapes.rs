@@ -202,7 +202,7 @@ impl Shapes {
             return Found::Done(left);
         }
         // What may be the beginning of the end line stays.
-        let safe = partial_match_start(rest, std::iter::once(KEY_END), KEY_END.len());
+        let safe = partial_match_start(rest, &std::iter::once(KEY_END), KEY_END.len());
         self.state = State::Key(dropped + safe);
         if safe == 0 { Found::More } else { Found::Done(safe) }
     }
@@ -224,7 +224,7 @@ impl Shapes {
             self.state = State::Text;
             return Found::Done(left);
         }
-        let safe = partial_match_start(rest, std::iter::once(KEY_RULE), KEY_RULE.len());
+        let safe = partial_match_start(rest, &std::iter::once(KEY_RULE), KEY_RULE.len());
         self.state = State::KeyEnd(dropped + safe);
         if safe == 0 { Found::More } else { Found::Done(safe) }
     }
@@ -236,7 +236,7 @@ impl Shapes {
 }
 
 fn partial_prefix(rest: &[u8]) -> usize {
-    partial_match_start(rest, prefixes(), KEY_BEGIN.len())
+    partial_match_start(rest, &prefixes(), KEY_BEGIN.len())
 }
 
 fn position_of(needle: &[u8], haystack: &[u8]) -> Option<usize> {

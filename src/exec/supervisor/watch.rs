@@ -54,10 +54,9 @@ impl Phase {
         let (until, at_most_ms) = match self {
             // Orphans of the step end without a sound; they are reaped by the way.
             Self::Running(until) => (until, 1_000),
-            Self::Settling(until) => (until, 5),
+            Self::Settling(until) | Self::Killing(until) => (until, 5),
             Self::Stopping(until) => (until, 20),
             Self::Draining { silence, limit } => (silence.min(limit), 20),
-            Self::Killing(until) => (until, 5),
         };
         until.saturating_duration_since(now()).min(Duration::from_millis(at_most_ms))
     }
@@ -67,7 +66,7 @@ impl Phase {
 pub(super) fn to_its_end(
     spec: &StepSpec,
     step: Step,
-    control: Control,
+    control: &mut Control,
     output: Output,
     started_ms: Millis,
 ) -> Exit {
@@ -81,7 +80,8 @@ pub(super) fn to_its_end(
 struct Watch<'s> {
     spec: &'s StepSpec,
     step: Step,
-    control: Control,
+    /// Not ours to close: whoever listens hears of the end only when it is written.
+    control: &'s mut Control,
     output: Output,
     phase: Phase,
     reason: Reason,
@@ -96,8 +96,8 @@ struct Watch<'s> {
 }
 
 impl<'s> Watch<'s> {
-    fn new(spec: &'s StepSpec, step: Step, control: Control, output: Output) -> Self {
-        let far = Duration::from_secs(365 * 24 * 3_600);
+    fn new(spec: &'s StepSpec, step: Step, control: &'s mut Control, output: Output) -> Self {
+        let far = Duration::from_hours(365 * 24);
         let timeout = Duration::from_millis(spec.timeout_ms).min(far);
         Self {
             pidfd: pidfd_open(step.pid(), PidfdFlags::empty()).ok(),

@@ -1,0 +1,82 @@
+//! What ships is read by what ships: runbook, defaults and schema, through the public API alone.
+
+use neostock_ops::config::{check, runbook, settings};
+use std::path::{Path, PathBuf};
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(working_dir: &Path) -> settings::Sources {
+    settings::Sources {
+        file: None,
+        environment: vec![
+            ("SLACK_BOT_TOKEN".to_owned(), "xoxb-test".to_owned()),
+            ("SLACK_SIGNING_SECRET".to_owned(), "test".to_owned()),
+        ],
+        working_dir: working_dir.to_owned(),
+        hostname: "test".to_owned(),
+    }
+}
+
+#[test]
+fn the_shipped_runbook_passes_its_own_check() {
+    let report = check::check_sources(&sources(&project()));
+
+    assert!(report.ok, "{}", report.text);
+    let says = "service neostock: 2 environments (production by default, staging); \
+                3 roles (lead, operator, viewer); 1 action (rollback)";
+    assert!(report.text.contains(says), "{}", report.text);
+}
+
+#[test]
+fn the_default_settings_name_the_shipped_runbook() {
+    let settings = settings::from_sources(&sources(&project())).expect("the defaults are settings");
+
+    let runbook = runbook::load(&settings.runbook).expect("the shipped runbook is right");
+
+    assert!(runbook.actions.contains_key("rollback"));
+    assert!(settings.slack().is_ok());
+}
+
+#[test]
+fn an_empty_folder_is_told_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+
+    let report = check::check_sources(&sources(folder.path()));
+
+    assert!(!report.ok);
+    assert!(report.text.contains("runbook cannot be read"), "{}", report.text);
+}
+
+#[test]
+fn every_key_that_the_readme_explains_is_in_the_schema_and_the_other_way_round() {
+    let readme = std::fs::read_to_string(project().join("runbook/README.md")).expect("README.md");
+    let mut keys = Vec::new();
+    collect_keys(&runbook::schema(), &mut keys);
+    keys.sort_unstable();
+    keys.dedup();
+
+    let explained = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(key, _)| key.rsplit('.').next().unwrap_or(key).to_owned());
+    let mut explained = explained.collect::<Vec<_>>();
+    explained.sort_unstable();
+    explained.dedup();
+
+    assert_eq!(explained, keys);
+}
+
+fn collect_keys(schema: &serde_json::Value, keys: &mut Vec<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        // zh and en belong to every localized text.
+        keys.extend(properties.keys().filter(|key| !["zh", "en"].contains(&key.as_str())).cloned());
+        properties.values().for_each(|inner| collect_keys(inner, keys));
+    }
+    for inner in ["additionalProperties", "items"] {
+        if schema[inner].is_object() {
+            collect_keys(&schema[inner], keys);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! kill -9, anywhere: the next start tells the truth and does nothing twice.
+
+use crate::harness::bot::shown;
+use crate::harness::database::{Engine, TestDatabase, both_engines};
+use crate::harness::place::ROLLBACK;
+use crate::harness::process::Process;
+use neostock_ops::audit;
+use neostock_ops::clock::Clock;
+use neostock_ops::core::text::Lang;
+use neostock_ops::store::Store;
+use neostock_ops::store::runs::open_runs;
+use secrecy::SecretString;
+use tokio::task::JoinSet;
+
+/// Scenarios under way at once: they mostly wait.
+const AT_ONCE: usize = 6;
+/// A sweep that finds no end has found a fault.
+const WRITES_MAX: usize = 120;
+
+async fn inspect(url: &str) -> Store {
+    Store::inspect(url, Clock::System, None::<SecretString>).await.unwrap()
+}
+
+async fn has_run(url: &str) -> bool {
+    let store = inspect(url).await;
+    let mut reader = store.read().await.unwrap();
+    let open = !open_runs(&mut reader, 5).await.unwrap().is_empty();
+    let ended =
+        neostock_ops::store::runs::last_ended(&mut reader, "production").await.unwrap().is_some();
+    drop(reader);
+    store.close().await;
+    open || ended
+}
+
+/// One run with one death at `fault`; whether the bot died of it.
+async fn one_death(engine: Engine, fault: &str) -> bool {
+    let database = TestDatabase::new(engine).await;
+    let mut bot = Process::new(&database.url, ROLLBACK).await;
+
+    let is_up = bot.start(Some(fault)).await;
+    if is_up {
+        bot.workspace.say("U0ANN", "C0OPS", "rollback v1.2 why").await;
+        bot.until("the run ends or the bot dies", |bot| bot.has_died() || is_told(bot)).await;
+        // What comes after the last message is a write too.
+        if !bot.has_died() {
+            let settled = std::time::Instant::now();
+            bot.until("rest", |bot| bot.has_died() || settled.elapsed().as_millis() > 400).await;
+        }
+    }
+    let died = bot.has_died();
+    bot.kill();
+    assert!(bot.start(None).await, "{fault}: no second start\n{}", bot.log());
+    if !has_run(&database.url).await {
+        // The asker saw an error and asks again.
+        bot.workspace.say("U0ANN", "C0OPS", "rollback v1.2 why").await;
+    }
+    bot.until(fault, is_told).await;
+    bot.until(fault, |bot| final_card(bot).is_some()).await;
+
+    assert_eq!(bot.place.marks(), ["back v1.2"], "{fault}\n{}\n{}", bot.everything(), bot.log());
+    let messages = bot.workspace.messages("C0OPS");
+    let cards = messages.iter().filter(|one| one.is_bot && one.thread_ts.is_none()).count();
+    let ends = messages.iter().filter(|one| is_end(one)).count();
+    assert_eq!((cards, ends), (1, 1), "{fault}\n{}\n{}", bot.everything(), bot.log());
+    assert_eq!(bot.workspace.faults(), Vec::<String>::new(), "{fault}");
+    bot.kill();
+    let store = inspect(&database.url).await;
+    let (report, is_sound) = audit::verify_report(&store, None, Lang::En).await.unwrap();
+    assert!(is_sound, "{fault}: {report}");
+    store.close().await;
+    bot.workspace.shutdown().await;
+    died
+}
+
+fn is_end(message: &neostock_ops::sandbox::Message) -> bool {
+    message.thread_ts.is_some() && shown(message).contains("🔄 The application was rolled back")
+}
+
+fn is_told(bot: &mut Process) -> bool {
+    bot.workspace.messages("C0OPS").iter().any(is_end)
+}
+
+fn final_card(bot: &Process) -> Option<String> {
+    let messages = bot.workspace.messages("C0OPS");
+    let card = messages.iter().rfind(|one| one.is_bot && one.thread_ts.is_none())?;
+    Some(shown(card)).filter(|card| card.contains("🔄 The application was rolled back"))
+}
+
+/// Dies before each write in turn, until a run comes through alive; how many deaths there were.
+async fn sweep(engine: Engine, point: &'static str) -> usize {
+    let mut deaths = 0;
+    let mut next = 1;
+    loop {
+        let mut batch = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let at = next;
+            next += 1;
+            batch.spawn(async move { one_death(engine, &format!("{point}@{at}")).await });
+        }
+        let mut lived = 0;
+        while let Some(died) = batch.join_next().await {
+            if died.unwrap() { deaths += 1 } else { lived += 1 }
+        }
+        if lived > 0 {
+            return deaths;
+        }
+        assert!(next < WRITES_MAX, "no end of writes");
+    }
+}
+
+macro_rules! sweeps {
+    ($($name:ident: $engine:ident, $point:literal, $least:literal;)+) => {
+        $(#[test]
+        fn $name() {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            let deaths = runtime.block_on(sweep(Engine::$engine, $point));
+            println!("{deaths} deaths at {}", $point);
+            assert!(deaths >= $least, "only {deaths} deaths: the point is not passed");
+        })+
+    };
+}
+
+sweeps! {
+    killed_between_every_two_writes_on_sqlite: Sqlite, "unit.before_commit", 15;
+    killed_between_every_two_writes_on_postgres: Postgres, "unit.before_commit", 15;
+    killed_around_the_start_of_a_step_on_sqlite: Sqlite, "driver.before_start", 2;
+    killed_after_the_start_of_a_step_on_postgres: Postgres, "driver.after_start", 2;
+    killed_before_a_call_to_slack_on_postgres: Postgres, "sender.before_call", 3;
+    killed_after_a_call_to_slack_on_sqlite: Sqlite, "sender.after_call", 3;
+}
+
+/// Prints twenty lines in two seconds.
+const SLOW: &str = r#"
+  slow:
+    summary: slow
+    role: operator
+    steps:
+      - {name: Count, run: [sh, -c, "echo one >> $MARKS; for i in $(seq 20); do echo line $i; sleep 0.1; done"], timeout: 30s}
+"#;
+
+both_engines! {
+    async fn a_step_goes_on_while_the_bot_is_dead_and_its_output_is_whole(database: TestDatabase) {
+        let mut bot = Process::new(&database.url, SLOW).await;
+        assert!(bot.start(None).await);
+        bot.workspace.say("U0ANN", "C0OPS", "slow").await;
+        bot.until("the step runs", |bot| bot.place.marks().len() == 1).await;
+
+        bot.kill();
+        assert!(bot.start(None).await);
+        let done = |bot: &mut Process| {
+            bot.workspace.messages("C0OPS").iter().any(|one| shown(one).contains("slow ✅ done"))
+        };
+        bot.until("the run ends", done).await;
+        bot.until("its output", |bot| {
+            bot.workspace.messages("C0OPS").iter().any(|one| shown(one).contains("line 20"))
+        }).await;
+
+        assert_eq!(bot.place.marks(), ["one"]);
+        let messages = bot.workspace.messages("C0OPS");
+        let output = messages.iter().map(shown).find(|text| text.contains("line 20")).unwrap();
+        for line in 1..=20 {
+            assert!(output.contains(&format!("line {line}")), "line {line} is missing: {output}");
+        }
+        bot.kill();
+    }
+}
