@@ -1,0 +1,78 @@
+//! Where a measured bot lives: on the disk that holds the build, never in a temporary file system.
+
+use neostock_ops::config::settings::Sources;
+use neostock_ops::sandbox::Workspace;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Two environments and an action that takes no time, so that `status` has something to say.
+const RUNBOOK: &str = r#"
+service: neostock
+language: en
+environments:
+  production: {workdir: /, default: true, channel: C0OPS}
+  staging: {workdir: /, channel: C0DEV}
+roles:
+  viewer: {members: [everyone]}
+  operator: {members: [S0OPS]}
+actions:
+  touch:
+    summary: {zh: 什么也不做, en: Do nothing}
+    role: operator
+    parameters:
+      reason: {type: text, required: true}
+    steps:
+      - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 10s}
+"#;
+
+/// A bot's folder; it goes when this is dropped.
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?);
+        std::fs::write(folder.runbook(), RUNBOOK)?;
+        Ok(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn runbook(&self) -> PathBuf {
+        self.path().join("runbook.yml")
+    }
+
+    pub fn sqlite_url(&self) -> String {
+        format!("sqlite:{}", self.path().join("neostock.db").display())
+    }
+
+    /// The settings of a bot in this folder, as environment variables.
+    pub fn environment(
+        &self,
+        workspace: &Workspace,
+        database_url: &str,
+    ) -> Vec<(String, String)> {
+        [
+            ("SLACK_BOT_TOKEN", workspace.bot_token()),
+            ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
+            ("SLACK_API_URL", workspace.api_url()),
+            ("DATABASE_URL", database_url.to_owned()),
+            ("NEOSTOCK_RUNBOOK", self.runbook().display().to_string()),
+            ("NEOSTOCK_DATA_DIR", self.path().join("data").display().to_string()),
+            ("NEOSTOCK_HOST", "bench".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// The same, for a bot inside the bench.
+    pub fn sources(&self, workspace: &Workspace, database_url: &str) -> Sources {
+        Sources {
+            file: None,
+            environment: self.environment(workspace, database_url),
+            working_dir: self.path().to_owned(),
+            hostname: "bench".to_owned(),
+        }
+    }
+}
