@@ -165,7 +165,7 @@ async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Er
     if plan.lock == Lock::None {
         return Ok(Vec::new());
     }
-    let open = context.engine.overview(&[]).await?.open;
+    let open = context.engine.open_runs().await?;
     let same = |run: &RunView| {
         run.plan.environment == plan.environment && run.plan.lock == Lock::Environment
     };

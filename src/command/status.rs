@@ -31,7 +31,7 @@ pub fn parse(words: &mut Words<'_>) -> Result<Status, ArgumentFault> {
 /// Answers.
 pub async fn run(_: &Status, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     let environments: Vec<String> = context.runbook.environments.keys().cloned().collect();
-    let overview = context.engine.overview(&environments).await?;
+    let overview = context.engine.overview(environments.clone()).await?;
     let card = card(context, &environments, &overview);
     answer(context, asked, "request.answered", &card).await
 }

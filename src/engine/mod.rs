@@ -5,6 +5,7 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+mod gathered;
 mod outbox;
 mod requests;
 mod view;
@@ -60,10 +61,12 @@ pub struct Engine {
     work: Arc<Notify>,
     /// Rung when a message may be waiting for a sender.
     mail: Arc<Notify>,
+    /// `status` is asked by many at once when something is wrong.
+    overview: Arc<view::SharedOverview>,
 }
 
 /// Why an event was not written; nothing of it was.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The database's.
     #[error(transparent)]
@@ -128,6 +131,7 @@ impl Engine {
             metrics,
             work: Arc::default(),
             mail: Arc::default(),
+            overview: Arc::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Rows become what people and drivers look at.
 
+use super::gathered::Gathered;
 use super::{Engine, Error};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
@@ -8,6 +9,7 @@ use crate::core::run_card::{RunView, StepView};
 use crate::store::outbox::Census;
 use crate::store::runs::{self, LockRow, RunRow, StepRow};
 use sqlx::AnyConnection;
+use std::sync::Arc;
 
 /// Runs that `status` lists; more are counted.
 pub const OPEN_RUNS_MAX: usize = 20;
@@ -25,6 +27,9 @@ pub struct Overview {
     /// By environment: the run that ended last.
     pub last: Vec<(String, RunView)>,
 }
+
+/// Overviews of the named environments.
+pub(super) type SharedOverview = Gathered<Vec<String>, Result<Arc<Overview>, Error>>;
 
 impl Engine {
     /// A run as it stands; `None` when there is none with this id.
@@ -47,19 +52,21 @@ impl Engine {
         Ok(runs::steps_of(&mut reader, run.as_str()).await?)
     }
 
-    /// Everything that is going on, and what ended last in each of the named environments.
+    /// Everything that is going on, and what ended last in each of the named environments. Those who
+    /// ask while it is being read share the next reading.
     ///
     /// # Errors
     /// The database's.
-    pub async fn overview(&self, environments: &[String]) -> Result<Overview, Error> {
+    pub async fn overview(&self, environments: Vec<String>) -> Result<Arc<Overview>, Error> {
+        let read = async |environments: &Vec<String>| {
+            self.read_overview(environments).await.map(Arc::new)
+        };
+        self.overview.get(environments, read).await
+    }
+
+    async fn read_overview(&self, environments: &[String]) -> Result<Overview, Error> {
         let mut reader = self.store.read().await?;
-        let limit = i64::try_from(OPEN_RUNS_MAX).unwrap_or(i64::MAX) + 1;
-        let rows = runs::open_runs(&mut reader, limit).await?;
-        let has_more = rows.len() > OPEN_RUNS_MAX;
-        let mut open = Vec::new();
-        for row in rows.into_iter().take(OPEN_RUNS_MAX) {
-            open.push(with_steps(&mut reader, row).await?);
-        }
+        let (open, has_more) = open_runs(&mut reader).await?;
         let locks = if open.is_empty() { Vec::new() } else { runs::locks(&mut reader).await? };
         let mut last = Vec::new();
         for environment in environments {
@@ -69,6 +76,15 @@ impl Engine {
             }
         }
         Ok(Overview { open, has_more, locks, last })
+    }
+
+    /// Runs that have not ended, oldest first; at most [`OPEN_RUNS_MAX`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_runs(&self) -> Result<Vec<RunView>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(open_runs(&mut reader).await?.0)
     }
 
     /// The message of a run's card: its channel and `ts`, once it is in Slack.
@@ -97,6 +113,18 @@ impl Engine {
         }
         Ok(census)
     }
+}
+
+/// The oldest runs that have not ended, and whether there are more.
+async fn open_runs(reader: &mut AnyConnection) -> Result<(Vec<RunView>, bool), Error> {
+    let limit = i64::try_from(OPEN_RUNS_MAX).unwrap_or(i64::MAX) + 1;
+    let rows = runs::open_runs(reader, limit).await?;
+    let has_more = rows.len() > OPEN_RUNS_MAX;
+    let mut open = Vec::new();
+    for row in rows.into_iter().take(OPEN_RUNS_MAX) {
+        open.push(with_steps(reader, row).await?);
+    }
+    Ok((open, has_more))
 }
 
 async fn with_steps(reader: &mut AnyConnection, row: RunRow) -> Result<RunView, Error> {

@@ -141,13 +141,13 @@ impl<'s> Watch<'s> {
             }
             // Children of the killed have become ours by now.
             Phase::Killing(_) => kill_children(),
-            Phase::Draining { .. } if !self.is_output_open => return false,
             Phase::Draining { silence, limit } if now >= silence.min(limit) => return false,
             _ => {}
         }
         // Whoever asked to cancel hears that the step was told, or that it had ended.
         self.control.answer();
-        true
+        // With the output closed there is nothing to drain, and nothing would wake the next wait.
+        !matches!(self.phase, Phase::Draining { .. }) || self.is_output_open
     }
 
     fn program_ended(&mut self, now: Instant) {
