@@ -42,12 +42,11 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     println!("## Cold start: a new SQLite file, {STARTS} times\n");
-    let rows = [("until /healthz answers", alive), ("until /readyz is 200", ready)].map(
-        |(what, took)| {
+    let rows =
+        [("until /healthz answers", alive), ("until /readyz is 200", ready)].map(|(what, took)| {
             let took = Sorted::of(took);
             vec![what.to_owned(), ms(took.p50()), ms(took.at(1.0))]
-        },
-    );
+        });
     print_table(&["what", "p50", "longest"], &rows);
 
     tokio::time::sleep(IDLE).await;

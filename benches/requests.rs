@@ -58,7 +58,8 @@ fn main() -> anyhow::Result<()> {
             let mut maintenance = AnyConnection::connect(&cluster).await?;
             let (server, _) = cluster.rsplit_once('/').context("a url of a database")?;
             maintain(&mut maintenance, format!("create database {name}")).await?;
-            let measured = measure("PostgreSQL", &Folder::new()?, &format!("{server}/{name}")).await;
+            let measured =
+                measure("PostgreSQL", &Folder::new()?, &format!("{server}/{name}")).await;
             maintain(&mut maintenance, format!("drop database {name} with (force)")).await?;
             measured?;
         }
@@ -270,8 +271,7 @@ impl Bot {
         let deadline = Instant::now() + PATIENCE;
         for (environment, channel) in [("production", "C0OPS"), ("staging", "C0DEV")] {
             let text = format!("touch env={environment} for the bench");
-            let (status, answer) =
-                self.ask(&command(&self.workspace, &text, environment)?).await?;
+            let (status, answer) = self.ask(&command(&self.workspace, &text, environment)?).await?;
             ensure!(status == 200, "answered {status}: {answer}");
             let has_ended = || {
                 let messages = self.workspace.messages(channel);

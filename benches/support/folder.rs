@@ -48,11 +48,7 @@ impl Folder {
     }
 
     /// The settings of a bot in this folder, as environment variables.
-    pub fn environment(
-        &self,
-        workspace: &Workspace,
-        database_url: &str,
-    ) -> Vec<(String, String)> {
+    pub fn environment(&self, workspace: &Workspace, database_url: &str) -> Vec<(String, String)> {
         [
             ("SLACK_BOT_TOKEN", workspace.bot_token()),
             ("SLACK_SIGNING_SECRET", workspace.signing_secret()),

@@ -68,9 +68,9 @@ pub fn request(path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let method = if body.is_empty() { "GET" } else { "POST" };
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
-    request.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    request.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n", body]);
     request.into_bytes()
 }
 

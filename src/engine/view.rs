@@ -58,9 +58,8 @@ impl Engine {
     /// # Errors
     /// The database's.
     pub async fn overview(&self, environments: Vec<String>) -> Result<Arc<Overview>, Error> {
-        let read = async |environments: &Vec<String>| {
-            self.read_overview(environments).await.map(Arc::new)
-        };
+        let read =
+            async |environments: &Vec<String>| self.read_overview(environments).await.map(Arc::new);
         self.overview.get(environments, read).await
     }
 

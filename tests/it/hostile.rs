@@ -59,6 +59,9 @@ async fn assert_well(bot: &Bot) {
     assert_eq!(bot.metric("neostock_http_answers_total{status=\"500\"}").await, 0);
 }
 
+/// A path, headers, and a body.
+type Case<'c> = (&'c str, Vec<(&'c str, &'c str)>, &'c str);
+
 both_engines! {
     async fn what_slack_did_not_sign_just_now_is_refused_counted_and_leaves_nothing(database: TestDatabase) {
         let bot = Bot::start(&database, ROLLBACK).await;
@@ -70,7 +73,7 @@ both_engines! {
         let now_text = now.to_string();
         let upper = good.to_uppercase().replacen('V', "v", 1);
         let (time, sign) = ("x-slack-request-timestamp", "x-slack-signature");
-        let cases: [(&str, Vec<(&str, &str)>, &str); 10] = [
+        let cases: [Case<'_>; 10] = [
             ("missing", vec![], &body),
             ("missing", vec![(time, &now_text)], &body),
             ("missing", vec![(sign, &good)], &body),
@@ -228,11 +231,11 @@ both_engines! {
         let answer = exchange(&mut bot.connect().await, declared.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "before a byte of it: {answer}");
 
-        let chunks: String = large
-            .as_bytes()
-            .chunks(8_000)
-            .map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)))
-            .collect();
+        let mut chunks = String::new();
+        for chunk in large.as_bytes().chunks(8_000) {
+            let size = format!("{:x}", chunk.len());
+            chunks.extend([size.as_str(), "\r\n", &String::from_utf8_lossy(chunk), "\r\n"]);
+        }
         let chunked = head(&large, "Transfer-Encoding: chunked\r\nConnection: close") + &chunks + "0\r\n\r\n";
         let answer = exchange(&mut bot.connect().await, chunked.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "chunked: {answer}");

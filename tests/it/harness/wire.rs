@@ -98,10 +98,10 @@ pub async fn read_to_end(connection: &mut TcpStream) -> String {
     let mut said = Vec::new();
     let mut buffer = [0; 4_096];
     loop {
-        match tokio::time::timeout(RAW_PATIENCE, connection.read(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return String::from_utf8_lossy(&said).into_owned(),
-            Ok(Ok(count)) => said.extend_from_slice(&buffer[..count]),
-            Err(_) => panic!("the connection stays open: {:?}", String::from_utf8_lossy(&said)),
+        let read = tokio::time::timeout(RAW_PATIENCE, connection.read(&mut buffer)).await;
+        match read.expect("the other side closes the connection") {
+            Ok(0) | Err(_) => return String::from_utf8_lossy(&said).into_owned(),
+            Ok(count) => said.extend_from_slice(&buffer[..count]),
         }
     }
 }
