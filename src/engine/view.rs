@@ -18,7 +18,7 @@ pub const OPEN_RUNS_MAX: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Runs that have not ended, oldest first: title, environment and so on; at most
-    /// [`OPEN_RUNS_MAX`], with how many there are in all.
+    /// `OPEN_RUNS_MAX`, with how many there are in all.
     pub open: Vec<RunView>,
     /// Whether there are more than are listed.
     pub has_more: bool,
@@ -77,7 +77,7 @@ impl Engine {
         Ok(Overview { open, has_more, locks, last })
     }
 
-    /// Runs that have not ended, oldest first; at most [`OPEN_RUNS_MAX`].
+    /// Runs that have not ended, oldest first; at most `OPEN_RUNS_MAX`.
     ///
     /// # Errors
     /// The database's.

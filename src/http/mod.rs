@@ -1,4 +1,4 @@
-//! The way in: Slack's requests, health, metrics. Nothing reads a body but through [`signed::Signed`].
+//! The way in: Slack's requests, health, metrics. Nothing reads a body but through `signed::Signed`.
 
 mod health;
 mod signed;
