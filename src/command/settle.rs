@@ -120,7 +120,14 @@ async fn speaks_against(
     })?;
     let survivors = match verdict {
         Verdict::Unknown { survivors, .. } => survivors,
-        Verdict::Running | Verdict::Finished(_) | Verdict::NeverStarted => Vec::new(),
+        // Another bot may only be looking; but whoever holds the evidence may be running it too.
+        Verdict::Running => {
+            return Ok(Some(refusal(vec![text(lang.pick(
+                "这一步的证据正被占用，可能仍在运行。请稍后再试。",
+                "Somebody holds the evidence of this step: it may still run. Try again in a moment.",
+            ))])));
+        }
+        Verdict::Finished(_) | Verdict::NeverStarted => Vec::new(),
     };
     if survivors.is_empty() {
         return Ok(None);
