@@ -19,6 +19,7 @@ use crate::core::param::{ArgumentFault, did_you_mean};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::press::Press;
+use crate::core::run_card;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Engine, Error};
@@ -367,13 +368,17 @@ pub fn refusal(line: Line) -> Card {
 /// What a line says without its formatting.
 pub fn plain(line: &Line) -> String {
     line.iter()
-        .map(|span| match span {
-            Span::Text(words) | Span::Bold(words) | Span::Code(words) => words.as_str(),
-            Span::User(user) => user.as_str(),
-            Span::Channel(channel) => channel.as_str(),
-            Span::Group(group) => group.as_str(),
-            Span::Here => "@here",
-            Span::Link { label, .. } => label.as_str(),
+        .map(|span| {
+            let words = match span {
+                Span::Text(words) | Span::Bold(words) | Span::Code(words) => words.as_str(),
+                Span::User(user) => user.as_str(),
+                Span::Channel(channel) => channel.as_str(),
+                Span::Group(group) => group.as_str(),
+                Span::Here => "@here",
+                Span::Link { label, .. } => label.as_str(),
+                Span::Time(at_ms) => return run_card::clock_time(*at_ms),
+            };
+            words.to_owned()
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use super::id::UserId;
 use super::plan::{Plan, PlannedApproval};
 use super::press::Press;
 use super::run::State;
-use super::run_card::{RunView, clock_time};
+use super::run_card::RunView;
 use super::text::{Lang, Text};
 
 /// Who is asked to approve, while the run waits for them. In a new message their mentions ping.
@@ -28,13 +28,13 @@ pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
             Lang::En => format!(" ({have} so far)"),
         }));
     }
-    let until = clock_time(run.expires_ms);
-    line.push(text(match (lang, approval.allows_self) {
-        (Lang::Zh, false) => format!("，本人不能批准自己的操作。{until} 前有效。"),
-        (Lang::Zh, true) => format!("。{until} 前有效。"),
-        (Lang::En, false) => format!("; one's own request does not count. Until {until}."),
-        (Lang::En, true) => format!(". Until {until}."),
-    }));
+    if !approval.allows_self {
+        line.push(text(
+            lang.pick("，本人不能批准自己的操作", "; one's own request does not count"),
+        ));
+    }
+    line.push(text(lang.pick("。有效期至 ", ". Until ")));
+    line.push(Span::Time(run.expires_ms));
     Some(Part::Paragraph(line))
 }
 
@@ -59,7 +59,8 @@ pub(super) fn decisions(run: &RunView, lang: Lang) -> Option<Part> {
             line.push(text("\n"));
         }
         line.extend(said(decision, lang));
-        line.push(text(format!(" · {}", clock_time(decision.at_ms))));
+        line.push(text(" · "));
+        line.push(Span::Time(decision.at_ms));
     }
     if run.state == State::Running && run.is_cancel_asked() {
         line.push(text(lang.pick(

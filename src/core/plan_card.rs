@@ -13,15 +13,19 @@ const STEPS_SHOWN: usize = 40;
 /// The plan of a run: every step as it would be started, and what the approval binds to.
 pub fn card(run: &RunView, lang: Lang) -> Card {
     let plan = &run.plan;
-    let title = format!("{} {} → {}", lang.pick("计划：", "Plan:"), plan.title(), plan.environment);
-    let mut parts = vec![Part::Header(title.clone()), Part::Paragraph(facts(run, lang))];
+    let title = format!("{}{} → {}", lang.pick("计划：", "Plan: "), plan.title(), plan.environment);
+    // What the approval binds to comes first: a card that is too long loses its end.
+    let mut parts = vec![
+        Part::Header(title.clone()),
+        Part::Paragraph(facts(run, lang)),
+        Part::Context(binding(plan, lang)),
+    ];
     for (index, step) in plan.steps.iter().take(STEPS_SHOWN).enumerate() {
         let mut line = vec![Span::Bold(format!("{}. {}", index + 1, step.name.get(lang)))];
         line.push(text(format!("  {}", terms(step, lang))));
         parts.push(Part::Paragraph(line));
         parts.push(Part::Output(work(&step.work)));
     }
-    parts.push(Part::Context(binding(plan, lang)));
     Card { summary: title, tone: Tone::Neutral, parts }
 }
 

@@ -254,17 +254,14 @@ fn what_now(run: &RunView, lang: Lang) -> Line {
 }
 
 fn times(run: &RunView, lang: Lang) -> Line {
-    let mut words = format!("{} {}", lang.pick("提出于", "asked"), clock_time(run.created_ms));
+    let mut line = vec![text(lang.pick("提出于 ", "asked ")), Span::Time(run.created_ms)];
     if run.ended_ms > 0 {
         let took = seconds(run.ended_ms - run.started_ms.max(run.created_ms));
-        words = format!(
-            "{words} · {} {} · {} {took}",
-            lang.pick("结束于", "ended"),
-            clock_time(run.ended_ms),
-            lang.pick("用时", "took")
-        );
+        line.push(text(lang.pick(" · 结束于 ", " · ended ")));
+        line.push(Span::Time(run.ended_ms));
+        line.push(text(format!(" · {} {took}", lang.pick("用时", "took"))));
     }
-    vec![text(words)]
+    line
 }
 
 /// `2026-11-24 03:00:05 UTC`.

@@ -307,6 +307,7 @@ fn span() -> impl Strategy<Value = Span> {
         1 => prop_oneof![Just("U123".to_owned()), nasty()].prop_map(|id| Span::User(UserId::new(id))),
         1 => prop_oneof![Just("S123".to_owned()), nasty()].prop_map(Span::Group),
         1 => Just(Span::Here),
+        1 => any::<i64>().prop_map(Span::Time),
         2 => (prop_oneof![Just("https://x.test/".to_owned()), Just("javascript:x".to_owned()), Just(String::new())], nasty(), nasty())
             .prop_map(|(base, tail, label)| Span::Link { url: format!("{base}{tail}"), label }),
     ]
