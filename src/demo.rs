@@ -8,7 +8,7 @@ use crate::config::fault::listing;
 use crate::config::settings::{Sources, from_sources};
 use crate::core::text::Lang;
 use crate::sandbox::sample::{self, Sample};
-use crate::sandbox::{Language, Options, Workspace, transcript};
+use crate::sandbox::{Language, Message, Options, Workspace, transcript};
 use crate::store::Store;
 use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret;
@@ -25,14 +25,17 @@ use tokio_util::sync::CancellationToken;
 const ASKER: &str = "U0ANN";
 /// Where she asks.
 const CHANNEL: &str = "C0OPS";
-/// What she asks.
-const REQUEST: &str = "rollback v1.2 p99 超过 5 秒，先回滚";
-/// What her words must have led to.
-const EXPECTED: &str = "应用已成功回滚到版本 v1.2";
+/// What she asks, one after the other, who must approve it, and what it must have led to.
+const REQUESTS: [(&str, Option<&str>, &str); 2] = [
+    ("deploy v1.3 订单手续费", Some("U0BOB"), "版本 v1.3 已上线"),
+    ("rollback v1.2 p99 超过 5 秒，先回滚", None, "应用已成功回滚到版本 v1.2"),
+];
+/// The button with which one approves.
+const APPROVE: &str = "批准";
 /// How long the bot may take to be ready.
 const READY_MS_MAX: u64 = 10_000;
-/// How long the rollback may take to its last message.
-const ROLLBACK_MS_MAX: u64 = 45_000;
+/// How long a run may take to its last message.
+const RUN_MS_MAX: u64 = 45_000;
 /// How long an answer of the sample service may take.
 const SAMPLE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the bot may take to stop.
@@ -123,16 +126,13 @@ impl Demo {
             Lang::Zh => Language::Zh,
             Lang::En => Language::En,
         };
-        self.workspace.say(ASKER, CHANNEL, REQUEST).await;
-        let is_done = |workspace: &Workspace| {
-            workspace
-                .messages(CHANNEL)
-                .iter()
-                .any(|message| message.thread_ts.is_some() && message.text.contains(EXPECTED))
-        };
-        let ended = self.workspace.wait_until(ROLLBACK_MS_MAX, is_done).await;
+        let mut ended = true;
+        for (request, approver, expected) in REQUESTS {
+            ended = ended && self.ask(request, approver, expected).await;
+        }
         writeln!(out, "{}", transcript(&self.workspace, language))?;
-        let mut ok = report(&mut out, ended, "the rollback was reported in its thread", "")?;
+        let mut ok =
+            report(&mut out, ended, "deploy and rollback were reported in their threads", "")?;
         let health = self.health().await.unwrap_or_else(|error| format!("{error:#}"));
         let is_back = health.contains("\"version\":\"v1.2\"") && health.contains("\"schema\":3");
         ok &= report(&mut out, is_back, "the service answers v1.2 on v1.2's schema", &health)?;
@@ -145,6 +145,28 @@ impl Demo {
             self.take_commands(&mut out, language).await?;
         }
         Ok(ok)
+    }
+
+    /// Whether the request led to what it must, in time.
+    async fn ask(&self, request: &str, approver: Option<&str>, expected: &str) -> bool {
+        self.workspace.say(ASKER, CHANNEL, request).await;
+        if let Some(approver) = approver {
+            let is_asked = |workspace: &Workspace| {
+                let messages = workspace.messages(CHANNEL);
+                let mut buttons = messages.iter().flat_map(Message::buttons);
+                buttons.any(|button| button.label == APPROVE)
+            };
+            if !self.workspace.wait_until(RUN_MS_MAX, is_asked).await {
+                return false;
+            }
+            self.workspace.press(approver, APPROVE).await;
+        }
+        let is_told = |workspace: &Workspace| {
+            let messages = workspace.messages(CHANNEL);
+            let mut replies = messages.iter().filter(|message| message.thread_ts.is_some());
+            replies.any(|message| message.text.contains(expected))
+        };
+        self.workspace.wait_until(RUN_MS_MAX, is_told).await
     }
 
     async fn health(&self) -> anyhow::Result<String> {
@@ -170,13 +192,8 @@ impl Demo {
             out,
             "Type what 安安 types in #ops, then Enter; Ctrl-C ends. Five things to try:"
         )?;
-        let ideas = [
-            "status",
-            "rollback v1.1 still slow",
-            "rollbak v1.1",
-            "rollback v9.9 why",
-            "help rollback",
-        ];
+        let ideas =
+            ["status", "deploy v1.3 try again", "backup-verify", "rollbak v1.1", "help rollback"];
         for idea in ideas {
             writeln!(out, "  /neostock {idea}")?;
         }

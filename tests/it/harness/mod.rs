@@ -4,4 +4,5 @@ pub mod bot;
 pub mod database;
 pub mod place;
 pub mod process;
+pub mod service;
 pub mod wire;
