@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod crash;
 mod exec;
+mod golden;
 mod harness;
 mod hostile;
 mod journal;
