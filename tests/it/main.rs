@@ -14,6 +14,7 @@ mod config;
 mod crash;
 mod deploy;
 mod exec;
+mod golden;
 mod harness;
 mod hostile;
 mod journal;
