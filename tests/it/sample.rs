@@ -1,6 +1,7 @@
 //! The sample service by its own commands: the manual's rollback, the pair behind its front, and
 //! backups that are proved by a restore.
 
+use crate::harness::place::is_alive;
 use crate::harness::process::free_port;
 use crate::harness::service::{Service, execute, open};
 use std::path::Path;
@@ -120,7 +121,7 @@ async fn a_port_that_is_taken_is_said_at_once_and_leaves_nothing_running() {
 async fn a_request_under_way_at_the_switch_ends_on_the_old_colour() {
     let service = Service::start().await;
     service.does("blue-green-deploy --to v1.3").await;
-    service.sample.misbehave("version=v1.2 latency_ms=4000").unwrap();
+    service.sample.misbehave("version=v1.2 latency_ms=6000").unwrap();
     let slow = tokio::spawn(service.http.get(service.url("/api/quotes")).send());
     let metrics_url = service.url("/metrics");
     let is_under_way =
@@ -156,12 +157,16 @@ async fn traffic_goes_only_to_the_version_that_was_meant_and_is_healthy_now() {
     assert!(refused.contains("没有健康地运行 v1.3") && refused.contains("500"), "{refused}");
     assert_eq!(service.health().await, ok("v1.2", 4, "blue"));
 
-    let live = rustix::process::Pid::from_raw(service.sample.pid().unwrap()).unwrap();
-    rustix::process::kill_process(live, rustix::process::Signal::KILL).unwrap();
-    let is_gone = || async { service.health().await.0 == 502 };
-    service.until("a dead colour is answered 502", is_gone).await;
+    service.sample.misbehave("").unwrap();
+    service.kill("front");
+    let refused = service.refuses("switch-traffic --to v1.3").await;
+    assert!(refused.contains("流量已切回 blue"), "{refused}");
     service.sample.start().await.unwrap();
     assert_eq!(service.health().await, ok("v1.2", 4, "blue"));
+
+    service.kill("blue");
+    let is_gone = || async { service.health().await.0 == 502 };
+    service.until("a dead colour is answered 502", is_gone).await;
 }
 
 #[tokio::test]
@@ -193,17 +198,17 @@ async fn nothing_outlives_the_owner_of_the_sample() {
     service.does("blue-green-deploy --to v1.3").await;
     assert_eq!(service.preview().await.0, 200);
 
+    let pids = ["front", "blue", "green"].map(|name| service.pid_of(name));
+    assert!(pids.into_iter().all(is_alive), "{pids:?}");
+
     let owner = service.sample.dir().join("run/owner");
     let mut written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&owner).unwrap()).unwrap();
     written["started_ticks"] = 1.into();
     std::fs::write(&owner, written.to_string()).unwrap();
 
-    let is_gone = || async {
-        service.http.get(service.sample.preview_url()).send().await.is_err()
-            && service.says("stop").await.1.contains("服务没有在运行")
-    };
-    service.until("everything ends by itself", is_gone).await;
+    let are_gone = || async { !pids.into_iter().any(is_alive) };
+    service.until("everything ends by itself", are_gone).await;
 }
 
 /// Changes one field of a backup's manifest.

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Requests under way at a time, on both ports; one more is answered 503.
+/// Requests under way at a time on one port; one more is answered 503.
 const REQUESTS_MAX: usize = 512;
 /// How long the body of a request may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);

@@ -46,7 +46,7 @@ struct Report<'o> {
 impl Report<'_> {
     fn line(&mut self, what: &str, found: Result<String, String>) -> anyhow::Result<()> {
         self.is_sound &= found.is_ok();
-        let (mark, said) = match &found {
+        let (mark, said) = match found {
             Ok(said) => ("✓", said),
             Err(said) => ("✗", said),
         };

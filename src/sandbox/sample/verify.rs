@@ -42,12 +42,7 @@ pub(super) async fn newest(place: &Place, out: &mut dyn Write) -> anyhow::Result
         )?;
     }
     writeln!(out, "恢复并核对用时 {}（RTO 目标 {}）", shown(took), shown(RECOVERY_TIME_MAX))?;
-    if took > RECOVERY_TIME_MAX {
-        faults.push(format!(
-            "恢复用时超过 RTO {}，请减小数据量或改用更快的存储",
-            shown(took - RECOVERY_TIME_MAX)
-        ));
-    }
+    faults.extend(time_fault(took));
     let age_ms = backup::now_ms().saturating_sub(manifest.taken_ms);
     let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
     writeln!(out, "备份距今 {}（RPO 目标 {}）", shown(age), shown(RECOVERY_POINT_MAX))?;
@@ -64,13 +59,20 @@ pub(super) async fn newest(place: &Place, out: &mut dyn Write) -> anyhow::Result
     Ok(faults.is_empty())
 }
 
+/// What is wrong with a restore that took this long.
+fn time_fault(took: Duration) -> Option<String> {
+    let over = shown(over(took, RECOVERY_TIME_MAX)?);
+    Some(format!("恢复太慢: 超过 RTO {over}，请减小数据量或改用更快的存储"))
+}
+
 /// What is wrong with a backup of this age.
 fn age_fault(age: Duration) -> Option<String> {
-    let over = age.checked_sub(RECOVERY_POINT_MAX).filter(|over| !over.is_zero())?;
-    Some(format!(
-        "备份太旧: 超过 RPO {}，请做新备份 (backup-verify new) 并检查定时备份",
-        shown(over)
-    ))
+    let over = shown(over(age, RECOVERY_POINT_MAX)?);
+    Some(format!("备份太旧: 超过 RPO {over}，请做新备份 (backup-verify new) 并检查定时备份"))
+}
+
+fn over(time: Duration, limit: Duration) -> Option<Duration> {
+    time.checked_sub(limit).filter(|over| !over.is_zero())
 }
 
 fn manifest_of(file: &Path) -> anyhow::Result<Manifest> {
@@ -217,6 +219,9 @@ mod tests {
         let fault = age_fault(RECOVERY_POINT_MAX + Duration::from_secs(125)).expect("too old");
 
         assert!(fault.contains("超过 RPO 2 分 5 秒"), "{fault}");
+        assert_eq!(time_fault(RECOVERY_TIME_MAX), None);
+        let fault = time_fault(RECOVERY_TIME_MAX * 3).expect("too slow");
+        assert!(fault.contains("超过 RTO 2 小时 0 分"), "{fault}");
     }
 
     #[test]

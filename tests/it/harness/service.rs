@@ -92,6 +92,19 @@ impl Service {
         }
     }
 
+    /// The process that wrote itself down under this name: `front`, `blue` or `green`.
+    pub fn pid_of(&self, name: &str) -> i32 {
+        let text = std::fs::read(self.sample.dir().join("run").join(name)).unwrap();
+        let written: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        written["pid"].as_i64().unwrap().try_into().unwrap()
+    }
+
+    /// kill -9.
+    pub fn kill(&self, name: &str) {
+        let pid = rustix::process::Pid::from_raw(self.pid_of(name)).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     /// Every backup, the oldest first.
     pub fn backups(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.sample.dir().join("backups")).unwrap();
