@@ -277,7 +277,8 @@ impl Workspace {
 
     /// Delivers exactly this, signed or not: what a forger would send.
     pub async fn deliver_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-        let content_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let content_type =
+            headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         let content_type = content_type.map_or("", |(_, value)| value);
         let at_ms = self.0.read().now_ms();
         let mut delivery = Delivery::of(path, content_type, &body, at_ms);

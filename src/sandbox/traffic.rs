@@ -120,7 +120,11 @@ fn without_secrets(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let hidden = |key: &String, value: &Value| {
-                if SECRET_KEYS.contains(&key.as_str()) { json!("•••") } else { without_secrets(value) }
+                if SECRET_KEYS.contains(&key.as_str()) {
+                    json!("•••")
+                } else {
+                    without_secrets(value)
+                }
             };
             map.iter().map(|(key, value)| (key.clone(), hidden(key, value))).collect()
         }
@@ -151,10 +155,14 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_at_every_depth() {
-        let said = json!({"token": "xoxb-1", "a": [{"trigger_id": "1.2", "b": 3}], "text": "token"});
+        let said =
+            json!({"token": "xoxb-1", "a": [{"trigger_id": "1.2", "b": 3}], "text": "token"});
 
         let shown = without_secrets(&said);
 
-        assert_eq!(shown, json!({"token": "•••", "a": [{"trigger_id": "•••", "b": 3}], "text": "token"}));
+        assert_eq!(
+            shown,
+            json!({"token": "•••", "a": [{"trigger_id": "•••", "b": 3}], "text": "token"})
+        );
     }
 }

@@ -15,6 +15,7 @@ mod harness;
 mod hostile;
 mod journal;
 mod outbox;
+mod page;
 mod replicas;
 mod rollback;
 mod sandbox;

@@ -7,7 +7,7 @@ import { avatar, drawLog, drawThread } from './messages.js';
 import { mrkdwn, placeOf } from './mrkdwn.js';
 import * as traffic from './traffic.js';
 import { hasWord, isChinese, pick, speak, word } from './words.js';
-import { ask, callsMe, me, nameOf, room, roomName, world } from './world.js';
+import { ask, calls, me, nameOf, room, roomName, standing, world } from './world.js';
 
 const at = (id) => document.getElementById(id);
 const [top, side, main, thread] = ['top', 'side', 'channel', 'thread'].map(at);
@@ -203,8 +203,13 @@ world.copyLink = async (channel, message) => {
 
 // Reading and unread.
 
-const lastRead = (channel) => kept.get(`read.${place.user}.${channel}`) ?? '0';
-const isNews = (it, since) => it.kind !== 'typed' && it.user !== place.user && Number(it.ts) > Number(since);
+const lastRead = (channel, user = place.user) => kept.get(`read.${user}.${channel}`) ?? '0';
+const isNews = (it, since, user = place.user) => it.kind !== 'typed' && it.user !== user && Number(it.ts) > Number(since);
+/** What somebody has not read in a room, and what of it calls them. */
+const newsIn = (it, user = place.user) => it.messages.filter((message) => isNews(message, lastRead(it.id, user), user));
+const callsIn = (it) => newsIn(it).filter((message) => it.is_dm || message.kind === 'ephemeral' || calls(message, place.user)).length;
+/** Whether a channel that everybody sees calls somebody who has not looked since. */
+const isCalled = (user) => world.snapshot.rooms.some((it) => !it.is_dm && newsIn(it, user).some((message) => message.kind === 'message' && calls(message, user)));
 
 function markRead() {
   const latest = room(place.channel)?.messages.at(-1);
@@ -257,7 +262,7 @@ function draw() {
   drawThreadPanel();
   traffic.frame();
   announce();
-  const unread = world.snapshot.rooms.reduce((sum, it) => sum + it.messages.filter((message) => isNews(message, lastRead(it.id)) && (it.is_dm || callsMe(message.text))).length, 0);
+  const unread = world.snapshot.rooms.reduce((sum, it) => sum + callsIn(it), 0);
   document.title = `${unread ? `(${unread}) ` : ''}${roomName(room(place.channel))} – NeoStock`;
   const address = `/archives/${place.channel}?as=${place.user}`;
   if (`${location.pathname}${location.search}` !== address) history.replaceState(null, '', address);
@@ -269,21 +274,22 @@ function tool(name, label, onclick, more = {}) {
 
 function drawTop() {
   const persons = world.snapshot.persons.filter((it) => !it.is_deactivated);
-  const signature = JSON.stringify([isChinese(), place.user, theme, language, traffic.isOpen(), isSideOpen, persons]);
+  const called = persons.filter((it) => it.id !== place.user && isCalled(it.id)).map((it) => it.id);
+  const signature = JSON.stringify([isChinese(), place.user, theme, language, traffic.isOpen(), isSideOpen, persons, called]);
   sync(top, [
     { key: 'menu', signature, make: () => tool('menu', word('menu'), () => { isSideOpen = !isSideOpen; draw(); }, { 'data-focus': 'menu', 'aria-expanded': String(isSideOpen), id: 'menu' }) },
     { key: 'jump', signature: word('jump'), make: () => el('button', { id: 'search', type: 'button', onclick: askWhere, 'data-focus': 'jump' }, icon('search'), el('span', { text: word('jump') }), el('kbd', { text: 'Ctrl K' })) },
-    { key: 'persons', signature, make: () => el('div', { id: 'persons', role: 'group', 'aria-label': word('persona') }, persons.map(personaButton)) },
+    { key: 'persons', signature, make: () => el('div', { id: 'persons', role: 'group', 'aria-label': word('persona') }, persons.map((it) => personaButton(it, called.includes(it.id)))) },
     { key: 'tools', signature, make: drawTools },
   ]);
 }
 
-function personaButton(it) {
-  const roles = [it.is_guest && word('guest'), ...it.groups.map((group) => `@${group}`)].filter(Boolean).join(' · ') || word('no_group');
+function personaButton(it, isWanted) {
+  const words = [it.real_name, standing(it), ...(isWanted ? [word('mentioned')] : [])];
   return el('button', {
     class: 'persona', type: 'button', 'aria-pressed': String(it.id === place.user), 'data-focus': it.id, 'data-persona': it.id,
-    title: `${it.real_name} · ${roles}`, 'aria-label': `${it.real_name}, ${roles}`, onclick: () => world.become(it.id),
-  }, avatar(it.id, 'small'), el('span', { class: 'persona-name', text: it.real_name }));
+    title: words.join(' · '), 'aria-label': words.join(', '), onclick: () => world.become(it.id),
+  }, avatar(it.id, 'small'), el('span', { class: 'persona-name', text: it.real_name }), isWanted && el('span', { class: 'dot' }));
 }
 
 const NEXT_THEME = { auto: 'light', light: 'dark', dark: 'auto' };
@@ -305,25 +311,25 @@ function drawSide() {
   side.setAttribute('aria-label', word('channels'));
   const mine = me();
   const entry = (it) => {
-    const news = it.id === place.channel ? [] : it.messages.filter((message) => isNews(message, lastRead(it.id)));
-    const calls = news.filter((message) => it.is_dm || message.kind === 'ephemeral' || callsMe(message.text + JSON.stringify(message.blocks))).length;
     const isHere = it.id === place.channel;
+    const hasNews = !isHere && newsIn(it).length > 0;
+    const count = isHere ? 0 : callsIn(it);
     return {
       key: it.id,
-      signature: JSON.stringify([isHere, news.length > 0, calls, isChinese(), it.name]),
+      signature: JSON.stringify([isHere, hasNews, count, isChinese(), it.name]),
       make: () => el('button', {
-        class: `entry${isHere ? ' here' : ''}${news.length ? ' unread' : ''}`, type: 'button', 'data-focus': it.id, 'data-room': it.id, 'aria-current': isHere ? 'page' : null, onclick: () => world.goTo(it.id),
+        class: `entry${isHere ? ' here' : ''}${hasNews ? ' unread' : ''}`, type: 'button', 'data-focus': it.id, 'data-room': it.id, 'aria-current': isHere ? 'page' : null, onclick: () => world.goTo(it.id),
       },
       it.is_dm ? avatar(world.snapshot.bot.id, 'tiny') : icon(it.is_private ? 'lock' : 'hash'),
       el('span', { class: 'entry-name', text: it.is_dm ? world.snapshot.bot.name : it.name }),
-      calls > 0 && el('span', { class: 'count', 'aria-label': word('unread', calls), text: String(calls) })),
+      count > 0 && el('span', { class: 'count', title: word('unread', count), text: String(count) })),
     };
   };
   const heading = (key, text) => ({ key, signature: text, make: () => el('h2', { text }) });
   const { ideas } = world.snapshot.guide;
   const isEmpty = room(place.channel).messages.length === 0;
   sync(side, [
-    { key: 'head', signature: JSON.stringify([isChinese(), mine]), make: () => el('div', { class: 'side-head' }, el('strong', { text: 'NeoStock' }), el('span', { text: word('workspace') })) },
+    { key: 'head', signature: JSON.stringify([isChinese(), mine]), make: () => el('div', { class: 'side-head' }, el('strong', { text: 'NeoStock' }), el('span', { text: `${mine.real_name} · ${standing(mine)}` })) },
     heading('channels', word('channels')),
     ...world.snapshot.rooms.filter((it) => !it.is_dm).map(entry),
     heading('apps', word('apps')),

@@ -8,11 +8,11 @@ import { me, person, world } from './world.js';
 const SUGGESTIONS_MAX = 8;
 const RUN_ID = /R-[0-9A-Z]{8}/g;
 
-/** The parts of a usage such as `rollback <version> [env=…] <reason…>`. */
+/** The parts of a usage such as `rollback <version> [env=…] <reason…>` or `settle <run> ok|failed`. */
 function placeholders(usage) {
-  const found = [...usage.matchAll(/<([^>]+)>|\[([^\]]+)\]/g)];
-  return found.map(([whole, required, optional]) => {
-    const inside = required ?? optional;
+  const found = [...usage.matchAll(/<([^>]+)>|\[([^\]]+)\]|(?<= )(\S+)/g)];
+  return found.map(([whole, required, optional, bare]) => {
+    const inside = required ?? optional ?? bare;
     const [name, value] = inside.replace(/…/g, '').trim().split('=');
     return { whole, name, isNamed: value !== undefined, takesRest: whole.includes('…') && value === undefined, words: inside.split('|') };
   });

@@ -55,7 +55,7 @@ export function drawThread(log, room, ts) {
   const replies = theirs.filter((it) => it !== head);
   const count = replies.filter((it) => it.kind === 'message').length;
   const rows = [row(head, null, null, room)];
-  rows.push(divider('count', replyCount(count), 'count'));
+  rows.push(divider('replies', replyCount(count), 'replies'));
   let before = null;
   for (const message of replies) {
     rows.push(row(message, before, null, room));
@@ -78,7 +78,7 @@ function divider(key, label, kind) {
 function row(message, before, replies, room) {
   const isTogether = before !== null && before.kind === message.kind && message.kind === 'message'
     && before.user === message.user && message.ts - before.ts < TOGETHER_SECS
-    && !(before.thread_ts === before.ts);
+    && !message.blocks.some((block) => block.type === 'header');
   const signature = JSON.stringify([message, isTogether, replies?.map((it) => [it.ts, it.user]), isChinese(), world.snapshot.me]);
   return {
     key: `${message.kind} ${message.ts}`,

@@ -269,11 +269,7 @@ async fn say(
     Ok(Json(json!({"status": status})))
 }
 
-fn visible_room<'s>(
-    state: &'s State,
-    user: &str,
-    channel: &str,
-) -> Result<&'s Room, Refused> {
+fn visible_room<'s>(state: &'s State, user: &str, channel: &str) -> Result<&'s Room, Refused> {
     check_person(state, user)?;
     state.room_for(user, channel).ok_or(Refused(StatusCode::NOT_FOUND, "channel_not_found"))
 }

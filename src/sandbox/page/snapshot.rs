@@ -9,18 +9,22 @@ const ROOM_MESSAGES_MAX: usize = 400;
 
 pub(super) fn of(state: &State, user: &str, version: u64) -> Value {
     let options = &state.options;
-    let persons: Vec<Value> = options.persons.iter().map(|person| {
-        let groups = options.groups.iter().filter(|group| group.members.contains(&person.id));
-        json!({
-            "id": person.id,
-            "name": person.name,
-            "real_name": person.real_name,
-            "locale": person.locale,
-            "is_guest": person.is_guest,
-            "is_deactivated": person.is_deactivated,
-            "groups": groups.map(|group| group.handle.as_str()).collect::<Vec<_>>(),
+    let persons: Vec<Value> = options
+        .persons
+        .iter()
+        .map(|person| {
+            let groups = options.groups.iter().filter(|group| group.members.contains(&person.id));
+            json!({
+                "id": person.id,
+                "name": person.name,
+                "real_name": person.real_name,
+                "locale": person.locale,
+                "is_guest": person.is_guest,
+                "is_deactivated": person.is_deactivated,
+                "groups": groups.map(|group| group.handle.as_str()).collect::<Vec<_>>(),
+            })
         })
-    }).collect();
+        .collect();
     let groups: Vec<Value> = options
         .groups
         .iter()
@@ -44,9 +48,10 @@ pub(super) fn of(state: &State, user: &str, version: u64) -> Value {
 
 fn room_json(state: &State, user: &str, room: &Room) -> Value {
     let id = room.channel.id.as_str();
-    let private = state.ephemerals.iter().filter(|message| {
-        message.channel == id && message.visible_to.as_deref() == Some(user)
-    });
+    let private = state
+        .ephemerals
+        .iter()
+        .filter(|message| message.channel == id && message.visible_to.as_deref() == Some(user));
     let typed = state.typed.iter().filter(|typed| typed.channel == id && typed.user == user);
     let mut shown: Vec<(i64, Value)> = room
         .messages
@@ -70,9 +75,9 @@ fn room_json(state: &State, user: &str, room: &Room) -> Value {
 
 fn message_json(state: &State, message: &Message) -> Value {
     let files = message.files.iter().filter_map(|id| state.files.get(id));
-    let files = files.map(|file| {
-        json!({"id": file.id, "name": file.name, "title": file.title, "bytes": file.length})
-    });
+    let files = files.map(
+        |file| json!({"id": file.id, "name": file.name, "title": file.title, "bytes": file.length}),
+    );
     json!({
         "kind": if message.visible_to.is_some() { "ephemeral" } else { "message" },
         "ts": message.ts,

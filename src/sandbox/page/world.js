@@ -1,6 +1,8 @@
 // What every part of the page knows: the latest snapshot of what this person sees, and what can be
 // done with it. `app.js` fills in the deeds.
 
+import { word } from './words.js';
+
 export const world = {
   /** The answer of `/page/state`; null before the first. */
   snapshot: null,
@@ -26,12 +28,19 @@ export const roomName = (it) => (it.is_dm ? world.snapshot.bot.name : `#${it.nam
 /** Which of the colours of avatars is theirs. */
 export const tint = (id) => Math.max(0, world.snapshot.persons.findIndex((it) => it.id === id)) % 6;
 
-/** Whether a text calls this person, by name or by group. */
-export function callsMe(text) {
-  const mine = world.snapshot.groups.filter((group) => group.members.includes(world.snapshot.me));
-  return text.includes(`<@${world.snapshot.me}`)
-    || mine.some((group) => text.includes(`<!subteam^${group.id}`))
+/** Whether a message calls this person, by name or by group. */
+export function calls(message, user) {
+  const text = message.text + JSON.stringify(message.blocks ?? []);
+  const theirs = world.snapshot.groups.filter((group) => group.members.includes(user));
+  return text.includes(`<@${user}`)
+    || theirs.some((group) => text.includes(`<!subteam^${group.id}`))
     || /<!(here|channel|everyone)/.test(text);
+}
+
+/** What somebody may be called by: their groups, or that they have none. */
+export function standing(it) {
+  const groups = it.groups.map((group) => `@${group}`);
+  return [...(it.is_guest ? [word('guest')] : []), ...groups].join(' · ') || word('no_group');
 }
 
 /** Asks the sandbox; a refusal becomes an error whose message is the sandbox's word for it. */
