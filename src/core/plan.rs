@@ -3,7 +3,7 @@
 use super::action::{
     Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
 };
-use super::id::ChannelId;
+use super::id::{ChannelId, RunId};
 use super::param::Arguments;
 use super::template::Template;
 use super::text::{Lang, Text};
@@ -42,6 +42,9 @@ pub struct Plan {
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
+    /// The run that this is another try of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
     /// Every argument by name, as given.
     pub arguments: BTreeMap<String, String>,
     /// Each git reference among them: the full commit it named when the plan was made.
@@ -188,6 +191,7 @@ impl Plan {
             role: action.role.clone(),
             approval: action.approval.as_ref().map(|one| approval(one, runbook)),
             makes_live: action.makes_live.clone(),
+            retry_of: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),
             variables: environment.variables.clone(),
@@ -273,7 +277,7 @@ impl PlanFault {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::core::action::{Notices, Step};
     use crate::core::param::Argument;
@@ -325,6 +329,11 @@ mod tests {
             digest: "d".into(),
         };
         Plan::resolve(&action(argv), &environment(), &runbook, &arguments)
+    }
+
+    /// A plan of one step.
+    pub(crate) fn sample() -> Plan {
+        plan(&["echo", "{word}"], "a").unwrap()
     }
 
     #[test]
