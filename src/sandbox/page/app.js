@@ -278,7 +278,7 @@ function drawTop() {
   const signature = JSON.stringify([isChinese(), place.user, theme, language, traffic.isOpen(), isSideOpen, persons, called]);
   sync(top, [
     { key: 'menu', signature, make: () => tool('menu', word('menu'), () => { isSideOpen = !isSideOpen; draw(); }, { 'data-focus': 'menu', 'aria-expanded': String(isSideOpen), id: 'menu' }) },
-    { key: 'jump', signature: word('jump'), make: () => el('button', { id: 'search', type: 'button', onclick: askWhere, 'data-focus': 'jump' }, icon('search'), el('span', { text: word('jump') }), el('kbd', { text: 'Ctrl K' })) },
+    { key: 'jump', signature: word('jump'), make: () => el('button', { id: 'search', type: 'button', 'aria-label': word('jump'), title: word('jump_hint'), onclick: askWhere, 'data-focus': 'jump' }, icon('search'), el('span', { text: word('jump') }), el('kbd', { text: 'Ctrl K' })) },
     { key: 'persons', signature, make: () => el('div', { id: 'persons', role: 'group', 'aria-label': word('persona') }, persons.map((it) => personaButton(it, called.includes(it.id)))) },
     { key: 'tools', signature, make: drawTools },
   ]);

@@ -2,7 +2,8 @@
 // text, and only http, https and mailto become links.
 
 import { el } from './dom.js';
-import { isBot, me, nameOf, person, room, world } from './world.js';
+import { date } from './words.js';
+import { isBot, me, nameOf, person, room, roomName, world } from './world.js';
 
 const EMOJI = {
   white_check_mark: '✅', heavy_check_mark: '✔️', x: '❌', warning: '⚠️', rotating_light: '🚨', rocket: '🚀',
@@ -122,11 +123,18 @@ function entityNode(inside) {
   const label = bar < 0 ? '' : unescape(inside.slice(bar + 1));
   const id = target.slice(1);
   if (/^@[UW][A-Z0-9]+$/.test(target)) return userNode(id, label);
-  if (/^#[CG][A-Z0-9]+$/.test(target)) return channelNode(id, label);
+  if (/^#[CDG][A-Z0-9]+$/.test(target)) return channelNode(id, label);
   if (target.startsWith('!subteam^')) return groupNode(target.slice('!subteam^'.length), label);
   if (/^!(here|channel|everyone)$/.test(target)) return el('span', { class: 'mention mine', text: `@${id}` });
-  if (target.startsWith('!date^')) return label;
+  if (target.startsWith('!date^')) return moment(target, label);
   return link(unescape(target), label) ?? `<${inside}>`;
+}
+
+/** `!date^seconds^format^link`, in the workspace's own time; the label where it cannot be shown. */
+function moment(target, label) {
+  const [, ts, format = '', address = ''] = target.split('^');
+  const text = date(ts, format) ?? label;
+  return (address && link(unescape(address), text)) || text;
 }
 
 function userNode(id, label) {
@@ -139,7 +147,7 @@ function channelNode(id, label) {
   const known = room(id);
   if (!known) return el('span', { class: 'mention', text: `#${label || id}` });
   const open = () => world.goTo(id);
-  return el('button', { class: 'mention link', type: 'button', onclick: open, text: `#${known.name}` });
+  return el('button', { class: 'mention link', type: 'button', onclick: open, text: roomName(known) });
 }
 
 function groupNode(id, label) {

@@ -117,13 +117,37 @@ export const clock = (ts) => `${two(local(ts).getUTCHours())}:${two(local(ts).ge
 export const seconds = (ts) => `${clock(ts)}:${two(local(ts).getUTCSeconds())}`;
 export const day = (ts) => local(ts).toISOString().slice(0, 10);
 
-/** Today, yesterday, or the date. */
-export function dayName(ts) {
+function near(ts) {
   const now = Date.now() / 1000;
   if (day(ts) === day(now)) return word('today');
-  if (day(ts) === day(now - 86400)) return word('yesterday');
-  const style = { timeZone: 'UTC', weekday: 'long', month: 'long', day: 'numeric' };
-  return new Intl.DateTimeFormat(isChinese() ? 'zh-CN' : 'en-US', style).format(local(ts));
+  return day(ts) === day(now - 86400) ? word('yesterday') : null;
+}
+
+/** Today, yesterday, or the date. */
+export const dayName = (ts) => near(ts) ?? spelled(ts, { weekday: 'long', month: 'long', day: 'numeric' });
+
+const spelled = (ts, style) => new Intl.DateTimeFormat(isChinese() ? 'zh-CN' : 'en-US', { timeZone: 'UTC', ...style }).format(local(ts));
+/** The tokens of Slack's `<!date^…>`. */
+const DATES = {
+  date_num: day,
+  date: (ts) => spelled(ts, { dateStyle: 'long' }),
+  date_short: (ts) => spelled(ts, { dateStyle: 'medium' }),
+  date_long: (ts) => spelled(ts, { dateStyle: 'full' }),
+  date_pretty: (ts) => near(ts) ?? DATES.date(ts),
+  date_short_pretty: (ts) => near(ts) ?? DATES.date_short(ts),
+  date_long_pretty: (ts) => near(ts) ?? DATES.date_long(ts),
+  time: clock,
+  time_secs: seconds,
+};
+
+/** A moment in a format of Slack's, or null where it is none. */
+export function date(ts, format) {
+  let isKnown = /^\d{1,12}$/.test(ts);
+  const text = format.replace(/\{(\w+)\}/g, (_, token) => {
+    isKnown = isKnown && Object.hasOwn(DATES, token);
+    return isKnown ? DATES[token](ts) : '';
+  });
+  return isKnown ? text : null;
 }
 
 /** Day and time, for titles and screen readers. */
