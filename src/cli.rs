@@ -46,6 +46,9 @@ enum Command {
         /// The language of the transcript.
         #[arg(long, value_parser = language, default_value = "zh")]
         lang: Lang,
+        /// The page's port on 127.0.0.1, so that a bookmark stays good; otherwise a free one.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        port: u16,
     },
     /// Read settings and runbook, and list every fault of both.
     Check,
@@ -153,11 +156,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log(&settings.log, settings.log_format);
             runtime()?.block_on(serve_forever(settings))
         }
-        Command::Demo { script, lang } => {
+        Command::Demo { script, lang, port } => {
             install_tls()?;
             log(if script { "off" } else { "error" }, LogFormat::Text);
             let program = std::env::current_exe().context("find this program")?;
-            let ok = runtime()?.block_on(demo::run(program, script, lang))?;
+            let choices = demo::Choices { is_script: script, lang, port };
+            let ok = runtime()?.block_on(demo::run(program, choices))?;
             Ok(verdict(ok))
         }
         Command::Audit { command } => {

@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod browser;
 mod cancel;
 mod commands;
 mod config;
@@ -18,6 +19,7 @@ mod harness;
 mod hostile;
 mod journal;
 mod outbox;
+mod page;
 mod replicas;
 mod rollback;
 mod sandbox;
