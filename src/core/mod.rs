@@ -14,6 +14,7 @@ pub mod plan;
 pub mod policy;
 pub mod run;
 pub mod run_card;
+pub mod table;
 pub mod template;
 pub mod text;
 pub mod words;
