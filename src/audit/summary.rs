@@ -184,7 +184,7 @@ impl Sums {
                 format!("{entries} 条记录：请求执行 {runs} 次，被拒绝 {denials} 次，异常 {exceptions} 次")
             }
             Lang::En => format!(
-                "{entries} entries: {runs} runs asked for, {denials} denials, {exceptions} exceptions"
+                "{entries} entries: runs asked for {runs}, denials {denials}, exceptions {exceptions}"
             ),
         });
         self.denied(&mut page, lang);
@@ -413,7 +413,7 @@ mod tests {
 
         assert_eq!((sums.runs.len(), sums.denials.counts.len()), (RUNS_MAX, GROUPS_MAX));
         assert!(text.lines().count() <= LINES_MAX + 1 && text.chars().count() < 2_700, "{text}");
-        assert!(text.contains("10,005 runs asked for, 10,005 denials"), "{text}");
+        assert!(text.contains("runs asked for 10,005, denials 10,005"), "{text}");
         assert!(text.contains("and 9,995 more"), "{text}");
     }
 }

@@ -29,9 +29,8 @@ fn report_of(options: &Options, folder: &Path) -> (String, bool) {
     let mut out = Vec::new();
     let is_read = report(options, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    let took = text.lines().nth(1).and_then(|line| line.rsplit_once(", read in "));
-    let took = took.map(|(_, took)| format!(", read in {took}"));
-    let text = took.map_or(text.clone(), |took| text.replace(&took, ", read in …"));
+    let took = text.lines().nth(1).and_then(|line| line.rsplit_once([',', '，'])).unwrap().1;
+    let text = text.replace(took, " …");
     (text.replace(&folder.display().to_string(), "[folder]"), is_read)
 }
 
@@ -92,8 +91,7 @@ fn a_day_of_a_service_reads_well_in_both_languages() {
 
     assert!(is_read);
     insta::assert_snapshot!(english);
-    let untimed: Vec<&str> = chinese.split("用时").collect();
-    insta::assert_snapshot!(untimed[0].to_owned() + untimed[1].split_once('\n').unwrap().1);
+    insta::assert_snapshot!(chinese);
 }
 
 #[test]
@@ -116,7 +114,7 @@ fn rotated_and_compressed_files_are_one_log_and_older_ones_are_passed_over() {
 
     assert!(is_read);
     assert!(text.contains("4 files, 5 lines"), "{text}");
-    assert!(text.contains("0 lines outside, 0 not understood; 1 older files"), "{text}");
+    assert!(text.contains("outside 0, not understood 0, older files 1"), "{text}");
     assert!(text.contains("Requests 5 (0.00 per second)  2xx 5"), "{text}");
     assert!(!text.contains('⚠'), "{text}");
 }
@@ -198,7 +196,7 @@ fn the_window_takes_its_first_moment_and_leaves_its_last_out() {
 
     let (text, _) = report_of(&options(folder.path(), "access.log"), folder.path());
 
-    assert!(text.contains("3 lines outside, 0 not understood"), "{text}");
+    assert!(text.contains("outside 3, not understood 0"), "{text}");
     assert!(text.contains("Requests 5 "), "{text}");
     assert!(text.contains("The log holds no times to answer"), "{text}");
 }
@@ -221,13 +219,10 @@ fn hostile_lines_are_counted_shown_harmlessly_and_never_held() {
     let (text, is_read) = report_of(&options(folder.path(), "access.log"), folder.path());
 
     assert!(is_read);
-    assert!(
-        text.contains("1 file, 7 lines, 20.00 MB") || text.contains("7 lines, 20.0 MB"),
-        "{text}"
-    );
-    assert!(text.contains("4 not understood"), "{text}");
+    assert!(text.contains("1 file, 7 lines, 20.0 MB"), "{text}");
+    assert!(text.contains("not understood 4"), "{text}");
     assert!(text.contains("Requests 3 "), "{text}");
-    assert!(text.contains("400  - "), "{text}");
+    assert!(text.contains("400  (not HTTP)"), "{text}");
     assert!(text.contains("GET /\\u{1b}[2J\\u{202e}"), "{text}");
     assert!(text.contains("nul \\u{0} and \\u{1b}]0;title\\u{7}"), "{text}");
     assert!(!text.chars().any(|letter| letter.is_control() && letter != '\n'), "{text}");

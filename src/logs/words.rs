@@ -71,7 +71,7 @@ fn head(page: &mut Page, options: &Options, tally: &Tally, course: &Course) {
     let older = course.older;
     page.line(&match lang {
         Lang::Zh => format!("时段外 {outside} 行；无法识别 {bad} 行；更早的文件 {older} 个"),
-        Lang::En => format!("{outside} lines outside, {bad} not understood; {older} older files"),
+        Lang::En => format!("outside {outside}, not understood {bad}, older files {older}"),
     });
     for (name, trouble) in course.troubles.iter().take(TROUBLES_SHOWN) {
         let name = end_of(&visible(name));
@@ -254,6 +254,9 @@ fn cells(lang: Lang, names: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn route_name(name: &[u8]) -> String {
+    if name == b"- " {
+        return "(not HTTP)".to_owned();
+    }
     cut(&visible(&String::from_utf8_lossy(name)), ROUTE_WIDTH)
 }
 

@@ -14,6 +14,7 @@ mod exec;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
 mod replicas;
 mod rollback;
