@@ -18,6 +18,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
 mod page;
 mod replicas;
