@@ -3,5 +3,6 @@
 pub mod bot;
 pub mod database;
 pub mod place;
+pub mod parts;
 pub mod process;
 pub mod wire;
