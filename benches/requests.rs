@@ -13,12 +13,10 @@ use anyhow::{Context, ensure};
 use axum::Router;
 use axum::routing::post;
 use bytes::Bytes;
-use neostock_ops::app::{Start, serve};
 use neostock_ops::audit;
 use neostock_ops::clock::Clock;
-use neostock_ops::config::settings::from_sources;
 use neostock_ops::core::text::Lang;
-use neostock_ops::sandbox::{Options, Workspace};
+use neostock_ops::sandbox::Workspace;
 use neostock_ops::store::Store;
 use secrecy::SecretString;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
@@ -26,11 +24,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use support::bot::Bot;
 use support::folder::Folder;
-use support::http::{self, Connection, Load};
+use support::http::{self, Load};
 use support::stats::{Sorted, median_and_range, ms, print_table};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Connections at once, and how many requests a round sends over them.
 const LOADS: [(usize, usize); 3] = [(1, 1_500), (16, 12_000), (64, 12_000)];
@@ -75,7 +73,7 @@ async fn maintain(connection: &mut AnyConnection, statement: String) -> anyhow::
 
 async fn measure(engine: &str, folder: &Folder, database_url: &str) -> anyhow::Result<()> {
     let bot = Bot::start(folder, database_url).await?;
-    bot.leave_a_history().await?;
+    leave_a_history(&bot).await?;
     let mut slack = Slack { workspace: bot.workspace.clone(), sent: 0 };
     send(bot.address, 16, slack.statuses(WARM_UP)?).await?;
     let (status, example) = bot.ask(&slack.status()?).await?;
@@ -225,70 +223,21 @@ fn now_secs() -> anyhow::Result<i64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().try_into()?)
 }
 
-/// The bot, inside this process, as `neostock-ops serve` runs it.
-struct Bot {
-    workspace: Workspace,
-    address: SocketAddr,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<anyhow::Result<()>>,
-}
-
-impl Bot {
-    async fn start(folder: &Folder, database_url: &str) -> anyhow::Result<Self> {
-        let workspace = Workspace::start(Options::default()).await?;
-        let settings = from_sources(&folder.sources(&workspace, database_url))
-            .map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        let start = Start {
-            settings,
-            listener,
-            clock: Clock::System,
-            program: env!("CARGO_BIN_EXE_neostock-ops").into(),
-            stop: stop.clone(),
+/// Does a run in each environment, so that `status` has to tell of them.
+async fn leave_a_history(bot: &Bot) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    for (environment, channel) in [("production", "C0OPS"), ("staging", "C0DEV")] {
+        let text = format!("touch env={environment} for the bench");
+        let (status, answer) = bot.ask(&command(&bot.workspace, &text, environment)?).await?;
+        ensure!(status == 200, "answered {status}: {answer}");
+        let has_ended = || {
+            let messages = bot.workspace.messages(channel);
+            messages.iter().any(|message| format!("{:?}", message.blocks).contains('✅'))
         };
-        let bot = Self { workspace, address, stop, task: tokio::spawn(serve(start)) };
-        let ready = http::request("/readyz", &[], "");
-        let deadline = Instant::now() + PATIENCE;
-        while !bot.ask(&ready).await.is_ok_and(|(status, _)| status == 200) {
-            ensure!(!bot.task.is_finished(), "the bot ended: {:?}", bot.task.await);
-            ensure!(Instant::now() < deadline, "the bot did not become ready");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        while !has_ended() {
+            ensure!(Instant::now() < deadline, "no run ended in {environment}: {answer}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        Ok(bot)
     }
-
-    /// One request on a connection of its own.
-    async fn ask(&self, request: &[u8]) -> anyhow::Result<(u16, String)> {
-        let mut connection = Connection::open(self.address).await?;
-        let answer = connection.exchange(request).await?;
-        Ok((answer.status, String::from_utf8_lossy(answer.body).into_owned()))
-    }
-
-    /// Does a run in each environment, so that `status` has to tell of them.
-    async fn leave_a_history(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        for (environment, channel) in [("production", "C0OPS"), ("staging", "C0DEV")] {
-            let text = format!("touch env={environment} for the bench");
-            let (status, answer) = self.ask(&command(&self.workspace, &text, environment)?).await?;
-            ensure!(status == 200, "answered {status}: {answer}");
-            let has_ended = || {
-                let messages = self.workspace.messages(channel);
-                messages.iter().any(|message| format!("{:?}", message.blocks).contains('✅'))
-            };
-            while !has_ended() {
-                ensure!(Instant::now() < deadline, "no run ended in {environment}: {answer}");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn end(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        self.task.await??;
-        self.workspace.shutdown().await;
-        Ok(())
-    }
+    Ok(())
 }

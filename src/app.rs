@@ -111,6 +111,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     for _ in 0..SENDERS {
         loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
     }
+    loops.spawn(expire_requests(engine.clone(), stop.clone()));
     loops.spawn(keep_house(engine.clone(), stop.clone()));
     let until = stop.clone().cancelled_owned();
     loops.spawn(async move {
@@ -247,6 +248,19 @@ async fn until_next(engine: &Engine) -> u64 {
     let wait_ms = next_ms.map(|next_ms| next_ms - engine.clock().now_ms());
     // At least a moment: a due message that cannot go yet must not spin the loop.
     wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
+}
+
+/// Ends requests that nobody approved in time.
+async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = engine.expire_overdue().await {
+            warn!("end requests that nobody answered: {failure:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
 }
 
 async fn keep_house(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {

@@ -3,10 +3,11 @@
 //! Verification came before (`http`), execution and report come after (`worker`). Deduplication is in
 //! the write itself: the same delivery twice finds the stored answer in the transaction.
 
-use crate::command::{self, Context, refusal, refusal_detail, whom_to_ask};
+use crate::command::{self, Command, Context, Misunderstood, refusal, refusal_detail, whom_to_ask};
 use crate::core::action::{Member, Role, Runbook};
 use crate::core::card::{Card, text};
 use crate::core::id::{RunId, UserId};
+use crate::core::param::cut;
 use crate::core::policy::{Actor, Denied, Facts, authorize};
 use crate::core::text::Lang;
 use crate::engine::{Asked, Engine, Error};
@@ -74,28 +75,72 @@ impl Pipeline {
             channel: slash.channel_id.to_string(),
             text: slash.text.clone(),
         };
-        match self.slash_inner(&slash, asked, lang).await {
+        let command = command::parse(&slash.text, &self.runbook);
+        self.answer_command(asked, Some(&slash.team_id), command, lang).await
+    }
+
+    /// A press is acknowledged with nothing; its answer goes to whoever pressed, through the press's own
+    /// address.
+    async fn press(&self, press: Press, delivery: String) -> String {
+        self.engine.metrics().request("press");
+        let lang = self.lang(&press.user).await;
+        let action = press.actions.first();
+        let pressed = action.map_or("", |action| action.action_id.as_str());
+        let value = action.and_then(|action| action.value.as_deref()).unwrap_or_default();
+        let asked = Asked {
+            delivery,
+            actor: press.user.clone(),
+            origin: "button",
+            channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
+            text: cut(format!("{pressed} {value}").trim_end()),
+        };
+        let command = command::pressed(pressed, value, &self.runbook);
+        let answer = self.answer_command(asked, press.team_id.as_deref(), command, lang).await;
+        if let Some(url) = &press.response_url {
+            self.answer_late(url, &answer).await;
+        }
+        String::new()
+    }
+
+    /// What a person reads who gave a command, typed or pressed.
+    async fn answer_command(
+        &self,
+        asked: Asked,
+        team: Option<&str>,
+        command: Result<Command, Misunderstood>,
+        lang: Lang,
+    ) -> String {
+        let actor = asked.actor.clone();
+        match self.command(asked, team, command, lang).await {
             Ok(answer) => answer,
             Err(failure) => {
-                error!("answer /neostock of {}: {failure:#}", slash.user_id);
+                error!("answer /neostock of {actor}: {failure:#}");
                 self.engine.metrics().request("failed");
                 command::ephemeral(&command::failure(lang))
             }
         }
     }
 
-    async fn slash_inner(&self, slash: &Slash, asked: Asked, lang: Lang) -> Result<String, Error> {
+    async fn command(
+        &self,
+        asked: Asked,
+        team: Option<&str>,
+        command: Result<Command, Misunderstood>,
+        lang: Lang,
+    ) -> Result<String, Error> {
         let Some(workspace) = self.workspace.get() else {
             self.engine.metrics().request("not_ready");
             return Ok(command::ephemeral(&not_ready(lang)));
         };
-        if slash.team_id != workspace.team_id {
+        // A person from elsewhere in a shared channel has no role here either: `Facts` sees to that.
+        let team = team.unwrap_or(&workspace.team_id);
+        if team != workspace.team_id {
             self.engine.metrics().request("other_team");
-            let detail = json!({"team": slash.team_id, "text": asked.text});
+            let detail = json!({"team": team, "text": asked.text});
             let answer = command::ephemeral(&other_team(lang));
             return self.engine.answer(asked, "request.other_team", detail, answer).await;
         }
-        let command = match command::parse(&slash.text, &self.runbook) {
+        let command = match command {
             Ok(command) => command,
             Err(misunderstood) => {
                 self.engine.metrics().request("misunderstood");
@@ -105,7 +150,7 @@ impl Pipeline {
             }
         };
         let role = command::needed_role(&command, &self.runbook, &self.engine).await?;
-        let actor = Actor { user: slash.user_id.clone(), team: slash.team_id.clone() };
+        let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
         let facts = self.facts(&workspace.directory, &actor, &role).await;
         let by = match authorize(&actor, &role, &facts) {
             Ok(by) => by,
@@ -129,34 +174,6 @@ impl Pipeline {
             lang,
         };
         command.run(&context, &by, asked).await
-    }
-
-    /// A press: no card of this version has a button, so it belongs to an older message.
-    async fn press(&self, press: Press, delivery: String) -> String {
-        self.engine.metrics().request("press");
-        let lang = self.lang(&press.user).await;
-        let action = press.actions.first().map(|action| action.action_id.as_str());
-        let asked = Asked {
-            delivery,
-            actor: press.user.clone(),
-            origin: "button",
-            channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
-            text: crate::core::param::cut(action.unwrap_or_default()),
-        };
-        let detail = refusal_detail(&asked, "unknown_button");
-        let answer = command::ephemeral(&refusal(vec![text(lang.pick(
-            "这个按钮已经不起作用，什么也没有执行。请用 /neostock status 查看现在的情况。",
-            "This button does nothing any more, and nothing was done. See /neostock status.",
-        ))]));
-        match self.engine.answer(asked, "press.refused", detail, answer).await {
-            Ok(answer) => {
-                if let Some(url) = &press.response_url {
-                    self.answer_late(url, &answer).await;
-                }
-            }
-            Err(failure) => error!("answer a press of {}: {failure:#}", press.user),
-        }
-        String::new()
     }
 
     fn view(&self, view: &ViewSubmission) -> String {

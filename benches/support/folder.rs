@@ -23,6 +23,12 @@ actions:
       reason: {type: text, required: true}
     steps:
       - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 10s}
+  stamp:
+    summary: {zh: 记下时刻, en: Say the time}
+    role: operator
+    approval: {from: operator}
+    steps:
+      - {name: {zh: 记下时刻, en: Say the time}, run: [/bin/date, "+%s%N"], timeout: 10s}
 "#;
 
 /// A bot's folder; it goes when this is dropped.

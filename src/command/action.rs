@@ -5,21 +5,18 @@ use super::{
 };
 use crate::core::action::{Action, Environment, Lock, ParameterKind, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::id::RunId;
 use crate::core::param::{self, Arguments, cut, did_you_mean};
-use crate::core::plan::{Plan, Work};
+use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::run_card::RunView;
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
+use crate::exec::drift;
 use crate::exec::git::{self, GitError};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Tags that an unknown version is answered with.
 const TAGS_SHOWN: usize = 5;
-/// A script larger than this is not read into the plan's digest; it is named as too large instead.
-const SCRIPT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// A request for an action in an environment.
 #[derive(Debug, Clone)]
@@ -30,6 +27,8 @@ pub struct Ask {
     pub environment: Environment,
     /// With what.
     pub arguments: Arguments,
+    /// The run that it is another try of.
+    pub retry_of: Option<RunId>,
 }
 
 /// Reads the words after an action's name.
@@ -51,7 +50,8 @@ pub fn parse(
         let known = runbook.environments.keys().cloned().collect();
         return Err(Misunderstood::UnknownEnvironment { word: cut(word), known });
     };
-    Ok(Ask { action: action.clone(), environment: environment.clone(), arguments })
+    let (action, environment) = (action.clone(), environment.clone());
+    Ok(Ask { action, environment, arguments, retry_of: None })
 }
 
 /// Plans and requests the run.
@@ -77,6 +77,7 @@ async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
         |fault: crate::core::plan::PlanFault| refusal(with_code(fault.text().get(context.lang)));
     let mut plan = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments)
         .map_err(refused)?;
+    plan.retry_of.clone_from(&ask.retry_of);
     for parameter in &ask.action.parameters {
         if parameter.kind != ParameterKind::GitRef {
             continue;
@@ -87,12 +88,7 @@ async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
             Err(error) => return Err(unknown_version(version, &error, ask, context).await),
         };
     }
-    let (workdir, steps) = (plan.workdir.clone(), plan.steps.clone());
-    let scripts = tokio::task::spawn_blocking(move || {
-        let works = steps.iter().map(|step| &step.work);
-        scripts(&workdir, works)
-    });
-    plan.scripts = scripts.await.unwrap_or_default();
+    plan.scripts = drift::scripts(&plan).await;
     Ok(plan)
 }
 
@@ -135,31 +131,6 @@ async fn unknown_version(
     refusal(line)
 }
 
-/// SHA-256 of every file in the working directory that a step names by its path.
-fn scripts<'w>(workdir: &Path, works: impl Iterator<Item = &'w Work>) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for work in works {
-        let Work::Run { argv } = work else { continue };
-        for element in argv.iter().filter(|element| element.contains('/')) {
-            let path = workdir.join(element);
-            let Ok(facts) = std::fs::metadata(&path) else { continue };
-            if !facts.is_file() || !path.starts_with(workdir) {
-                continue;
-            }
-            let digest = if facts.len() > SCRIPT_BYTES_MAX {
-                format!("not read: {} bytes", facts.len())
-            } else {
-                std::fs::read(&path).map_or_else(
-                    |error| format!("not read: {error}"),
-                    |bytes| hex::encode(Sha256::digest(bytes)),
-                )
-            };
-            found.insert(element.clone(), digest);
-        }
-    }
-    found
-}
-
 /// Open runs that hold or wait for the same environment.
 async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Error> {
     if plan.lock == Lock::None {
@@ -173,7 +144,7 @@ async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Er
 }
 
 fn accepted(
-    run: &crate::core::id::RunId,
+    run: &RunId,
     plan: &Plan,
     ahead: &[RunView],
     asked: &Asked,
@@ -186,6 +157,9 @@ fn accepted(
         text(format!(" {} → {}", plan.title(), plan.environment)),
     ];
     match ahead.first() {
+        _ if plan.approval.is_some() => line.push(text(
+            lang.pick(" 等待批准，获批后执行。", " waits for approval, and is done after that."),
+        )),
         Some(first) => {
             let count = ahead.len();
             line.push(text(match lang {

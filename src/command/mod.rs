@@ -4,16 +4,22 @@
 //! about who may: it is handed an [`Authorized`].
 
 mod action;
+mod decide;
 mod help;
+mod retry;
 mod settle;
 mod show;
 mod status;
 
 use crate::core::action::{Action, Member, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
-use crate::core::id::{ChannelId, UserId};
+use crate::core::decision::Verdict;
+use crate::core::id::{ChannelId, RunId, UserId};
 use crate::core::param::{ArgumentFault, did_you_mean};
+use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
+use crate::core::press::Press;
+use crate::core::run_card;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Engine, Error};
@@ -38,7 +44,16 @@ pub struct Spec {
 }
 
 /// Every verb that the bot itself knows, in the order of help.
-pub const VERBS: &[Spec] = &[status::SPEC, show::SPEC, settle::SPEC, help::SPEC];
+pub const VERBS: &[Spec] = &[
+    status::SPEC,
+    show::SPEC,
+    decide::APPROVE,
+    decide::REJECT,
+    decide::CANCEL,
+    retry::SPEC,
+    settle::SPEC,
+    help::SPEC,
+];
 
 /// A request that was understood.
 #[derive(Debug, Clone)]
@@ -47,6 +62,10 @@ pub enum Command {
     Status(status::Status),
     /// One run.
     Show(show::Show),
+    /// What a person decides about a run.
+    Decide(decide::Decide),
+    /// A run that did not succeed, once more.
+    Retry(retry::Retry),
     /// What a person says of a lost step.
     Settle(settle::Settle),
     /// What can be typed.
@@ -76,6 +95,8 @@ pub enum Misunderstood {
         /// What is wrong.
         fault: Box<ArgumentFault>,
     },
+    /// A button that no card of this version has.
+    UnknownButton,
     /// No environment has this name.
     UnknownEnvironment {
         /// What was typed, cut.
@@ -114,9 +135,17 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
         let (command, usage) = (spec.name.to_owned(), usage(spec));
         move |fault| Misunderstood::Arguments { command, usage, fault: Box::new(fault) }
     };
+    let decided = |verdict, words: &mut Words<'_>| {
+        let read = decide::parse(verdict, words).map(Command::Decide);
+        read.map_err(misread(decide::spec(verdict)))
+    };
     match name.as_str() {
         "status" => status::parse(&mut words).map(Command::Status).map_err(misread(&status::SPEC)),
         "show" => show::parse(&mut words).map(Command::Show).map_err(misread(&show::SPEC)),
+        "approve" => decided(Verdict::Approved, &mut words),
+        "reject" => decided(Verdict::Rejected, &mut words),
+        "cancel" => decided(Verdict::Cancelled, &mut words),
+        "retry" => retry::parse(&mut words).map(Command::Retry).map_err(misread(&retry::SPEC)),
         "settle" => settle::parse(&mut words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(&mut words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -127,6 +156,21 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
             }
             None => Err(unknown_command(&verb.text, runbook)),
         },
+    }
+}
+
+/// Reads a press of one of the bot's own buttons.
+///
+/// # Errors
+/// [`Misunderstood`], which says what to do instead.
+pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
+    match Press::parse(action, value).ok_or(Misunderstood::UnknownButton)? {
+        Press::Decide { verdict, run, digest } => {
+            let (digest, reason) = (Some(digest), String::new());
+            Ok(Command::Decide(decide::Decide { verdict, run, digest, reason }))
+        }
+        Press::Details { run } => Ok(Command::Show(show::Show { run, is_whole: true })),
+        Press::Propose { words } => parse(&words, runbook),
     }
 }
 
@@ -146,6 +190,8 @@ impl Command {
         match self {
             Self::Status(_) => status::SPEC.name,
             Self::Show(_) => show::SPEC.name,
+            Self::Decide(decide) => decide.spec().name,
+            Self::Retry(_) => retry::SPEC.name,
             Self::Settle(_) => settle::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
@@ -165,6 +211,8 @@ impl Command {
         match self {
             Self::Status(status) => status::run(&status, context, asked).await,
             Self::Show(show) => show::run(&show, context, asked).await,
+            Self::Decide(decide) => decide::run(decide, context, by, asked).await,
+            Self::Retry(retry) => retry::run(retry, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
@@ -172,8 +220,8 @@ impl Command {
     }
 }
 
-/// The role that a command needs. A run that is to be settled needs its action's role: the plan
-/// names it.
+/// The role that a command needs. Whoever touches a run needs the role that its plan names: the
+/// action's, or the one that approves.
 ///
 /// # Errors
 /// The database's.
@@ -184,10 +232,17 @@ pub async fn needed_role(
 ) -> Result<Role, Error> {
     let name = match command {
         Command::Action(ask) => ask.action.role.clone(),
-        Command::Settle(settle) => match engine.view(&settle.run).await? {
-            Some(view) => view.plan.role,
-            None => VIEWER.to_owned(),
-        },
+        Command::Settle(settle::Settle { run, .. }) | Command::Retry(retry::Retry { run }) => {
+            role_of_run(engine, run, |plan| plan.role).await?
+        }
+        Command::Decide(decide) => {
+            let is_cancel = decide.verdict == Verdict::Cancelled;
+            role_of_run(engine, &decide.run, |plan| match plan.approval {
+                Some(approval) if !is_cancel => approval.from,
+                _ => plan.role,
+            })
+            .await?
+        }
         Command::Status(_) | Command::Show(_) | Command::Help(_) => VIEWER.to_owned(),
     };
     Ok(runbook.roles.get(&name).cloned().unwrap_or_else(|| {
@@ -196,6 +251,15 @@ pub async fn needed_role(
         let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
         Role { name, members }
     }))
+}
+
+/// A role that a run's plan names; looking is enough to be told that there is no such run.
+async fn role_of_run(
+    engine: &Engine,
+    run: &RunId,
+    role: impl FnOnce(Plan) -> String,
+) -> Result<String, Error> {
+    Ok(engine.view(run).await?.map_or_else(|| VIEWER.to_owned(), |view| role(view.plan)))
 }
 
 /// Who may look: the runbook can define this role.
@@ -209,6 +273,17 @@ pub(crate) async fn answer(
     card: &Card,
 ) -> Result<String, Error> {
     let detail = json!({"text": asked.text, "channel": asked.channel});
+    answer_with(context, asked, kind, detail, card).await
+}
+
+/// As [`answer`], with its own detail for the journal.
+pub(crate) async fn answer_with(
+    context: &Context<'_>,
+    asked: Asked,
+    kind: &'static str,
+    detail: Value,
+    card: &Card,
+) -> Result<String, Error> {
     context.engine.answer(asked, kind, detail, ephemeral(card)).await
 }
 
@@ -226,6 +301,7 @@ impl Misunderstood {
             Self::TooLong => "too_long",
             Self::UnknownCommand { .. } => "unknown_command",
             Self::Arguments { .. } => "arguments",
+            Self::UnknownButton => "unknown_button",
             Self::UnknownEnvironment { .. } => "unknown_environment",
         }
     }
@@ -246,6 +322,10 @@ impl Misunderstood {
                 line.push(Span::Code(format!("/neostock {usage}")));
                 line
             }
+            Self::UnknownButton => with_code(lang.pick(
+                "这个按钮已经不起作用，什么也没有执行。请用 `/neostock status` 查看现在的情况。",
+                "This button does nothing any more, and nothing was done. See `/neostock status`.",
+            )),
             Self::UnknownEnvironment { word, known } => {
                 vec![
                     text(lang.pick("没有环境 ", "There is no environment ")),
@@ -288,13 +368,17 @@ pub fn refusal(line: Line) -> Card {
 /// What a line says without its formatting.
 pub fn plain(line: &Line) -> String {
     line.iter()
-        .map(|span| match span {
-            Span::Text(words) | Span::Bold(words) | Span::Code(words) => words.as_str(),
-            Span::User(user) => user.as_str(),
-            Span::Channel(channel) => channel.as_str(),
-            Span::Group(group) => group.as_str(),
-            Span::Here => "@here",
-            Span::Link { label, .. } => label.as_str(),
+        .map(|span| {
+            let words = match span {
+                Span::Text(words) | Span::Bold(words) | Span::Code(words) => words.as_str(),
+                Span::User(user) => user.as_str(),
+                Span::Channel(channel) => channel.as_str(),
+                Span::Group(group) => group.as_str(),
+                Span::Here => "@here",
+                Span::Link { label, .. } => label.as_str(),
+                Span::Time(at_ms) => return run_card::clock_time(*at_ms),
+            };
+            words.to_owned()
         })
         .collect()
 }

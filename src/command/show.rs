@@ -3,7 +3,8 @@
 use super::{Context, Spec, answer, message_link, refusal, text};
 use crate::core::card::{Part, Span};
 use crate::core::id::RunId;
-use crate::core::param::{ArgumentFault, cut};
+use crate::core::param::{ArgumentFault, cut, narrow_word};
+use crate::core::plan_card;
 use crate::core::run_card;
 use crate::core::text::Text;
 use crate::core::words::Words;
@@ -12,10 +13,10 @@ use crate::engine::{Asked, Error};
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
     name: "show",
-    usage: "<run>",
+    usage: "<run> [plan]",
     example: "show R-7K3QZD5A",
-    zh: "查看一次执行",
-    en: "Look at one run",
+    zh: "查看一次执行；加 plan 看完整的计划",
+    en: "Look at one run; with `plan`, at exactly what it does",
 };
 
 /// A request to see one run.
@@ -23,13 +24,19 @@ pub const SPEC: Spec = Spec {
 pub struct Show {
     /// Which.
     pub run: RunId,
+    /// Whether the whole plan is wanted instead of the card.
+    pub is_whole: bool,
 }
 
 /// Reads the words after `show`.
 pub fn parse(words: &mut Words<'_>) -> Result<Show, ArgumentFault> {
     let run = run_id(words)?;
+    let is_whole = words.peek().is_some_and(|word| narrow_word(&word.text) == "plan");
+    if is_whole {
+        words.take();
+    }
     super::nothing_more(words)?;
-    Ok(Show { run })
+    Ok(Show { run, is_whole })
 }
 
 /// Takes a run id.
@@ -48,7 +55,11 @@ pub async fn run(show: &Show, context: &Context<'_>, asked: Asked) -> Result<Str
     let Some(view) = context.engine.view(&show.run).await? else {
         return no_such_run(&show.run, context, asked).await;
     };
-    let mut card = run_card::card(&view, context.lang);
+    let mut card = if show.is_whole {
+        plan_card::card(&view, context.lang)
+    } else {
+        run_card::card(&view, context.lang)
+    };
     let message = context.engine.card_message(&show.run).await?;
     let label = context.lang.pick("打开卡片", "Open its card");
     let link = message_link(context, message.as_ref(), &view.plan.channel, label);

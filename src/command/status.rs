@@ -4,7 +4,7 @@ use super::{Context, Spec, answer, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::ArgumentFault;
 use crate::core::run::State;
-use crate::core::run_card::{RunView, clock_time, icon};
+use crate::core::run_card::{RunView, icon};
 use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Error, Overview};
@@ -87,12 +87,7 @@ fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
 }
 
 fn ended_run(run: &RunView, lang: Lang) -> Line {
-    let words = format!(
-        "{} {} · {} · {} ",
-        icon(run.state),
-        run.plan.title(),
-        run.state.text().get(lang),
-        clock_time(run.ended_ms)
-    );
-    vec![text(words), Span::Code(run.id.to_string())]
+    let state = run.state.text();
+    let words = format!("{} {} · {} · ", icon(run.state), run.plan.title(), state.get(lang));
+    vec![text(words), Span::Time(run.ended_ms), text(" "), Span::Code(run.id.to_string())]
 }

@@ -3,6 +3,7 @@
 //! `grammar` says which keys there are and how they are spelt; here names are resolved: roles exist,
 //! one environment is the default, parameters come in an order that people can type.
 
+mod gates;
 mod grammar;
 mod machine;
 mod parameters;
@@ -10,7 +11,7 @@ mod steps;
 
 pub use machine::check_machine;
 
-use super::fault::{Fault, Faults, Position, mean_or_list};
+use super::fault::{Fault, Faults, Position};
 use super::settings::{OWN_SECRETS, has_own_prefix};
 use super::tree::{self, Entry, FILE_BYTES_MAX, Node, Value};
 use crate::core::action::{
@@ -236,13 +237,9 @@ impl Reading<'_> {
         }
         let parameters = self.parameters(node.get("parameters"), environments);
         let role = node.get("role");
-        if let Some((at, name)) = role.and_then(|role| Some((role.at, role.text()?)))
-            && !roles.contains_key(name)
-        {
-            let known = roles.keys().map(String::as_str).collect::<Vec<_>>();
-            let message = format!("there is no role `{name}`");
-            self.faults.add_with(at, message, mean_or_list(name, "roles", &known));
-        }
+        self.check_role(role, roles);
+        let approval = node.get("approval").map(|node| self.approval(node, roles));
+        let makes_live = self.makes_live(node.get("makes_live"), &parameters);
         let scope = Scope { parameters: &parameters, environments, service };
         let steps = node.get("steps").map_or(&[][..], Node::items);
         let steps = steps.iter().filter_map(|step| self.step(step, &scope)).collect();
@@ -258,6 +255,8 @@ impl Reading<'_> {
             summary: localized(node.get("summary")),
             parameters,
             role: text_of(role),
+            approval,
+            makes_live,
             lock,
             steps,
             notices,

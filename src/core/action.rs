@@ -101,12 +101,29 @@ pub struct Action {
     pub parameters: Vec<Parameter>,
     /// The role that may ask for it.
     pub role: String,
+    /// Who must agree before it is queued; `None`: nobody.
+    pub approval: Option<Approval>,
+    /// The `git_ref` parameter whose version is live once a run has succeeded.
+    pub makes_live: Option<String>,
     /// What it holds while it runs.
     pub lock: Lock,
     /// In order.
     pub steps: Vec<Step>,
     /// What is said at the end instead of the general words.
     pub notices: Notices,
+}
+
+/// A gate that people open: so many holders of a role agree to exactly this plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The role whose holders may approve or reject.
+    pub from: String,
+    /// How many of them must approve.
+    pub count: u32,
+    /// Whether the asker's own approval counts.
+    pub allows_self: bool,
+    /// How long the request waits for them.
+    pub expires_ms: u64,
 }
 
 /// What a run holds, so that no other run works on the same thing.
@@ -149,8 +166,18 @@ pub struct Parameter {
     pub required: bool,
     /// Used when a request leaves it out.
     pub default: Option<String>,
+    /// What is proposed when a request leaves out a required one.
+    pub suggest: Option<Suggest>,
     /// One line for help.
     pub help: Option<Text>,
+}
+
+/// Where a proposal for a left-out argument comes from. A proposal is shown with a button; it is never
+/// taken by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suggest {
+    /// The release that was live before the one that is, and was not rolled back.
+    LastGood,
 }
 
 /// The type of an argument.

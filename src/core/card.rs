@@ -74,6 +74,8 @@ pub enum Span {
     Group(String),
     /// Everybody in the channel; pings in a new message. Never made from a text that came in.
     Here,
+    /// A moment, in milliseconds since 1970 UTC: each reader sees it in their own time zone.
+    Time(i64),
     /// A link.
     Link {
         /// `https://…` or `http://…`.

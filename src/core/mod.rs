@@ -5,13 +5,17 @@
 
 pub mod action;
 pub mod card;
+pub mod decision;
+pub mod decision_card;
 pub mod duration;
 pub mod evidence;
 pub mod id;
 pub mod journal;
 pub mod param;
 pub mod plan;
+pub mod plan_card;
 pub mod policy;
+pub mod press;
 pub mod run;
 pub mod run_card;
 pub mod template;

@@ -324,7 +324,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn parameter(name: &str, kind: ParameterKind, required: bool) -> Parameter {
-        Parameter { name: name.into(), kind, required, default: None, help: None }
+        Parameter { name: name.into(), kind, required, default: None, suggest: None, help: None }
     }
 
     fn rollback() -> Vec<Parameter> {

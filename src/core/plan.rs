@@ -1,7 +1,9 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
-use super::action::{Action, Environment, LocalTemplate, Lock, Runbook, SecretSource, StepKind};
-use super::id::ChannelId;
+use super::action::{
+    Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
+};
+use super::id::{ChannelId, RunId};
 use super::param::Arguments;
 use super::template::Template;
 use super::text::{Lang, Text};
@@ -34,6 +36,15 @@ pub struct Plan {
     pub lock: Lock,
     /// The role that may ask for it and settle it.
     pub role: String,
+    /// Who must agree before it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<PlannedApproval>,
+    /// The argument whose version is live once this has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub makes_live: Option<String>,
+    /// The run that this is another try of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
     /// Every argument by name, as given.
     pub arguments: BTreeMap<String, String>,
     /// Each git reference among them: the full commit it named when the plan was made.
@@ -52,6 +63,21 @@ pub struct Plan {
     pub failed: Option<Text>,
     /// SHA-256 of the runbook it came from.
     pub runbook: String,
+}
+
+/// The people who must agree, as the runbook named them when the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedApproval {
+    /// The role whose holders may approve or reject; who holds it is asked at the press.
+    pub from: String,
+    /// Whom to call: the role's users (`U…`, `W…`) and groups (`S…`).
+    pub call: Vec<String>,
+    /// How many must approve.
+    pub count: u32,
+    /// Whether the asker's own approval counts.
+    pub allows_self: bool,
+    /// How long it waits for them.
+    pub expires_ms: u64,
 }
 
 /// A step with every name filled in.
@@ -163,6 +189,9 @@ impl Plan {
             workdir: environment.workdir.clone(),
             lock: action.lock,
             role: action.role.clone(),
+            approval: action.approval.as_ref().map(|one| approval(one, runbook)),
+            makes_live: action.makes_live.clone(),
+            retry_of: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),
             variables: environment.variables.clone(),
@@ -191,6 +220,21 @@ impl Plan {
     /// The free text in which the asker said why, if the action takes one named `reason`.
     pub fn reason(&self) -> &str {
         self.arguments.get("reason").map_or("", String::as_str)
+    }
+}
+
+fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
+    let members = runbook.roles.get(&approval.from).map_or(&[][..], |role| &role.members);
+    let call = members.iter().filter_map(|member| match member {
+        Member::Everyone => None,
+        Member::User(id) | Member::Group(id) => Some(id.clone()),
+    });
+    PlannedApproval {
+        from: approval.from.clone(),
+        call: call.collect(),
+        count: approval.count,
+        allows_self: approval.allows_self,
+        expires_ms: approval.expires_ms,
     }
 }
 
@@ -233,7 +277,7 @@ impl PlanFault {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::core::action::{Notices, Step};
     use crate::core::param::Argument;
@@ -244,6 +288,8 @@ mod tests {
             summary: Text::same("say"),
             parameters: vec![],
             role: "operator".into(),
+            approval: None,
+            makes_live: None,
             lock: Lock::Environment,
             steps: vec![Step {
                 name: Text::same("say"),
@@ -283,6 +329,11 @@ mod tests {
             digest: "d".into(),
         };
         Plan::resolve(&action(argv), &environment(), &runbook, &arguments)
+    }
+
+    /// A plan of one step.
+    pub(crate) fn sample() -> Plan {
+        plan(&["echo", "{word}"], "a").unwrap()
     }
 
     #[test]

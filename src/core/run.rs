@@ -39,7 +39,7 @@ states!(
     /// Where a run stands.
     State {
         /// A gate does not hold yet.
-        Waiting = "waiting" "等待中",
+        Waiting = "waiting" "等待批准",
         /// Every gate holds; its turn has not come.
         Queued = "queued" "排队中",
         /// Its steps are being done.
@@ -186,7 +186,8 @@ impl StepState {
             | (Self::Pending | Self::Starting, E::CannotStart)
             | (Self::Unknown, E::SettledFailed) => Self::Failed,
             (Self::Running, E::StepTimedOut) => Self::TimedOut,
-            (Self::Running, E::StepCancelled) => Self::Cancelled,
+            // Between two steps there is nothing to stop: the next is not begun.
+            (Self::Pending | Self::Running, E::StepCancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::Unknown,
             _ => return None,
         })

@@ -1,6 +1,8 @@
 //! The one card of a run: what people see from the question to the end.
 
 use super::card::{Card, Line, Part, Span, Tone, prose, text};
+use super::decision::{self, Decision};
+use super::decision_card;
 use super::evidence::Evidence;
 use super::id::{RunId, UserId};
 use super::plan::Plan;
@@ -27,12 +29,23 @@ pub struct RunView {
     pub actor: UserId,
     /// Each step.
     pub steps: Vec<StepView>,
+    /// What people decided about it, in order.
+    pub decisions: Vec<Decision>,
+    /// When it stops waiting for people; 0: never.
+    pub expires_ms: i64,
     /// When it was asked.
     pub created_ms: i64,
     /// When a worker took it; 0: not yet.
     pub started_ms: i64,
     /// When it ended; 0: not yet.
     pub ended_ms: i64,
+}
+
+impl RunView {
+    /// Whether somebody wants it stopped.
+    pub fn is_cancel_asked(&self) -> bool {
+        decision::is_cancel_asked(&self.decisions)
+    }
 }
 
 /// A step as a card needs it.
@@ -62,6 +75,8 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         parts.push(Part::Paragraph(line));
     }
     parts.push(Part::Paragraph(step_list(run, lang)));
+    parts.extend(decision_card::question(run, lang));
+    parts.extend(decision_card::decisions(run, lang));
     if let Some(step) = run.steps.iter().find(|step| wants_output(step.state))
         && !step.tail.trim().is_empty()
     {
@@ -70,6 +85,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     if run.state == State::NeedsAttention {
         parts.push(Part::Paragraph(what_now(run, lang)));
     }
+    parts.extend(decision_card::buttons(run, lang));
     parts.push(Part::Context(times(run, lang)));
     Card { summary: headline(run, lang), tone: tone(run.state), parts }
 }
@@ -94,9 +110,12 @@ pub fn closing_words(run: &RunView) -> Option<Text> {
                 "⚠️ {title}: a step's outcome is unknown. Somebody must look; it is not run again by itself."
             ),
         ),
-        State::Cancelled => general("已取消", "was cancelled"),
-        State::Rejected => general("已被拒绝", "was rejected"),
-        State::Expired => general("已过期", "expired"),
+        State::Cancelled => general("🛑 已取消", "🛑 was cancelled"),
+        State::Rejected => general("⛔ 已被拒绝，没有执行", "⛔ was rejected; nothing was done"),
+        State::Expired => general(
+            "⌛ 无人及时批准，已过期，没有执行",
+            "⌛ was not approved in time; nothing was done",
+        ),
         State::Waiting | State::Queued | State::Running => return None,
     })
 }
@@ -105,7 +124,8 @@ pub fn closing_words(run: &RunView) -> Option<Text> {
 pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
     let words = closing_words(run)?;
     let words = words.get(lang);
-    let line = vec![text(words), text(" "), Span::User(run.actor.clone())];
+    let mut line = vec![text(words), text(" "), Span::User(run.actor.clone())];
+    line.extend(decision_card::ending(run, lang));
     Some(Card {
         summary: words.to_owned(),
         tone: tone(run.state),
@@ -133,6 +153,10 @@ fn fields(run: &RunView, lang: Lang) -> Vec<(String, Line)> {
         (lang.pick("环境", "Environment").to_owned(), vec![text(run.plan.environment.clone())]),
         (lang.pick("操作人", "Asked by").to_owned(), vec![Span::User(run.actor.clone())]),
     ];
+    if let Some(first) = &run.plan.retry_of {
+        let label = lang.pick("重新执行", "Another try of").to_owned();
+        fields.push((label, vec![Span::Code(first.to_string())]));
+    }
     for (name, value) in run.plan.arguments.iter().filter(|(name, _)| *name != "reason") {
         let mut line = vec![Span::Code(value.clone())];
         if let Some(commit) = run.plan.commits.get(name) {
@@ -230,17 +254,14 @@ fn what_now(run: &RunView, lang: Lang) -> Line {
 }
 
 fn times(run: &RunView, lang: Lang) -> Line {
-    let mut words = format!("{} {}", lang.pick("提出于", "asked"), clock_time(run.created_ms));
+    let mut line = vec![text(lang.pick("提出于 ", "asked ")), Span::Time(run.created_ms)];
     if run.ended_ms > 0 {
         let took = seconds(run.ended_ms - run.started_ms.max(run.created_ms));
-        words = format!(
-            "{words} · {} {} · {} {took}",
-            lang.pick("结束于", "ended"),
-            clock_time(run.ended_ms),
-            lang.pick("用时", "took")
-        );
+        line.push(text(lang.pick(" · 结束于 ", " · ended ")));
+        line.push(Span::Time(run.ended_ms));
+        line.push(text(format!(" · {} {took}", lang.pick("用时", "took"))));
     }
-    vec![text(words)]
+    line
 }
 
 /// `2026-11-24 03:00:05 UTC`.

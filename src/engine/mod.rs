@@ -5,11 +5,13 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+mod decisions;
 mod gathered;
 mod outbox;
 mod requests;
 mod view;
 
+pub use decisions::Decided;
 pub use outbox::{Message, Outcome};
 pub use requests::{Answers, Asked, Settlement};
 pub use view::Overview;
@@ -61,6 +63,8 @@ pub struct Engine {
     work: Arc<Notify>,
     /// Rung when a message may be waiting for a sender.
     mail: Arc<Notify>,
+    /// Rung, for everybody who waits, when a run is to be stopped.
+    cancels: Arc<Notify>,
     /// `status` is asked by many at once when something is wrong.
     overview: Arc<view::SharedOverview>,
 }
@@ -131,6 +135,7 @@ impl Engine {
             metrics,
             work: Arc::default(),
             mail: Arc::default(),
+            cancels: Arc::default(),
             overview: Arc::default(),
         }
     }
@@ -143,6 +148,11 @@ impl Engine {
     /// The clock that leases and times use.
     pub fn clock(&self) -> &Clock {
         self.store.clock()
+    }
+
+    /// The host this bot runs on, as environments name it.
+    pub fn host(&self) -> &str {
+        &self.identity.host
     }
 
     /// The counters.
@@ -362,7 +372,8 @@ async fn apply_in(
     if progress.state.is_final() {
         runs::release_lock(unit.connection(), run.as_str()).await?;
     }
-    let view = view::assemble(run, row, &steps)?;
+    let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
+    let view = view::assemble(run, row, &steps, &decisions)?;
     let attempts = steps.get(position).map_or(0, |step| step.attempts);
     put_messages(unit, &view, &facts.output, (position, attempts)).await?;
     for event in events {

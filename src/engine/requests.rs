@@ -170,7 +170,9 @@ async fn request_in(
     });
     let entry = request_entry(asked, "run.requested", run.as_str(), detail, unit.now_ms());
     unit.journal(entry);
-    apply_in(unit, run, &[Event::GatesPassed], Facts::default()).await?;
+    // A plan with an approval waits for people; any other has no gate here.
+    let open: &[Event] = if plan.approval.is_some() { &[] } else { &[Event::GatesPassed] };
+    apply_in(unit, run, open, Facts::default()).await?;
     Ok(answer)
 }
 
@@ -184,8 +186,7 @@ async fn settle_in(
 ) -> Result<String, Error> {
     let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
     let row = view::row(unit.connection(), run).await?;
-    let steps = runs::steps_of(unit.connection(), run.as_str()).await?;
-    let standing = view::assemble(run, row, &steps)?;
+    let standing = view::with_parts(unit.connection(), row).await?;
     let answer = if is_waiting { answers.done.clone() } else { (answers.not_waiting)(&standing) };
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
@@ -236,11 +237,17 @@ async fn survivors_stopped(
     Ok(())
 }
 
-async fn stored_answer(unit: &mut Unit, delivery: &str) -> Result<String, Error> {
+pub(super) async fn stored_answer(unit: &mut Unit, delivery: &str) -> Result<String, Error> {
     Ok(deliveries::answer_of(unit.connection(), delivery).await?.unwrap_or_default())
 }
 
-fn request_entry(asked: &Asked, kind: &str, subject: &str, detail: Value, now_ms: i64) -> Entry {
+pub(super) fn request_entry(
+    asked: &Asked,
+    kind: &str,
+    subject: &str,
+    detail: Value,
+    now_ms: i64,
+) -> Entry {
     let mut entry = bot_entry(now_ms, kind, subject, detail);
     entry.actor = asked.actor.to_string();
     asked.origin.clone_into(&mut entry.origin);
@@ -269,6 +276,10 @@ async fn insert_run(unit: &mut Unit, asked: &Asked, run: &RunId, plan: &Plan) ->
         created_ms: now_ms,
         started_ms: 0,
         ended_ms: 0,
+        expires_ms: plan
+            .approval
+            .as_ref()
+            .map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms)),
     };
     runs::insert(unit.connection(), &row).await?;
     for position in 0..plan.steps.len() {

@@ -2,10 +2,12 @@
 
 use super::gathered::Gathered;
 use super::{Engine, Error};
+use crate::core::decision::{Decision, Verdict};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
 use crate::core::run::{Progress, State, StepState};
 use crate::core::run_card::{RunView, StepView};
+use crate::store::decisions::{self, DecisionRow};
 use crate::store::outbox::Census;
 use crate::store::runs::{self, LockRow, RunRow, StepRow};
 use sqlx::AnyConnection;
@@ -39,8 +41,7 @@ impl Engine {
     pub async fn view(&self, run: &RunId) -> Result<Option<RunView>, Error> {
         let mut reader = self.store.read().await?;
         let Some(row) = runs::run(&mut reader, run.as_str()).await? else { return Ok(None) };
-        let steps = runs::steps_of(&mut reader, run.as_str()).await?;
-        assemble(run, row, &steps).map(Some)
+        with_parts(&mut reader, row).await.map(Some)
     }
 
     /// The steps of a run as they are stored: attempts, directories.
@@ -71,7 +72,7 @@ impl Engine {
         for environment in environments {
             if let Some(row) = runs::last_ended(&mut reader, environment).await? {
                 let id = RunId::new(row.id.clone());
-                last.push((environment.clone(), assemble(&id, row, &[])?));
+                last.push((environment.clone(), assemble(&id, row, &[], &[])?));
             }
         }
         Ok(Overview { open, has_more, locks, last })
@@ -121,15 +122,20 @@ async fn open_runs(reader: &mut AnyConnection) -> Result<(Vec<RunView>, bool), E
     let has_more = rows.len() > OPEN_RUNS_MAX;
     let mut open = Vec::new();
     for row in rows.into_iter().take(OPEN_RUNS_MAX) {
-        open.push(with_steps(reader, row).await?);
+        open.push(with_parts(reader, row).await?);
     }
     Ok((open, has_more))
 }
 
-async fn with_steps(reader: &mut AnyConnection, row: RunRow) -> Result<RunView, Error> {
-    let steps = runs::steps_of(reader, &row.id).await?;
+/// A run with its steps and what was decided about it.
+pub(super) async fn with_parts(
+    connection: &mut AnyConnection,
+    row: RunRow,
+) -> Result<RunView, Error> {
+    let steps = runs::steps_of(connection, &row.id).await?;
+    let decisions = decisions::of_run(connection, &row.id).await?;
     let id = RunId::new(row.id.clone());
-    assemble(&id, row, &steps)
+    assemble(&id, row, &steps, &decisions)
 }
 
 /// A run's row, which must be there.
@@ -151,7 +157,12 @@ pub(super) fn progress(run: &RunId, row: &RunRow, steps: &[StepRow]) -> Result<P
 }
 
 /// Everything a card needs.
-pub(super) fn assemble(run: &RunId, row: RunRow, steps: &[StepRow]) -> Result<RunView, Error> {
+pub(super) fn assemble(
+    run: &RunId,
+    row: RunRow,
+    steps: &[StepRow],
+    decisions: &[DecisionRow],
+) -> Result<RunView, Error> {
     let plan = serde_json::from_str(&row.plan).map_err(|error| corrupt(run, &error.to_string()))?;
     let steps = steps
         .iter()
@@ -172,12 +183,26 @@ pub(super) fn assemble(run: &RunId, row: RunRow, steps: &[StepRow]) -> Result<Ru
             })
         })
         .collect::<Result<_, Error>>()?;
+    let decisions = decisions
+        .iter()
+        .map(|row| {
+            let verdict = Verdict::parse(&row.verdict);
+            Ok(Decision {
+                user: UserId::new(row.user_id.clone()),
+                verdict: verdict.ok_or_else(|| corrupt(run, &row.verdict))?,
+                reason: row.reason.clone(),
+                at_ms: row.at_ms,
+            })
+        })
+        .collect::<Result<_, Error>>()?;
     Ok(RunView {
         id: run.clone(),
         plan,
         state: State::parse(&row.state).ok_or_else(|| corrupt(run, &row.state))?,
         actor: UserId::new(row.actor),
         steps,
+        decisions,
+        expires_ms: row.expires_ms,
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,

@@ -17,6 +17,7 @@
 
 mod child;
 mod control;
+pub mod drift;
 pub mod git;
 pub mod local;
 mod output;

@@ -162,6 +162,15 @@ impl Workspace {
         self.click(user, &channel, &ts, &button.action_id, Some(&button.value)).await
     }
 
+    /// The path of a new response URL, as a request of this person's in this channel would carry: for
+    /// deliveries that no button of the workspace makes.
+    pub fn open_response_url(&self, user: &str, channel: &str) -> String {
+        self.0.change(|state| {
+            let url = state.make_response_url(user, channel, None);
+            url.trim_start_matches(state.base_url.as_str()).to_owned()
+        })
+    }
+
     /// A person writes a message that is not a command. It is shown, not delivered.
     pub fn write(&self, user: &str, channel: &str, text: &str) -> String {
         self.0.change(|state| {

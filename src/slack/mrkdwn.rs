@@ -11,6 +11,7 @@
 //! - a cut never splits an entity, a mention or a link, and is marked with `…`.
 
 use crate::core::card::Span;
+use crate::core::run_card::clock_time;
 use std::iter::Peekable;
 use std::str::Chars;
 use url::Url;
@@ -217,6 +218,7 @@ fn piece(span: &Span) -> Piece {
         Span::Channel(channel) => mention("<#", channel.as_str(), &['C', 'D', 'G']),
         Span::Group(group) => mention("<!subteam^", group, &['S']),
         Span::Here => Piece::Token("<!here>".into()),
+        Span::Time(at_ms) => time(*at_ms),
         Span::Link { url, label } => link(url, label),
     }
 }
@@ -224,6 +226,12 @@ fn piece(span: &Span) -> Piece {
 /// Formatting does not span lines, and Slack wants no space just inside its marks.
 fn one_line(text: &str) -> String {
     clean(text).replace('\n', " ").trim().to_owned()
+}
+
+/// Slack shows it in the reader's own zone and language; the label stands where it cannot.
+fn time(at_ms: i64) -> Piece {
+    let (secs, label) = (at_ms.div_euclid(1_000), clock_time(at_ms));
+    Piece::Token(format!("<!date^{secs}^{{date_short_pretty}} {{time_secs}}|{label}>"))
 }
 
 fn mention(open: &str, id: &str, first: &[char]) -> Piece {

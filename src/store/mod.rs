@@ -7,6 +7,7 @@
 //! Locks are taken in one order: run, environment, outbox, journal head. The head is taken by
 //! the façade itself, last, just before the commit.
 
+pub mod decisions;
 pub mod deliveries;
 pub mod journal;
 pub mod outbox;

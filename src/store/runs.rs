@@ -44,6 +44,8 @@ pub struct RunRow {
     pub started_ms: i64,
     /// When it ended; 0: not yet.
     pub ended_ms: i64,
+    /// When it stops waiting for people; 0: never.
+    pub expires_ms: i64,
 }
 
 /// A row of `steps`.
@@ -101,6 +103,7 @@ fn run_row(row: &AnyRow) -> sqlx::Result<RunRow> {
         created_ms: row.try_get(16)?,
         started_ms: row.try_get(17)?,
         ended_ms: row.try_get(18)?,
+        expires_ms: row.try_get(19)?,
     })
 }
 
@@ -126,8 +129,8 @@ pub async fn insert(connection: &mut AnyConnection, run: &RunRow) -> sqlx::Resul
     sqlx::query(
         "insert into runs (id, action, environment, host, holds_lock, actor, origin, origin_channel, \
          channel, plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, \
-         started_ms, ended_ms) values \
-         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         started_ms, ended_ms, expires_ms) values \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(&run.id)
     .bind(&run.action)
@@ -148,6 +151,7 @@ pub async fn insert(connection: &mut AnyConnection, run: &RunRow) -> sqlx::Resul
     .bind(run.created_ms)
     .bind(run.started_ms)
     .bind(run.ended_ms)
+    .bind(run.expires_ms)
     .execute(connection)
     .await?;
     Ok(())
@@ -193,7 +197,7 @@ pub async fn run(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Optio
     let row = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms from runs where id = $1",
+         ended_ms, expires_ms from runs where id = $1",
     )
     .bind(id)
     .fetch_optional(connection)
@@ -224,7 +228,7 @@ pub async fn open_runs(connection: &mut AnyConnection, limit: i64) -> sqlx::Resu
     let rows = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms from runs \
+         ended_ms, expires_ms from runs \
          where state in ('waiting', 'queued', 'running', 'needs_attention') \
          order by created_ms, id limit $1",
     )
@@ -245,7 +249,7 @@ pub async fn last_ended(
     let row = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms from runs where environment = $1 and ended_ms > 0 \
+         ended_ms, expires_ms from runs where environment = $1 and ended_ms > 0 \
          order by ended_ms desc, id limit 1",
     )
     .bind(environment)
@@ -266,6 +270,37 @@ pub async fn hold(connection: &mut AnyConnection, id: &str, fence: i64) -> sqlx:
         .execute(connection)
         .await?;
     Ok(result.rows_affected() == 1)
+}
+
+/// Takes the row lock of a run, whoever drives it; `false`: there is no such run.
+///
+/// # Errors
+/// The database's.
+pub async fn hold_whoever_drives(connection: &mut AnyConnection, id: &str) -> sqlx::Result<bool> {
+    let result = sqlx::query("update runs set fence = fence where id = $1")
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Runs that have waited for people for as long as they may, oldest first, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn overdue(
+    connection: &mut AnyConnection,
+    now_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from runs where state = 'waiting' and expires_ms > 0 and expires_ms <= $1 \
+         order by expires_ms, id limit $2",
+    )
+    .bind(now_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
 }
 
 /// Takes the row lock of a run that waits for a person; `false`: it does not.

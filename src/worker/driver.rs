@@ -8,7 +8,7 @@ use crate::core::plan::{PlannedStep, Work};
 use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
 use crate::engine::{Driven, Engine, Error, Facts};
-use crate::exec::git;
+use crate::exec::drift::drift;
 use crate::exec::local::{Local, Verdict};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
 use crate::exec::spec::StepSpec;
@@ -88,6 +88,9 @@ struct At<'d> {
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
+        if self.view.is_cancel_asked() {
+            return self.apply(&[Event::StepCancelled], Facts::default()).await;
+        }
         if self.row.attempts >= STARTS_MAX {
             let why = format!("{} starts in a row did not happen", self.row.attempts);
             return self.cannot_start(why).await;
@@ -115,28 +118,13 @@ impl At<'_> {
         Ok(())
     }
 
-    /// Before the first step: a version that names another commit than when the plan was made is not
-    /// what was asked for.
+    /// Before the first step: a plan that does not mean any more what people saw is not what was asked
+    /// for.
     async fn moved(&self) -> Option<String> {
         if self.row.position > 0 || self.row.attempts > 0 {
             return None;
         }
-        let plan = &self.view.plan;
-        for (name, commit) in &plan.commits {
-            let version = plan.arguments.get(name)?;
-            match git::resolve(&plan.workdir, version).await {
-                Ok(now) if now == *commit => {}
-                Ok(now) => {
-                    return Some(format!(
-                        "{version} was {commit} when it was asked, and is {now} now"
-                    ));
-                }
-                Err(error) => {
-                    return Some(format!("{version} cannot be resolved any more: {error}"));
-                }
-            }
-        }
-        None
+        Some(drift(&self.view.plan).await?.text().get(self.view.plan.language).to_owned())
     }
 
     async fn cannot_start(&self, why: String) -> Result<(), Error> {
@@ -224,14 +212,29 @@ impl At<'_> {
                 if is_starting {
                     self.apply(&[Event::Started], Facts::default()).await?;
                 }
-                self.means.local.wait(directory).await;
-                Ok(())
+                self.wait(directory).await
             }
             Verdict::Finished(exit) => self.ended(directory, &exit).await,
             Verdict::Unknown { rebooted, survivors } => {
                 self.lost(rebooted, survivors.iter().map(survivor).collect()).await
             }
         }
+    }
+
+    /// Waits while the step runs, and stops it when a person wants that. Asking its supervisor again does
+    /// no harm: it is asked whenever it is found running.
+    async fn wait(&self, directory: &Path) -> Result<(), Error> {
+        if !self.view.is_cancel_asked() {
+            tokio::select! {
+                () = self.means.local.wait(directory) => return Ok(()),
+                () = self.engine.cancel_asked(&self.view.id) => {}
+            }
+        }
+        if let Err(error) = self.means.local.cancel(directory).await {
+            warn!(run.id = %self.view.id, "stop step {}: {error}", self.row.position + 1);
+        }
+        self.means.local.wait(directory).await;
+        Ok(())
     }
 
     /// What the evidence proves. A process that is only just dying with its supervisor is no survivor:

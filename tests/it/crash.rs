@@ -35,11 +35,14 @@ async fn has_run(url: &str) -> bool {
 /// One run with one death at `fault`; whether the bot died of it.
 async fn one_death(engine: Engine, fault: &str) -> bool {
     let database = TestDatabase::new(engine).await;
-    let mut bot = Process::new(&database.url, ROLLBACK).await;
+    let gated =
+        ROLLBACK.replace("    role: operator", "    role: operator\n    approval: {from: lead}");
+    let mut bot = Process::new(&database.url, &gated).await;
 
     let is_up = bot.start(Some(fault)).await;
     if is_up {
         bot.workspace.say("U0ANN", "C0OPS", "rollback v1.2 why").await;
+        approve(&mut bot).await;
         bot.until("the run ends or the bot dies", |bot| bot.has_died() || is_told(bot)).await;
         // What comes after the last message is a write too.
         if !bot.has_died() {
@@ -54,6 +57,8 @@ async fn one_death(engine: Engine, fault: &str) -> bool {
         // The asker saw an error and asks again.
         bot.workspace.say("U0ANN", "C0OPS", "rollback v1.2 why").await;
     }
+    // A press that was lost is made again; one that counted already is refused.
+    approve(&mut bot).await;
     bot.until(fault, is_told).await;
     bot.until(fault, |bot| final_card(bot).is_some()).await;
 
@@ -70,6 +75,18 @@ async fn one_death(engine: Engine, fault: &str) -> bool {
     store.close().await;
     bot.workspace.shutdown().await;
     died
+}
+
+/// Presses Approve once the button is there; nobody is there to press when the bot has died.
+async fn approve(bot: &mut Process) {
+    let has_button = |bot: &Process| {
+        let buttons = bot.workspace.messages("C0OPS").into_iter().flat_map(|one| one.buttons());
+        buttons.into_iter().any(|button| button.action_id == "approve")
+    };
+    bot.until("the button", |bot| bot.has_died() || is_told(bot) || has_button(bot)).await;
+    if has_button(bot) {
+        bot.workspace.press("U0BOB", "Approve").await;
+    }
 }
 
 fn is_end(message: &neostock_ops::sandbox::Message) -> bool {

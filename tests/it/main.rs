@@ -7,6 +7,8 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod approval;
+mod cancel;
 mod commands;
 mod config;
 mod crash;

@@ -13,6 +13,7 @@ const ACTIONS_MAX: usize = 100;
 const PARAMETERS_MAX: usize = 12;
 const CHOICES_MAX: usize = 50;
 const STEPS_MAX: usize = 50;
+const APPROVALS_MAX: i64 = 10;
 const ARGUMENTS_MAX: usize = 100;
 const VARIABLES_MAX: usize = 100;
 
@@ -156,12 +157,15 @@ const fn word(name: &'static str, word: &'static Word) -> Text {
     Text { name, kind: TextKind::Word(word), chars_min: 1, chars_max: 300, example: word.example }
 }
 
+static PARAMETER_TEXT: Text = word("a parameter's name", &PARAMETER_NAME);
+
+/// Nobody remembers what a request of last week was about.
+const APPROVAL_WAIT: Shape = Shape::Duration { min_ms: 1_000, max_ms: 7 * 24 * 3_600_000 };
 const WAIT: Shape = Shape::Duration { min_ms: 1, max_ms: WAIT_MS_MAX };
 
 /// Keys that the design names and that come later; here so that nobody is told "did you mean".
-const LATER_IN_ACTION: &[&str] =
-    &["approval", "makes_live", "on_failure", "checklist", "retry", "when", "always", "outputs"];
-const LATER_IN_PARAMETER: &[&str] = &["suggest", "when"];
+const LATER_IN_ACTION: &[&str] = &["on_failure", "checklist", "retry", "when", "always", "outputs"];
+const LATER_IN_PARAMETER: &[&str] = &["when"];
 const LATER_IN_STEP: &[&str] =
     &["retry", "when", "always", "outputs", "user", "on_failure", "approval", "checklist"];
 
@@ -306,6 +310,16 @@ static ACTION: Object = Object {
         required("summary", Shape::Localized(&SUMMARY), "One line for help"),
         optional("parameters", Shape::Map(&PARAMETERS), "In the order in which people write them"),
         required("role", Shape::Text(&ROLE_NAME), "The role that may ask for it"),
+        optional(
+            "approval",
+            Shape::Object(&APPROVAL),
+            "Who must agree to exactly this plan before it is queued",
+        ),
+        optional(
+            "makes_live",
+            Shape::Text(&PARAMETER_TEXT),
+            "The `git_ref` parameter whose version is live once a run has succeeded",
+        ),
         default(
             "lock",
             "environment",
@@ -318,6 +332,25 @@ static ACTION: Object = Object {
     exactly_one: &[],
     later: LATER_IN_ACTION,
     example: "{summary: Restart it, role: operator, steps: […]}",
+};
+
+static APPROVAL: Object = Object {
+    name: "an approval",
+    doc: "A gate that people open: so many holders of a role agree to exactly this plan.",
+    fields: &[
+        required("from", Shape::Text(&ROLE_NAME), "The role whose holders may approve or reject"),
+        default(
+            "count",
+            "1",
+            Shape::Integer { min: 1, max: APPROVALS_MAX },
+            "How many of them must approve",
+        ),
+        default("self", "false", Shape::Bool, "The asker's own approval counts"),
+        default("expires", "15m", APPROVAL_WAIT, "How long the request waits for them"),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{from: lead, count: 1, expires: 15m}",
 };
 
 static PARAMETERS: Map = Map {
@@ -347,6 +380,11 @@ static PARAMETER: Object = Object {
         optional("choices", Shape::List(&CHOICES), "The words that a `choice` takes"),
         optional("min", Shape::Integer { min: i64::MIN, max: i64::MAX }, "A `number`'s smallest"),
         optional("max", Shape::Integer { min: i64::MIN, max: i64::MAX }, "A `number`'s largest"),
+        optional(
+            "suggest",
+            Shape::Choice(&["last_good"]),
+            "What a button proposes when a request leaves out a required version",
+        ),
         optional("help", Shape::Localized(&SUMMARY), "One line for help"),
     ],
     exactly_one: &[],

@@ -4,7 +4,7 @@ use super::grammar::TYPES;
 use super::{BUILT_IN_NAMES, Reading, entries, is_true, key_at, localized, text_of};
 use crate::config::shape::integer;
 use crate::config::tree::{Entry, Node, Value};
-use crate::core::action::{Environment, Parameter, ParameterKind};
+use crate::core::action::{Environment, Parameter, ParameterKind, Suggest};
 use crate::core::duration;
 use crate::core::id::RunId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,14 @@ impl Reading<'_> {
                 self.faults.add(default.at, message);
             }
         }
+        let suggest = node.get("suggest").and_then(Node::text).map(|_| Suggest::LastGood);
+        if suggest.is_some() && !(required && kind == ParameterKind::GitRef) {
+            let message =
+                "`suggest` proposes a version: it needs `type: git_ref` and `required: true`";
+            self.faults.add_with(key_at(node, "suggest"), message, "remove it, or add both");
+        }
         Parameter {
+            suggest,
             name: entry.key.clone(),
             kind,
             required,

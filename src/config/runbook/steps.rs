@@ -274,6 +274,6 @@ fn place_of_name(node: &Node, name: &str) -> Position {
     node.place_in_text(text.find(&format!("{{{name}}}")).unwrap_or_default())
 }
 
-fn milliseconds(node: Option<&Node>) -> Option<u64> {
+pub(super) fn milliseconds(node: Option<&Node>) -> Option<u64> {
     node.and_then(Node::text).and_then(duration::parse)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::fault::listing;
 use crate::config::shape::{Object, Shape};
-use crate::core::action::{ParameterKind, StepKind};
+use crate::core::action::{ParameterKind, StepKind, Suggest};
 use proptest::prelude::*;
 
 const SHIPPED: &str = include_str!("../../../runbook/runbook.yml");
@@ -126,7 +126,9 @@ actions:
     steps: []
   Deploy_It:
     summary: {zh: 部署, en: Deploy}
-    approval: {from: lead}
+    on_failure: {action: rollback}
+    approval: {from: leed, count: 0, expires: 8d}
+    makes_live: env
     role: operator
     parameters:
       env: {type: text, required: true}
@@ -163,22 +165,28 @@ actions:
         for example: [{name: Restart, run: [pm2, restart, server]}]
     runbook.yml:13:3: `Deploy_It` is not a name here (lower-case letters, digits and single `-`, at most 30)
         write `deploy-it`
-    runbook.yml:15:5: `approval` is not supported yet
+    runbook.yml:15:5: `on_failure` is not supported yet
         a later version reads it; remove it until then
-    runbook.yml:18:7: `env` chooses the environment in every request
+    runbook.yml:16:22: there is no role `leed`
+        roles: `operator`
+    runbook.yml:16:35: 0 is out of bounds: from 1 to 10
+    runbook.yml:16:47: `8d` is out of bounds: from 1s to 7d
+    runbook.yml:17:17: `env` is not a required parameter of `type: git_ref`
+        name the parameter that holds the version: `makes_live: version`
+    runbook.yml:20:7: `env` chooses the environment in every request
         choose another name for the parameter
-    runbook.yml:19:7: `version` can never be given: the text `env` before it takes all remaining words
+    runbook.yml:21:7: `version` can never be given: the text `env` before it takes all remaining words
         move `env` to the end
-    runbook.yml:19:23: `git` is not one of the choices here
+    runbook.yml:21:23: `git` is not one of the choices here
         did you mean `git_ref`? choices: `git_ref`, `choice`, `duration`, `number`, `text`, `user`, `run`
-    runbook.yml:21:48: a map found, an argument (text) expected
+    runbook.yml:23:48: a map found, an argument (text) expected
         put quotes around text that begins with a brace: "{version}"
-    runbook.yml:21:69: `10` has no unit
+    runbook.yml:23:69: `10` has no unit
         write `10s` for seconds; units: ms, s, m, h, d
-    runbook.yml:22:30: a step has exactly one of `run` and `http`; both found
+    runbook.yml:24:30: a step has exactly one of `run` and `http`; both found
         for example: {name: Restart, run: [pm2, restart, server]}
-    runbook.yml:22:72: `2d` is out of bounds: from 1ms to 1d
-    runbook.yml:23:54: `}` closes nothing
+    runbook.yml:24:72: `2d` is out of bounds: from 1ms to 1d
+    runbook.yml:25:54: `}` closes nothing
         double a brace that is meant as itself: `}}`
     "#);
 }
@@ -300,6 +308,43 @@ fn parameters_come_in_an_order_that_people_can_type() {
         remove `default` or `required: true`
     ");
     assert_eq!(parameters("a: {type: git_ref, default: main}, b: {type: text, default: ''}"), "");
+}
+
+#[test]
+fn gates_are_read_with_their_defaults() {
+    let text = with_action(
+        "approval: {from: operator}
+    makes_live: version
+    parameters: {version: {type: git_ref, required: true, suggest: last_good}}
+    steps: [{name: Step, run: [true]}]",
+    );
+
+    let runbook = parse("runbook.yml", text.as_bytes()).unwrap();
+
+    let action = runbook.actions.values().next().unwrap();
+    let approval = action.approval.clone().unwrap();
+    assert_eq!((approval.count, approval.allows_self, approval.expires_ms), (1, false, 900_000));
+    assert_eq!(action.makes_live.as_deref(), Some("version"));
+    assert_eq!(action.parameters[0].suggest, Some(Suggest::LastGood));
+}
+
+#[test]
+fn a_gate_that_nobody_could_open_is_a_fault() {
+    let text = with_action(
+        "approval: {from: lead, count: 4, self: true, expires: 1h}
+    makes_live: why
+    parameters: {why: {type: text, suggest: last_good}}
+    steps: [{name: Step, run: [true]}]",
+    );
+    let text = text.replace("[everyone]}}", "[everyone]}, lead: {members: [U0BOB]}}");
+    insta::assert_snapshot!(faults_of(&text), @r"
+    runbook.yml:10:28: 4 approvals are asked of `lead`, which names 1
+        lower `count`, or add members to the role
+    runbook.yml:11:17: `why` is not a required parameter of `type: git_ref`
+        name the parameter that holds the version: `makes_live: version`
+    runbook.yml:12:36: `suggest` proposes a version: it needs `type: git_ref` and `required: true`
+        remove it, or add both
+    ");
 }
 
 #[test]

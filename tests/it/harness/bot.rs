@@ -135,6 +135,31 @@ impl Bot {
         shown(message)
     }
 
+    /// Presses the newest button that says this; what that person reads.
+    pub async fn click(&self, user: &str, label: &str) -> String {
+        let before = self.workspace.ephemerals(user).len();
+        let answer = self.workspace.press(user, label).await;
+        assert!(answer.is_ok(), "{label:?} was answered {answer:?}\n{}", self.everything());
+        let after = self.workspace.ephemerals(user);
+        assert!(after.len() > before, "nothing was said to {user} who pressed {label:?}");
+        after.last().map_or_else(String::new, shown)
+    }
+
+    /// What the newest card's buttons say.
+    pub fn buttons(&self) -> Vec<String> {
+        let cards = self.workspace.messages("C0OPS");
+        let newest = cards.iter().rfind(|card| card.thread_ts.is_none() && card.is_bot);
+        let buttons = newest.map(|card| card.buttons()).unwrap_or_default();
+        buttons.into_iter().map(|button| button.label).collect()
+    }
+
+    /// The id of the run of the newest card.
+    pub fn run_id(&self) -> String {
+        let card = self.card();
+        let at = card.find("R-").unwrap_or_else(|| panic!("no run id in {card:?}"));
+        card[at..at + 10].to_owned()
+    }
+
     pub fn advance_ms(&self, by_ms: u64) {
         self.clock.advance_ms(by_ms);
     }

@@ -1,0 +1,66 @@
+//! What must hold before a run starts, and what holds after it: roles that exist, approvals that can be
+//! given, a version that becomes live.
+
+use super::steps::milliseconds;
+use super::{Reading, is_true, key_at, text_of};
+use crate::config::fault::mean_or_list;
+use crate::config::tree::Node;
+use crate::core::action::{Approval, Member, Parameter, ParameterKind, Role};
+use std::collections::BTreeMap;
+
+/// Approvals wanted where the runbook does not say how many.
+const APPROVALS_DEFAULT: u32 = 1;
+/// How long an approval is waited for where the runbook does not say.
+const APPROVAL_EXPIRES_DEFAULT_MS: u64 = 15 * 60_000;
+
+impl Reading<'_> {
+    pub(super) fn check_role(&mut self, node: Option<&Node>, roles: &BTreeMap<String, Role>) {
+        if let Some((at, name)) = node.and_then(|role| Some((role.at, role.text()?)))
+            && !roles.contains_key(name)
+        {
+            let known = roles.keys().map(String::as_str).collect::<Vec<_>>();
+            let message = format!("there is no role `{name}`");
+            self.faults.add_with(at, message, mean_or_list(name, "roles", &known));
+        }
+    }
+
+    /// An approval that nobody could ever complete is a fault.
+    pub(super) fn approval(&mut self, node: &Node, roles: &BTreeMap<String, Role>) -> Approval {
+        let from = node.get("from");
+        self.check_role(from, roles);
+        let count = node.get("count").and_then(Node::text).and_then(|count| count.parse().ok());
+        let count: u32 = count.unwrap_or(APPROVALS_DEFAULT);
+        let members = roles.get(&text_of(from)).map_or(&[][..], |role| &role.members);
+        let is_bounded = members.iter().all(|member| matches!(member, Member::User(_)));
+        if is_bounded && !members.is_empty() && members.len() < count as usize {
+            let message = format!(
+                "{count} approvals are asked of `{}`, which names {}",
+                text_of(from),
+                members.len()
+            );
+            let way = "lower `count`, or add members to the role";
+            self.faults.add_with(key_at(node, "count"), message, way);
+        }
+        Approval {
+            from: text_of(from),
+            count,
+            allows_self: is_true(node.get("self")),
+            expires_ms: milliseconds(node.get("expires")).unwrap_or(APPROVAL_EXPIRES_DEFAULT_MS),
+        }
+    }
+
+    pub(super) fn makes_live(
+        &mut self,
+        node: Option<&Node>,
+        parameters: &[Parameter],
+    ) -> Option<String> {
+        let name = node?.text()?;
+        let named = parameters.iter().find(|parameter| parameter.name == name);
+        if !named.is_some_and(|one| one.kind == ParameterKind::GitRef && one.required) {
+            let message = format!("`{name}` is not a required parameter of `type: git_ref`");
+            let way = "name the parameter that holds the version: `makes_live: version`";
+            self.faults.add_with(node?.at, message, way);
+        }
+        Some(name.to_owned())
+    }
+}

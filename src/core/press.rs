@@ -1,0 +1,94 @@
+//! The buttons that the bot understands: what stands in a button's `action_id` and `value`, written and
+//! read in one place.
+
+use super::decision::Verdict;
+use super::id::RunId;
+
+/// What a press means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Press {
+    /// Somebody decides about a run, bound to the plan that was shown.
+    Decide {
+        /// What.
+        verdict: Verdict,
+        /// About which run.
+        run: RunId,
+        /// The plan's digest as it was shown.
+        digest: String,
+    },
+    /// The whole plan, for whoever wants to see before they decide.
+    Details {
+        /// Of which run.
+        run: RunId,
+    },
+    /// A command that was proposed, to be run as if the presser had typed it.
+    Propose {
+        /// The words after `/neostock`.
+        words: String,
+    },
+}
+
+impl Press {
+    /// The button's `action_id`.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Decide { verdict: Verdict::Approved, .. } => "approve",
+            Self::Decide { verdict: Verdict::Rejected, .. } => "reject",
+            Self::Decide { verdict: Verdict::Cancelled, .. } => "cancel",
+            Self::Details { .. } => "details",
+            Self::Propose { .. } => "propose",
+        }
+    }
+
+    /// The button's `value`.
+    pub fn value(&self) -> String {
+        match self {
+            Self::Decide { run, digest, .. } => format!("{run} {digest}"),
+            Self::Details { run } => run.to_string(),
+            Self::Propose { words } => words.clone(),
+        }
+    }
+
+    /// Reads a press; `None` when no button of this version is like it.
+    pub fn parse(action: &str, value: &str) -> Option<Self> {
+        let decide = |verdict| {
+            let (run, digest) = value.split_once(' ')?;
+            let (run, digest) = (RunId::parse(run)?, digest.to_owned());
+            Some(Self::Decide { verdict, run, digest })
+        };
+        match action {
+            "approve" => decide(Verdict::Approved),
+            "reject" => decide(Verdict::Rejected),
+            "cancel" => decide(Verdict::Cancelled),
+            "details" => Some(Self::Details { run: RunId::parse(value)? }),
+            "propose" => Some(Self::Propose { words: value.to_owned() }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_press_is_read_as_it_was_written(entropy: [u8; 8], digest in "[0-9a-f]{64}", words: String) {
+            let run = RunId::from_entropy(entropy);
+            let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words }];
+            for verdict in [Verdict::Approved, Verdict::Rejected, Verdict::Cancelled] {
+                presses.push(Press::Decide { verdict, run: run.clone(), digest: digest.clone() });
+            }
+            for press in presses {
+                prop_assert_eq!(Press::parse(press.action(), &press.value()), Some(press));
+            }
+        }
+
+        #[test]
+        fn reading_a_press_never_panics(action: String, value: String) {
+            let _ = Press::parse(&action, &value);
+            let _ = Press::parse("approve", &value);
+        }
+    }
+}

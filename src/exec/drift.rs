@@ -1,0 +1,119 @@
+//! Whether a plan still means what it meant when people saw it: its versions name the same commits and
+//! its scripts hold the same bytes. Asked when somebody approves, and before the first step.
+
+use super::git::{self, GitError};
+use crate::core::param::cut;
+use crate::core::plan::{Plan, PlannedStep, Work};
+use crate::core::text::Text;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A script larger than this is not read into the plan's digest; it is named as too large instead.
+const SCRIPT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// A version names another commit now.
+    Moved {
+        /// As it was typed.
+        version: String,
+        /// The commit that was shown.
+        was: String,
+        /// The commit that it names now.
+        now: String,
+    },
+    /// A version cannot be resolved any more.
+    Gone {
+        /// As it was typed.
+        version: String,
+        /// Why, for the log.
+        error: GitError,
+    },
+    /// A script that a step names holds other bytes now.
+    Script {
+        /// As the step names it.
+        path: String,
+    },
+}
+
+/// The first thing that is not as it was when the plan was made; `None`: all is.
+pub async fn drift(plan: &Plan) -> Option<Drift> {
+    for (name, commit) in &plan.commits {
+        let version = plan.arguments.get(name)?;
+        match git::resolve(&plan.workdir, version).await {
+            Ok(now) if now == *commit => {}
+            Ok(now) => {
+                return Some(Drift::Moved { version: version.clone(), was: commit.clone(), now });
+            }
+            Err(error) => return Some(Drift::Gone { version: version.clone(), error }),
+        }
+    }
+    let now = scripts(plan).await;
+    let paths = plan.scripts.keys().chain(now.keys());
+    let changed = paths.into_iter().find(|path| plan.scripts.get(*path) != now.get(*path));
+    changed.map(|path| Drift::Script { path: path.clone() })
+}
+
+/// SHA-256 of every file in the working directory that a step names by its path.
+pub async fn scripts(plan: &Plan) -> BTreeMap<String, String> {
+    let (workdir, steps) = (plan.workdir.clone(), plan.steps.clone());
+    let reading = tokio::task::spawn_blocking(move || scripts_of(&workdir, &steps));
+    reading.await.unwrap_or_default()
+}
+
+fn scripts_of(workdir: &Path, steps: &[PlannedStep]) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for step in steps {
+        let Work::Run { argv } = &step.work else { continue };
+        for element in argv.iter().filter(|element| element.contains('/')) {
+            let path = workdir.join(element);
+            let Ok(facts) = std::fs::metadata(&path) else { continue };
+            if !facts.is_file() || !path.starts_with(workdir) {
+                continue;
+            }
+            let digest = if facts.len() > SCRIPT_BYTES_MAX {
+                format!("not read: {} bytes", facts.len())
+            } else {
+                std::fs::read(&path).map_or_else(
+                    |error| format!("not read: {error}"),
+                    |bytes| hex::encode(Sha256::digest(bytes)),
+                )
+            };
+            found.insert(element.clone(), digest);
+        }
+    }
+    found
+}
+
+impl Drift {
+    /// What people read.
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Moved { version, was, now } => Text::new(
+                format!("`{version}` 提出时是 `{}`，现在是 `{}`", short(was), short(now)),
+                format!(
+                    "`{version}` was `{}` when it was asked, and is `{}` now",
+                    short(was),
+                    short(now)
+                ),
+            ),
+            Self::Gone { version, .. } => Text::new(
+                format!("`{version}` 现在无法在仓库中找到"),
+                format!("`{version}` cannot be found in the repository any more"),
+            ),
+            Self::Script { path } => {
+                let path = cut(path);
+                Text::new(
+                    format!("脚本 `{path}` 在提出之后被改动过"),
+                    format!("the script `{path}` was changed since it was asked"),
+                )
+            }
+        }
+    }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..10).unwrap_or(commit)
+}
