@@ -25,5 +25,6 @@ mod replicas;
 mod rollback;
 mod sandbox;
 mod settle;
+mod shipped;
 mod store;
 mod tidy;
