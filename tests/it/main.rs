@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod browser;
 mod cancel;
 mod commands;
 mod config;
@@ -18,11 +19,14 @@ mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
+mod page;
 mod replicas;
 mod rollback;
 mod sample;
 mod sandbox;
 mod settle;
+mod shipped;
 mod store;
 mod tidy;
