@@ -119,6 +119,19 @@ actions:
           within: 60s
           contains: "\"version\":\"{{version}}\""
 
+  # 日志分析与审计汇总：只读，不占用环境锁。
+  log-audit:
+    summary: {{zh: "分析服务日志并汇总审计日志", en: "Read the service's log and sum the journal up"}}
+    parameters:
+      window: {{type: duration, default: 24h, help: {{zh: "时间范围，例如 2h", en: "How far to look back, such as 2h"}}}}
+    role: operator
+    lock: none
+    steps:
+      - name: {{zh: "分析服务日志", en: "Read the service's log"}}
+        logs: {{files: ["{{SAMPLE}}/log/access.log*"], window: "{{window}}", sign_in: "/api/"}}
+      - name: {{zh: "汇总审计日志", en: "Sum the journal up"}}
+        journal: {{window: "{{window}}"}}
+
   # 备份要占住环境：它不该落在一次发布的迁移中间，发布也不该在它中途开始。
   backup-verify:
     summary: {{zh: "备份数据库并恢复验证", en: "Back the database up and prove it by a restore"}}
@@ -146,19 +159,6 @@ actions:
         run: [{program}, sample, verify-backup, --dir, "{{SAMPLE}}"]
         timeout: 1h
         idempotent: true
-
-  # 日志分析与审计汇总：只读，不占用环境锁。
-  log-audit:
-    summary: {{zh: "分析服务日志并汇总审计日志", en: "Read the service's log and sum the journal up"}}
-    parameters:
-      window: {{type: duration, default: 24h, help: {{zh: "时间范围，例如 2h", en: "How far to look back, such as 2h"}}}}
-    role: operator
-    lock: none
-    steps:
-      - name: {{zh: "分析服务日志", en: "Read the service's log"}}
-        logs: {{files: ["{{SAMPLE}}/log/access.log*"], window: "{{window}}", sign_in: "/api/"}}
-      - name: {{zh: "汇总审计日志", en: "Sum the journal up"}}
-        journal: {{window: "{{window}}"}}
 "#
     ))
 }
