@@ -24,6 +24,15 @@ async fn bot(database: &TestDatabase, parts: &Parts) -> Bot {
     Bot::in_workspace(database, place, Options::default()).await
 }
 
+/// Somebody asks for a deploy, and a lead agrees.
+async fn deploy(bot: &Bot, text: &str) {
+    let answer = bot.say("U0ANN", text).await;
+    assert!(answer.contains("等待批准"), "{answer}");
+    bot.until_card("✋").await;
+    let answer = bot.click("U0BOB", "批准").await;
+    assert!(answer.contains("approved by you"), "{answer}");
+}
+
 /// What the service answers through nginx.
 async fn live_version(parts: &Parts) -> String {
     let answer = reqwest::get(parts.health_url()).await.unwrap();
@@ -89,7 +98,7 @@ fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback
 
         // A good version, under load.
         let load = Load::start(parts.health_url());
-        bot.say("U0ANN", "deploy v1.2.0 新的提醒功能").await;
+        deploy(&bot, "deploy v1.2.0 新的提醒功能").await;
         bot.until_card("✅ 版本 v1.2.0 已上线").await;
         let answers = load.end().await;
         let answered = |version: &str| {
@@ -105,7 +114,7 @@ fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback
 
         // One that is ill: the traffic stays.
         let upstream = std::fs::read_to_string(parts.upstream_file()).unwrap();
-        bot.say("U0ANN", "deploy v1.3.0 试试").await;
+        deploy(&bot, "deploy v1.3.0 试试").await;
         let card = bot.until_card("❌ 版本 v1.3.0 部署失败").await;
         assert!(card.contains("健康检查失败"), "{card}");
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);

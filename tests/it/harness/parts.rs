@@ -62,7 +62,7 @@ impl Parts {
              location / {{ proxy_pass http://neostock_web; }} }} }}\n"
         );
         std::fs::write(self.folder("nginx").join("nginx.conf"), text).unwrap();
-        let nginx = &self.settings["NGINX"];
+        let nginx = &self.settings["NGINX_COMMAND"];
         let mut words = nginx.split(' ');
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env("PATH", &self.settings["PATH"]).stdin(Stdio::null());
@@ -231,7 +231,7 @@ fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str,
         ("HEALTH_URL", format!("http://127.0.0.1:{port}/health")),
         ("PORT", port),
         ("HEALTH_WITHIN", "5".to_owned()),
-        ("NGINX", format!("nginx -p {nginx} -e {nginx}/error.log -c {nginx}/nginx.conf")),
+        ("NGINX_COMMAND", format!("nginx -p {nginx} -e {nginx}/error.log -c {nginx}/nginx.conf")),
         ("NGINX_UPSTREAM_FILE", format!("{nginx}/upstream.conf")),
         ("RELEASES_DIR", folder("releases")),
         ("FREE_MB_MIN", "1".to_owned()),
