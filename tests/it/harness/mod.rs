@@ -2,7 +2,7 @@
 
 pub mod bot;
 pub mod database;
-pub mod place;
 pub mod parts;
+pub mod place;
 pub mod process;
 pub mod wire;

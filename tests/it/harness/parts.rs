@@ -28,10 +28,15 @@ impl Parts {
     /// A repository with v1.1.0, v1.2.0 (which migrates the database) and v1.3.0 (which is ill), and
     /// the shipped runbook with an environment of this test's own. Nothing runs yet.
     pub async fn new() -> Self {
+        // The second test of a process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let bin = project().join("build/parts/bin");
         for (found, what) in [
             (bin.join("bun").exists(), "bun and pm2 are not here: run tools/prepare.sh"),
-            (Path::new("/usr/sbin/nginx").exists() || in_path("nginx"), "nginx is not here: apt-get install nginx-light"),
+            (
+                Path::new("/usr/sbin/nginx").exists() || in_path("nginx"),
+                "nginx is not here: apt-get install nginx-light",
+            ),
             (in_path("pg_dump"), "pg_dump is not here: apt-get install postgresql-client"),
             (in_path("node"), "node is not here, and pm2 needs it: apt-get install nodejs"),
         ] {
@@ -49,7 +54,8 @@ impl Parts {
     /// nginx runs, v1.1.0 was deployed by hand onto blue, and blue is live.
     pub fn serve(&mut self) {
         std::fs::create_dir_all(self.folder("nginx")).unwrap();
-        std::fs::write(self.upstream_file(), self.upstream("GREEN_PORT", "GREEN_WEB_PORT")).unwrap();
+        std::fs::write(self.upstream_file(), self.upstream("GREEN_PORT", "GREEN_WEB_PORT"))
+            .unwrap();
         let (dir, port) = (self.folder("nginx").display().to_string(), self.port("PORT"));
         let upstream = self.upstream_file().display().to_string();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -156,16 +162,21 @@ impl Parts {
         self.run("git", &["init", "--quiet", "--initial-branch=main"]);
         self.release("v1.1.0");
         let db = repository.join("apps/server/db");
-        std::fs::write(db.join("0002.up.sql"), "create table alerts (id bigint primary key);\n").unwrap();
+        std::fs::write(db.join("0002.up.sql"), "create table alerts (id bigint primary key);\n")
+            .unwrap();
         std::fs::write(db.join("0002.down.sql"), "drop table alerts;\n").unwrap();
         self.release("v1.2.0");
         let index = repository.join("apps/server/src/index.ts");
         let text = std::fs::read_to_string(&index).unwrap();
-        let ill = text.replace("{ status: \"ok\", version }", "{ status: \"ill\", version }, { status: 503 }");
+        let ill = text.replace(
+            "{ status: \"ok\", version }",
+            "{ status: \"ill\", version }, { status: 503 }",
+        );
         assert_ne!(text, ill);
         std::fs::write(&index, ill).unwrap();
         self.release("v1.3.0");
-        std::os::unix::fs::symlink(project().join("runbook/scripts"), repository.join("scripts")).unwrap();
+        std::os::unix::fs::symlink(project().join("runbook/scripts"), repository.join("scripts"))
+            .unwrap();
     }
 
     fn release(&self, tag: &str) {
@@ -196,14 +207,18 @@ impl Parts {
         let shipped = std::fs::read_to_string(project().join("runbook/runbook.yml")).unwrap();
         let (head, rest) = shipped.split_once("environments:\n").unwrap();
         let (_, tail) = rest.split_once("\n# Members").unwrap();
-        let variables: Vec<_> =
-            self.settings.iter().map(|(name, value)| format!("      {name}: \"{value}\"\n")).collect();
+        let variables: Vec<_> = self
+            .settings
+            .iter()
+            .map(|(name, value)| format!("      {name}: \"{value}\"\n"))
+            .collect();
         let environment = format!(
             "environments:\n  production:\n    workdir: {}\n    channel: C0OPS\n    variables:\n{}",
             self.repository().display(),
             variables.concat()
         );
-        std::fs::write(self.place.runbook(), format!("{head}{environment}\n# Members{tail}")).unwrap();
+        std::fs::write(self.place.runbook(), format!("{head}{environment}\n# Members{tail}"))
+            .unwrap();
     }
 }
 
