@@ -8,17 +8,23 @@
 )]
 
 mod approval;
+mod browser;
 mod cancel;
 mod commands;
 mod config;
 mod crash;
+mod deploy;
 mod exec;
+mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
+mod page;
 mod replicas;
 mod rollback;
+mod sample;
 mod sandbox;
 mod settle;
 mod shipped;

@@ -5,4 +5,5 @@ pub mod database;
 pub mod parts;
 pub mod place;
 pub mod process;
+pub mod service;
 pub mod wire;
