@@ -20,6 +20,7 @@ pub mod release;
 pub mod release_card;
 pub mod run;
 pub mod run_card;
+pub mod table;
 pub mod template;
 pub mod text;
 pub mod words;

@@ -25,9 +25,10 @@ impl Engine {
 /// environment, so nobody else writes its releases.
 pub(super) async fn go_live(unit: &mut Unit, run: &RunView) -> Result<Option<Entry>, Error> {
     let plan = &run.plan;
-    let parts = plan.makes_live.as_ref().and_then(|parameter| {
-        Some((plan.arguments.get(parameter)?, plan.commits.get(parameter)?))
-    });
+    let parts = plan
+        .makes_live
+        .as_ref()
+        .and_then(|parameter| Some((plan.arguments.get(parameter)?, plan.commits.get(parameter)?)));
     let Some((version, commit)) = parts else { return Ok(None) };
     let environment = &plan.environment;
     let history = releases::history(unit.connection(), environment, HISTORY_MAX).await?;

@@ -93,7 +93,8 @@ pub async fn difference(
 
 async fn distance(workdir: &Path, from: &str, to: &str) -> Result<(u64, u64), GitError> {
     let both = format!("{from}...{to}");
-    let arguments = ["rev-list", "--left-right", "--count", "--end-of-options", both.as_str(), "--"];
+    let arguments =
+        ["rev-list", "--left-right", "--count", "--end-of-options", both.as_str(), "--"];
     let (code, out, errors) = ask(workdir, &arguments).await?;
     let mut counts = out.split_whitespace().map(str::parse::<u64>);
     match (code, counts.next(), counts.next()) {

@@ -5,9 +5,9 @@ use super::blocks;
 use super::conversations;
 use super::fault::Fault;
 use super::files;
+use super::page;
 use super::state::{ApiCall, Refusal, State, View};
 use super::workspace::Inner;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State as Shared};
@@ -121,7 +121,7 @@ enum ReplyBody {
 
 pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>) {
     let mut closing = inner.closing.subscribe();
-    let router = Router::new().fallback(answer).with_state(inner);
+    let router = page::router(&inner).fallback(answer).with_state(inner);
     let service = router.into_make_service_with_connect_info::<Wire>();
     let stop = async move {
         let _ = closing.wait_for(|closing| *closing).await;
@@ -301,12 +301,14 @@ impl Reply {
 }
 
 fn record(state: &mut State, call: &Call, reply: &Reply, lost: bool) {
+    let serial = state.next_wire();
     state.record(ApiCall {
         method: call.method.clone(),
         args: call.args.0.clone(),
         status: if lost { 0 } else { reply.status.as_u16() },
         answer: reply.as_value(),
         at_ms: state.now_ms(),
+        serial,
     });
 }
 

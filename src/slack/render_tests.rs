@@ -165,6 +165,15 @@ fn check_shown(text: &Value, max: usize, here: bool) {
     assert!(here || !shown.contains("<!here"), "{shown:?}");
 }
 
+/// `secs^{…} {…}|2026-11-24 03:00:00 UTC`
+fn is_moment(token: &str) -> bool {
+    let parts = token.split_once("^{date_short_pretty} {time_secs}|");
+    parts.is_some_and(|(secs, label)| {
+        let is_plain = |letter: char| letter.is_ascii_digit() || " :-+UTC".contains(letter);
+        secs.parse::<i64>().is_ok() && !label.is_empty() && label.chars().all(is_plain)
+    })
+}
+
 fn check_markup(text: &str) {
     let mut rest = text;
     while let Some(at) = rest.find(['&', '<', '>']) {
@@ -178,6 +187,7 @@ fn check_markup(text: &str) {
             let is_known = token == "!here"
                 || token.strip_prefix('@').is_some_and(is_id)
                 || token.strip_prefix("!subteam^").is_some_and(is_id)
+                || token.strip_prefix("!date^").is_some_and(is_moment)
                 || token.starts_with("http://")
                 || token.starts_with("https://");
             assert!(

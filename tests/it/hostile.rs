@@ -320,7 +320,7 @@ both_engines! {
         assert_eq!(told.len(), 1);
         assert!(told[0].text.contains("does nothing any more"), "{:?}", told[0]);
         let journal = bot.journal().await;
-        let entry = journal.iter().find(|(kind, ..)| kind == "press.refused").unwrap();
+        let entry = journal.iter().find(|(kind, ..)| kind == "request.refused").unwrap();
         assert_eq!(entry.1, "U0BOB");
         assert_eq!(rows(&database, "runs").await, 0);
         bot.finish().await;

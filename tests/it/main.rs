@@ -8,15 +8,20 @@
 )]
 
 mod approval;
+mod browser;
 mod cancel;
 mod commands;
 mod config;
 mod crash;
 mod exec;
+mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
+mod page;
+mod releases;
 mod replicas;
 mod rollback;
 mod sandbox;

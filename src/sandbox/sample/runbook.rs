@@ -66,6 +66,19 @@ actions:
           expect: 200
           within: 60s
           contains: "\"version\":\"{{version}}\""
+
+  # 日志分析与审计汇总：只读，不占用环境锁。
+  log-audit:
+    summary: {{zh: "分析服务日志并汇总审计日志", en: "Read the service's log and sum the journal up"}}
+    parameters:
+      window: {{type: duration, default: 24h, help: {{zh: "时间范围，例如 2h", en: "How far to look back, such as 2h"}}}}
+    role: operator
+    lock: none
+    steps:
+      - name: {{zh: "分析服务日志", en: "Read the service's log"}}
+        logs: {{files: ["{{SAMPLE}}/access.log*"], window: "{{window}}", sign_in: "/api/"}}
+      - name: {{zh: "汇总审计日志", en: "Sum the journal up"}}
+        journal: {{window: "{{window}}"}}
 "#
     ))
 }
