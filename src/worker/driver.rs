@@ -156,6 +156,10 @@ impl At<'_> {
                 (format!("NEOSTOCK_ARG_{}", name.to_uppercase()), value.clone())
             }),
         );
+        let commits = plan.commits.iter();
+        env.extend(commits.map(|(name, commit)| {
+            (format!("NEOSTOCK_COMMIT_{}", name.to_uppercase()), commit.clone())
+        }));
         env.extend(plan.variables.clone());
         let mut hidden = Vec::new();
         for (name, value) in secrets {
