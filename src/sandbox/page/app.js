@@ -388,10 +388,11 @@ function drawChannel() {
   ]);
   log.setAttribute('aria-label', roomName(here));
   const wasAtEnd = isAtEnd;
-  const height = log.scrollHeight;
+  const latest = here.messages.at(-1)?.ts;
   drawLog(log, here, newFrom === '0' ? null : newFrom, intro(here));
   if (wasAtEnd) log.scrollTop = log.scrollHeight;
-  else if (log.scrollHeight > height + 20) toLatest.hidden = false;
+  else if (log.latest !== undefined && log.latest !== `${here.id} ${latest}`) toLatest.hidden = false;
+  log.latest = `${here.id} ${latest}`;
   toLatest.textContent = `↓ ${word('to_latest')}`;
   say.label(word('say_in', roomName(here)));
 }
