@@ -4,6 +4,21 @@ import { RUN_MS_MAX, become, check, checkAccessible, checkNarrow, launch, open, 
 
 const [url, ...wanted] = process.argv.slice(2);
 
+const HOSTILE = '<img src=x onerror=alert(1)><script>alert(2)</script>"\'&';
+/** What is said, and how it is drawn. */
+const FORMATS = [
+  ['*bold* _slanted_ ~struck~ `code *x*`', '<strong>bold</strong> <em>slanted</em> <s>struck</s> <code>code *x*</code>'],
+  ['2*3*4 snake_case_name *open', '2*3*4 snake_case_name *open'],
+  ['*粗 _斜_*，不*是*粗', '<strong>粗 <em>斜</em></strong>，不*是*粗'],
+  ['a &amp; b &lt;c&gt;', 'a &amp; b &lt;c&gt;'],
+  ['before\n```\nlet a &lt; *b*\n```\nafter', 'before<pre tabindex="0"><code>let a &lt; *b*</code></pre>after'],
+  ['one\n&gt; quoted *b*\n> too\ntwo', 'one<blockquote>quoted <strong>b</strong>\ntoo</blockquote>two'],
+  ['``` never closed', '``` never closed'],
+  ['<@U0BOB> <!subteam^S0LEADS> <@U0NOBODY|who>', '<span class="mention">@Bob</span> <span class="mention">@leads</span> <span class="mention">@who</span>'],
+  ['<!date^86400^{date_num} {time}|then> <!date^x^{time}|then>', '1970-01-02 08:00 then'],
+  [':rocket: :no_such:', '🚀 :no_such:'],
+];
+
 const SCENARIOS = {
   async 'the first look shows what to try and fills it in'(browser) {
     const page = await open(browser, url, 'U0ANN');
@@ -38,34 +53,13 @@ const SCENARIOS = {
     check(/^\/neostock rollback v1\.\d $/.test(await field.inputValue()), `completed to ${await field.inputValue()}`);
     await field.fill('/neostock ');
     await picture(page, 'completion');
+    await checkAccessible(page, 'completion');
     await page.keyboard.press('Escape');
     check(await page.locator('[role=listbox]:visible').count() === 0, 'Escape did not close the list');
     await field.fill('');
     await become(page, 'U0ANN');
     await page.locator('#log .intro').waitFor();
     check(await page.locator('#log .row.private').count() === 0, 'somebody else sees a private answer');
-    return page;
-  },
-
-  async 'a rollback is watched to its end, and its thread is read'(browser) {
-    const page = await open(browser, url, 'U0BOB');
-    await say(page, '/neostock rollback v1.2 p99 超过 5 秒，先回滚');
-    await row(page, '应用已成功回滚到版本 v1.2').locator('.thread-bar').waitFor({ timeout: RUN_MS_MAX });
-    const card = row(page, '应用已成功回滚到版本 v1.2');
-    check((await card.textContent()).includes('p99 超过 5 秒'), 'the card does not show the reason');
-    check(await card.locator('.edited').count() === 1, 'the card is not marked as edited');
-    await card.locator('.thread-bar').click();
-    await page.locator('#thread .row', { hasText: '验证目标版本' }).last().waitFor();
-    await page.locator('#thread .row .mention.mine', { hasText: '@Bob' }).last().waitFor();
-    await picture(page, 'thread');
-    await checkAccessible(page, 'a thread');
-    await page.locator('#answer').fill('看起来没问题 *好* <script>');
-    await page.locator('#answer').press('Enter');
-    const reply = page.locator('#thread .row', { hasText: '看起来没问题' });
-    await reply.waitFor();
-    check((await reply.locator('.prose').innerHTML()).includes('<strong>好</strong> &lt;script&gt;'), 'formatting or escaping is wrong');
-    await page.keyboard.press('Escape');
-    await page.locator('#thread').waitFor({ state: 'hidden' });
     return page;
   },
 
@@ -93,6 +87,28 @@ const SCENARIOS = {
     check((await heads()).length > 1, `the card did not change before people's eyes: ${await heads()}`);
     check(await card.locator('.button').count() === 0, 'a finished card has buttons');
     await picture(page, 'deployed');
+    return page;
+  },
+
+  async 'a rollback is watched to its end, and its thread is read'(browser) {
+    const page = await open(browser, url, 'U0BOB');
+    await say(page, '/neostock rollback v1.2 p99 超过 5 秒，先回滚');
+    await row(page, '应用已成功回滚到版本 v1.2').locator('.thread-bar').waitFor({ timeout: RUN_MS_MAX });
+    const card = row(page, '应用已成功回滚到版本 v1.2');
+    check((await card.textContent()).includes('p99 超过 5 秒'), 'the card does not show the reason');
+    check(await card.locator('.edited').count() === 1, 'the card is not marked as edited');
+    await card.locator('.thread-bar').click();
+    await page.locator('#thread .row', { hasText: '验证目标版本' }).last().waitFor();
+    await page.locator('#thread .row .mention.mine', { hasText: '@Bob' }).last().waitFor();
+    await picture(page, 'thread');
+    await checkAccessible(page, 'a thread');
+    await page.locator('#answer').fill('看起来没问题 *好* <script>');
+    await page.locator('#answer').press('Enter');
+    const reply = page.locator('#thread .row', { hasText: '看起来没问题' });
+    await reply.waitFor();
+    check((await reply.locator('.prose').innerHTML()).includes('<strong>好</strong> &lt;script&gt;'), 'formatting or escaping is wrong');
+    await page.keyboard.press('Escape');
+    await page.locator('#thread').waitFor({ state: 'hidden' });
     return page;
   },
 
@@ -126,6 +142,32 @@ const SCENARIOS = {
     await page.locator('[data-room=C0DEV]').click();
     await page.locator('[data-room=C0OPS]').click();
     check(await page.locator('[data-room=C0DEV].unread').count() === 0, 'a channel that was read is still unread');
+    return page;
+  },
+
+  async 'formatting is drawn, and hostile text stays text wherever it stands'(browser) {
+    const page = await open(browser, url, 'U0EVE');
+    await page.locator('[data-room=C0RANDOM]').click();
+    for (const [text, html] of FORMATS) {
+      const { ts } = await post({ channel: 'C0RANDOM', text });
+      const prose = page.locator(`#log [data-ts="${ts}"] .prose`);
+      await prose.waitFor();
+      check(await prose.innerHTML() === html, `${text}\n  ${await prose.innerHTML()}\n  ${html}`);
+    }
+    const plain = { type: 'plain_text', text: HOSTILE.slice(0, 70) };
+    const mrkdwn = { type: 'mrkdwn', text: `${HOSTILE} <javascript:alert(1)|x> <data:text/html,x|y>` };
+    const { ts } = await post({
+      channel: 'C0RANDOM', text: HOSTILE, blocks: [
+        { type: 'header', text: plain }, { type: 'section', text: mrkdwn, fields: [mrkdwn] }, { type: 'context', elements: [mrkdwn] },
+        { type: 'actions', elements: [{ type: 'button', action_id: 'x', value: HOSTILE, text: plain, confirm: { title: plain, text: mrkdwn, confirm: { type: 'plain_text', text: 'ok' }, deny: { type: 'plain_text', text: 'no' } } }] },
+      ],
+    });
+    const hostile = page.locator(`#log [data-ts="${ts}"]`);
+    await hostile.locator('.button').click();
+    await page.locator('#confirm[open]').waitFor();
+    check((await page.locator('#confirm').textContent()).includes('<img src=x onerror='), 'the question does not show its text');
+    check(await page.locator('#log img[src=x], #confirm img, #log script, #log a[href^="javascript:"], #log a[href^="data:"]').count() === 0, 'text became markup');
+    await page.keyboard.press('Escape');
     return page;
   },
 
@@ -214,6 +256,15 @@ const SCENARIOS = {
     return page;
   },
 };
+
+/** Says something as the bot, past the bot. */
+async function post(message) {
+  const headers = { 'Content-Type': 'application/json', Authorization: 'Bearer xoxb-sandbox-0001' };
+  const response = await fetch(`${url}/api/chat.postMessage`, { method: 'POST', headers, body: JSON.stringify(message) });
+  const answer = await response.json();
+  check(answer.ok, JSON.stringify(answer));
+  return answer;
+}
 
 /** Presses a button of a card and agrees to its question. */
 async function pressAndConfirm(page, card, action) {
