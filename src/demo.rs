@@ -11,7 +11,7 @@ use crate::config::settings::{Sources, from_sources};
 use crate::core::text::Lang;
 use crate::exec::git;
 use crate::sandbox::sample::{self, Sample};
-use crate::sandbox::{Guide, Language, Options, Workspace, transcript};
+use crate::sandbox::{Guide, Language, Message, Options, Workspace, transcript};
 use crate::store::Store;
 use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret;
@@ -27,16 +27,19 @@ use tokio_util::sync::CancellationToken;
 const ASKER: &str = "U0ANN";
 /// Where she asks.
 const CHANNEL: &str = "C0OPS";
-/// What she asks.
-const REQUEST: &str = "rollback v1.2 p99 超过 5 秒，先回滚";
-/// What her words must have led to.
-const EXPECTED: &str = "应用已成功回滚到版本 v1.2";
+/// What she asks, one after the other, who must approve it, and what it must have led to.
+const REQUESTS: [(&str, Option<&str>, &str); 2] = [
+    ("deploy v1.3 订单手续费", Some("U0BOB"), "版本 v1.3 已上线"),
+    ("rollback v1.2 p99 超过 5 秒，先回滚", None, "应用已成功回滚到版本 v1.2"),
+];
+/// The button with which one approves.
+const APPROVE: &str = "批准";
 /// Versions that completion offers.
 const VERSIONS_MAX: usize = 20;
 /// How long the bot may take to be ready.
 const READY_MS_MAX: u64 = 10_000;
-/// How long the rollback may take to its last message.
-const ROLLBACK_MS_MAX: u64 = 45_000;
+/// How long a run may take to its last message.
+const RUN_MS_MAX: u64 = 45_000;
 /// How long an answer of the sample service may take.
 const SAMPLE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the bot may take to stop.
@@ -181,16 +184,13 @@ impl Demo {
             Lang::Zh => Language::Zh,
             Lang::En => Language::En,
         };
-        self.workspace.say(ASKER, CHANNEL, REQUEST).await;
-        let is_done = |workspace: &Workspace| {
-            workspace
-                .messages(CHANNEL)
-                .iter()
-                .any(|message| message.thread_ts.is_some() && message.text.contains(EXPECTED))
-        };
-        let ended = self.workspace.wait_until(ROLLBACK_MS_MAX, is_done).await;
+        let mut ended = true;
+        for (request, approver, expected) in REQUESTS {
+            ended = ended && self.ask(request, approver, expected).await;
+        }
         writeln!(out, "{}", transcript(&self.workspace, language))?;
-        let mut ok = report(&mut out, ended, "the rollback was reported in its thread", "")?;
+        let mut ok =
+            report(&mut out, ended, "deploy and rollback were reported in their threads", "")?;
         let health = self.health().await.unwrap_or_else(|error| format!("{error:#}"));
         let is_back = health.contains("\"version\":\"v1.2\"") && health.contains("\"schema\":3");
         ok &= report(&mut out, is_back, "the service answers v1.2 on v1.2's schema", &health)?;
@@ -200,6 +200,28 @@ impl Demo {
         let shown = faults.join("; ");
         ok &= report(&mut out, faults.is_empty(), "Slack's rules were kept in every call", &shown)?;
         Ok(ok)
+    }
+
+    /// Whether the request led to what it must, in time.
+    async fn ask(&self, request: &str, approver: Option<&str>, expected: &str) -> bool {
+        self.workspace.say(ASKER, CHANNEL, request).await;
+        if let Some(approver) = approver {
+            let is_asked = |workspace: &Workspace| {
+                let messages = workspace.messages(CHANNEL);
+                let mut buttons = messages.iter().flat_map(Message::buttons);
+                buttons.any(|button| button.label == APPROVE)
+            };
+            if !self.workspace.wait_until(RUN_MS_MAX, is_asked).await {
+                return false;
+            }
+            self.workspace.press(approver, APPROVE).await;
+        }
+        let is_told = |workspace: &Workspace| {
+            let messages = workspace.messages(CHANNEL);
+            let mut replies = messages.iter().filter(|message| message.thread_ts.is_some());
+            replies.any(|message| message.text.contains(expected))
+        };
+        self.workspace.wait_until(RUN_MS_MAX, is_told).await
     }
 
     async fn health(&self) -> anyhow::Result<String> {

@@ -232,8 +232,11 @@ impl Pipeline {
 fn denied_card(denied: &Denied, lang: Lang) -> Card {
     let mut line = command::with_code(denied.text().get(lang));
     if let Denied::NotAMember { members, .. } = denied {
-        line.push(text(" "));
-        line.extend(whom_to_ask(members));
+        let whom = whom_to_ask(members);
+        if !whom.is_empty() {
+            line.push(text(" "));
+            line.extend(whom);
+        }
     }
     refusal(line)
 }

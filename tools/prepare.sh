@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what `make test` needs and this machine lacks: PostgreSQL's server, Node and Chromium with
-# fonts by apt-get, cargo-nextest into build/tools, and the packages that drive the browser into
-# build/browser. What is there already is left alone.
+# Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
+# with fonts by apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun
+# and pm2 into build/parts. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -29,6 +29,7 @@ has_font() {
 # The Debian packages that are missing, one a line.
 missing_packages() {
     has_postgres || echo postgresql
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
     [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || echo chromium
@@ -52,23 +53,40 @@ install_missing() {
         fail "missing, and there is no apt-get here: install by hand what Debian calls ${missing[*]}"
     echo "installing for the tests: ${missing[*]}" >&2
     as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive \
+    # Nothing of it is started as a service: the tests run their own.
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -q -y --no-install-recommends "${missing[@]}"
     has_postgres || fail "PostgreSQL was installed, but its initdb is not found"
 }
 
 # The lock file that was installed stands beside what it led to.
-has_browser_packages() {
-    cmp -s tests/browser/package-lock.json build/browser/installed.json
+has_packages() {
+    cmp -s "tests/$1/package-lock.json" "build/$1/installed.json"
 }
 
-install_browser_packages() {
-    echo "installing what drives the browser" >&2
-    mkdir -p build/browser
-    cp tests/browser/package.json tests/browser/package-lock.json build/browser/
-    (cd build/browser && npm ci --ignore-scripts --no-audit --no-fund >&2) ||
-        fail "npm could not install what tests/browser/package-lock.json names"
-    cp tests/browser/package-lock.json build/browser/installed.json
+# What a lock file under tests names, into the folder of the same name under build; no package's own
+# script is run.
+install_packages() {
+    echo "installing what tests/$1/package-lock.json names" >&2
+    mkdir -p "build/$1"
+    cp "tests/$1/package.json" "tests/$1/package-lock.json" "build/$1/"
+    (cd "build/$1" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2) ||
+        fail "npm could not install what tests/$1/package-lock.json names"
+    cp "tests/$1/package-lock.json" "build/$1/installed.json"
+}
+
+# Without its scripts bun's program lies in the package of one kind of machine: the first that runs.
+link_parts() {
+    local bun
+    mkdir -p build/parts/bin
+    ln -sf ../node_modules/pm2/bin/pm2 build/parts/bin/pm2
+    for bun in build/parts/node_modules/@oven/bun-*/bin/bun; do
+        ln -sf "../${bun#build/parts/}" build/parts/bin/bun
+        if build/parts/bin/bun --version >/dev/null 2>&1; then
+            return
+        fi
+    done
+    fail "bun was installed, but it does not run here"
 }
 
 has_nextest() {
@@ -81,7 +99,10 @@ for program in cargo git cc; do
 done
 mapfile -t missing < <(missing_packages)
 [ ${#missing[@]} -eq 0 ] || install_missing
-has_browser_packages || install_browser_packages
+for folder in browser parts; do
+    has_packages "$folder" || install_packages "$folder"
+done
+link_parts
 PATH="$PWD/build/tools/bin:$PATH"
 has_nextest ||
     cargo install cargo-nextest --locked --version "$NEXTEST_VERSION" --root build/tools

@@ -122,7 +122,7 @@ async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str,
     let drift = drift(&view.plan).await?;
     tracing::info!(run.id = %view.id, "{} was not approved: {drift:?}", view.id);
     let lang = context.lang;
-    let mut line = about(view);
+    let mut line = about(view, lang);
     line.extend(with_code(drift.text().get(lang)));
     line.push(text(lang.pick(
         "。您看到的计划已经不成立，所以没有批准。请拒绝它，再重新发起。",
@@ -132,10 +132,11 @@ async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str,
     Some(("plan_changed", refusal(line)))
 }
 
-fn about(view: &RunView) -> Line {
+fn about(view: &RunView, lang: Lang) -> Line {
+    let colon = lang.pick("：", ": ");
     vec![
         Span::Code(view.id.to_string()),
-        text(format!(" {} → {}: ", view.plan.title(), view.plan.environment)),
+        text(format!(" {} → {}{colon}", view.plan.title(), view.plan.environment)),
     ]
 }
 
@@ -151,7 +152,7 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
             .pick("✅ 已批准，开始排队执行。", "✅ approved by you; it is queued now.")
             .to_owned(),
         (Ruling::Ends, Verdict::Rejected) => {
-            lang.pick("⛔ 已拒绝，不会执行。", "⛔ rejected by you; it is not done.").to_owned()
+            lang.pick("⛔ 已拒绝，不会执行。", "⛔ rejected by you; nothing is done.").to_owned()
         }
         (Ruling::Ends, _) => lang
             .pick("🛑 已取消，没有开始执行。", "🛑 cancelled by you; nothing was begun.")
@@ -163,13 +164,13 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
             )
             .to_owned(),
     };
-    let mut line = about(view);
+    let mut line = about(view, lang);
     line.push(text(words));
     Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
 fn not_counted(refused: Refused, verdict: Verdict, view: &RunView, lang: Lang) -> Card {
-    let mut line = about(view);
+    let mut line = about(view, lang);
     line.extend(with_code(refused.text(verdict, view.expires_ms).get(lang)));
     refusal(line)
 }

@@ -2,7 +2,7 @@
 
 use super::show::{no_such_run, run_id};
 use super::{Context, Spec, answer, ephemeral, refusal, text};
-use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, cut};
 use crate::core::policy::Authorized;
@@ -161,11 +161,10 @@ fn done_card(settle: &Settle, view: &RunView, lang: Lang) -> Card {
 fn not_waiting(view: &RunView, lang: Lang) -> Card {
     let line = vec![
         Span::Code(view.id.to_string()),
-        text(format!(
-            " {} {}。",
-            lang.pick("没有等待决定：现在是", "does not wait for a decision: it is"),
-            view.state.text().get(lang)
-        )),
+        text(match lang {
+            Lang::Zh => format!(" 没有等待决定：它现在是「{}」。", view.state.text().zh),
+            Lang::En => format!(" does not wait for a decision: it is “{}”.", view.state.text().en),
+        }),
     ];
-    Card { parts: vec![Part::Paragraph(line.clone())], ..refusal(line) }
+    refusal(line)
 }

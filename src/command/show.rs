@@ -16,7 +16,7 @@ pub const SPEC: Spec = Spec {
     usage: "<run> [plan]",
     example: "show R-7K3QZD5A",
     zh: "查看一次执行；加 plan 看完整的计划",
-    en: "Look at one run; with `plan`, at exactly what it does",
+    en: "Look at one run; with the word plan, at exactly what it does",
 };
 
 /// A request to see one run.

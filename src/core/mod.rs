@@ -18,6 +18,7 @@ pub mod policy;
 pub mod press;
 pub mod run;
 pub mod run_card;
+pub mod table;
 pub mod template;
 pub mod text;
 pub mod words;

@@ -1,10 +1,11 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
 use super::action::{
-    Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
+    AccessFormat, Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook,
+    SecretSource, StepKind,
 };
 use super::id::{ChannelId, RunId};
-use super::param::Arguments;
+use super::param::{Arguments, cut, duration_ms};
 use super::template::Template;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,22 @@ pub enum Work {
         /// For how long.
         within_ms: u64,
     },
+    /// Summing up the service's log.
+    Logs {
+        /// Files, or patterns with `*` and `?` in their last part.
+        files: Vec<String>,
+        /// How far back.
+        window_ms: u64,
+        /// How the lines are written.
+        format: AccessFormat,
+        /// The beginning of the paths where people sign in.
+        sign_in: String,
+    },
+    /// Summing up the bot's own journal.
+    Journal {
+        /// How far back.
+        window_ms: u64,
+    },
 }
 
 /// Why an action cannot be planned.
@@ -129,6 +146,11 @@ pub enum PlanFault {
     LooksLikeAnOption {
         /// The name.
         name: String,
+    },
+    /// How far to look back is not a duration.
+    NotAWindow {
+        /// What it is.
+        value: String,
     },
 }
 
@@ -158,6 +180,10 @@ impl Plan {
         let both = |template: &LocalTemplate| {
             Ok(Text { zh: fill(&template.zh)?, en: fill(&template.en)? })
         };
+        let window = |template: &Template| {
+            let value = fill(template)?;
+            duration_ms(&value).ok_or(PlanFault::NotAWindow { value })
+        };
         let mut steps = Vec::new();
         for step in &action.steps {
             let work = match &step.kind {
@@ -168,6 +194,13 @@ impl Plan {
                     contains: contains.as_ref().map(fill).transpose()?,
                     within_ms: *within_ms,
                 },
+                StepKind::Logs { files, window: back, format, sign_in } => Work::Logs {
+                    files: files.iter().map(fill).collect::<Result<_, _>>()?,
+                    window_ms: window(back)?,
+                    format: *format,
+                    sign_in: sign_in.clone(),
+                },
+                StepKind::Journal { window: back } => Work::Journal { window_ms: window(back)? },
             };
             steps.push(PlannedStep {
                 name: step.name.clone(),
@@ -268,6 +301,13 @@ impl PlanFault {
                 format!("步骤需要 `{name}`，但没有给出。请加上 `{name}=…`。"),
                 format!("A step needs `{name}`, and it has no value. Add `{name}=…`."),
             ),
+            Self::NotAWindow { value } => {
+                let value = cut(value);
+                Text::new(
+                    format!("`{value}` 不是一段时间，例如 90s、15m、2h、7d。"),
+                    format!("`{value}` is not a duration such as 90s, 15m, 2h or 7d."),
+                )
+            }
             Self::LooksLikeAnOption { name } => Text::new(
                 format!("参数 `{name}` 不能以 `-` 开头：程序会把它当作选项。"),
                 format!("`{name}` must not begin with `-`: a program would read it as an option."),

@@ -134,7 +134,7 @@ both_engines! {
         let bare = bot.say("U0BOB", &format!("reject {run}")).await;
         assert!(bare.contains("`reason` is missing"), "{bare}");
         let answer = bot.say("U0BOB", &format!("reject {run} not before the market closes <!channel>")).await;
-        assert!(answer.contains("rejected by you; it is not done"), "{answer}");
+        assert!(answer.contains("rejected by you; nothing is done"), "{answer}");
         let card = bot.until_card("deploy v1.3 ⛔ was rejected; nothing was done").await;
         assert!(card.contains("⛔ <@U0BOB> rejected: not before the market closes"), "{card}");
         let late = bot.say("U0BOB", &format!("approve {run}")).await;
@@ -263,6 +263,8 @@ both_engines! {
         let bot = Bot::start(&database, DEPLOY).await;
         bot.say("U0ANN", "deploy v1.3 & <more>").await;
         bot.until_card("✋ deploy v1.3").await;
+        // Only then the bot knows where its card is, and links to it.
+        bot.until_quiet().await;
 
         let pressed = bot.click("U0CAT", "Details").await;
         let typed = bot.say("U0CAT", &format!("show {} plan", bot.run_id())).await;

@@ -1,0 +1,301 @@
+//! Golden cards: every kind of message, in both languages, exactly as Slack gets it. What differs from run
+//! to run (ids, digests, moments, folders) is written as a word in brackets.
+
+use crate::harness::bot::Bot;
+use crate::harness::database::{Engine, TestDatabase, run};
+use crate::harness::place::Place;
+use neostock_ops::sandbox::{Message, Options};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// One action for each way in which a run can end.
+const ACTIONS: &str = r#"
+  deploy:
+    summary: {zh: 部署一个版本, en: Deploy a version}
+    role: operator
+    approval: {from: lead, count: 1, expires: 15m}
+    parameters:
+      version: {type: git_ref, required: true, help: {zh: 要上线的标签, en: The tag that goes live}}
+      reason: {type: text, required: true}
+    steps:
+      - {name: {zh: 部署, en: Deploy}, run: [sh, -c, "echo deploying $1", sh, "{version}"], timeout: 20s}
+  by-two:
+    summary: {zh: 需要两人批准, en: Two people agree}
+    role: operator
+    approval: {from: operator, count: 2, self: true, expires: 1h}
+    steps:
+      - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 20s}
+  fail:
+    summary: {zh: 失败, en: Fail}
+    role: operator
+    notices:
+      failed: {zh: "🚨 {environment} 失败了", en: "🚨 {environment} failed"}
+    steps:
+      - {name: {zh: 第一步, en: First}, run: [sh, -c, "echo '<!channel> & the disk is full'; exit 3"], timeout: 20s, idempotent: true}
+      - {name: {zh: 第二步, en: Second}, run: ["true"], timeout: 20s}
+  slow:
+    summary: {zh: 超时, en: Time out}
+    role: operator
+    steps:
+      - {name: {zh: 睡觉, en: Sleep}, run: [sleep, "60"], timeout: 1s}
+  hang:
+    summary: {zh: 一直运行, en: Run on}
+    role: operator
+    steps:
+      - {name: {zh: 睡觉, en: Sleep}, run: [sh, -c, "echo begun >> $MARKS; sleep 60"], timeout: 90s}
+"#;
+
+/// Everybody reads one language; the channels too.
+fn world(lang: &str) -> (Place, Options) {
+    let place = Place::new(ACTIONS);
+    let runbook = std::fs::read_to_string(place.runbook()).unwrap();
+    std::fs::write(place.runbook(), runbook.replace("language: en", &format!("language: {lang}")))
+        .unwrap();
+    let locale = if lang == "zh" { "zh-CN" } else { "en-US" };
+    let mut options = Options::default();
+    for person in &mut options.persons {
+        locale.clone_into(&mut person.locale);
+    }
+    (place, options)
+}
+
+/// The messages so far, each under what led to it.
+struct Album {
+    bot: Bot,
+    text: String,
+}
+
+impl Album {
+    fn add(&mut self, title: &str, message: &Message) {
+        let mut blocks = message.blocks.clone();
+        for block in &mut blocks {
+            // Given by the workspace, in the order in which messages happened to arrive.
+            block.as_object_mut().unwrap().remove("block_id");
+        }
+        let blocks = serde_json::to_string_pretty(&Value::Array(blocks)).unwrap();
+        let text = format!("text: {}\n{blocks}", message.text);
+        writeln!(self.text, "## {title}\n{}\n", self.nameless(&text)).unwrap();
+    }
+
+    /// What a person reads who types this.
+    async fn says(&mut self, user: &str, text: &str) {
+        self.bot.say(user, text).await;
+        self.answered(user, text);
+    }
+
+    /// What a person reads who presses this.
+    async fn presses(&mut self, user: &str, action: &str) {
+        let card = self.newest_card();
+        let button = card.buttons().into_iter().find(|button| button.action_id == action).unwrap();
+        self.bot.workspace.click(user, "C0OPS", &card.ts, action, Some(&button.value)).await;
+        self.answered(user, &format!("[{action}]"));
+    }
+
+    fn answered(&mut self, user: &str, what: &str) {
+        let answer = self.bot.workspace.ephemerals(user).pop().unwrap();
+        let what = self.nameless(what);
+        self.add(&format!("{user} ▸ {what}"), &answer);
+    }
+
+    fn newest_card(&self) -> Message {
+        let all = self.bot.workspace.messages("C0OPS");
+        all.into_iter().rfind(|one| one.thread_ts.is_none() && one.is_bot).unwrap()
+    }
+
+    /// The newest card once nothing is due any more, and what its thread says.
+    async fn settles(&mut self, title: &str) {
+        self.bot.until_quiet().await;
+        let card = self.newest_card();
+        self.add(&format!("{title}: card"), &card);
+        let thread = self.bot.workspace.thread("C0OPS", &card.ts);
+        for reply in thread.iter().filter(|one| one.ts != card.ts) {
+            self.add(&format!("{title}: in its thread"), reply);
+        }
+    }
+
+    /// Without what differs from run to run.
+    fn nameless(&self, text: &str) -> String {
+        let place = self.bot.place.path().display().to_string();
+        let text =
+            text.replace(&place, "[folder]").replace(&self.bot.workspace.base_url(), "[workspace]");
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while let Some(first) = rest.chars().next() {
+            let found = PATTERNS.iter().find_map(|(length, word)| Some((length(rest)?, word)));
+            match found {
+                Some((length, word))
+                    if !out.ends_with(|letter: char| letter.is_ascii_alphanumeric()) =>
+                {
+                    out.push_str(word);
+                    rest = &rest[length..];
+                }
+                _ => {
+                    out.push(first);
+                    rest = &rest[first.len_utf8()..];
+                }
+            }
+        }
+        out
+    }
+}
+
+/// How long something is that differs from run to run, at the start of a text; and what stands for it.
+const PATTERNS: [(fn(&str) -> Option<usize>, &str); 6] = [
+    (run_id, "[run]"),
+    (|text| hex_of(text, 64), "[digest]"),
+    (|text| hex_of(text, 40), "[commit]"),
+    (|text| hex_of(text, 10), "[short commit]"),
+    (moment, "[moment]"),
+    (duration, "[duration]"),
+];
+
+fn run_id(text: &str) -> Option<usize> {
+    let id = text.strip_prefix("R-")?;
+    let is_id = id.len() >= 8
+        && id.bytes().take(8).all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit());
+    // The example in help is always the same.
+    (is_id && !id.starts_with("7K3QZD5A")).then_some(10)
+}
+
+fn hex_of(text: &str, length: usize) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count();
+    (digits == length && text[..length].bytes().any(|digit| digit.is_ascii_digit()))
+        .then_some(length)
+}
+
+/// `<!date^…>`, `2026-11-24 03:00:00 UTC`, and a message's number in a link.
+fn moment(text: &str) -> Option<usize> {
+    if text.starts_with("<!date^") {
+        return Some(text.find('>')? + 1);
+    }
+    if text.starts_with("2026-") && text.as_bytes().get(19..23) == Some(b" UTC") {
+        return Some(23);
+    }
+    let number = text.strip_prefix('p')?;
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    (digits == 16).then_some(17)
+}
+
+/// `36 ms`, `1.4 s`, `3 min 5 s`.
+fn duration(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let unit = [" ms", " s"].into_iter().find(|unit| text[digits..].starts_with(unit))?;
+    let after = text[digits + unit.len()..].chars().next();
+    let is_whole = !after.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    (digits > 0 && is_whole).then_some(digits + unit.len())
+}
+
+async fn album(database: TestDatabase, lang: &str) -> String {
+    let (place, options) = world(lang);
+    let bot = Bot::in_workspace(&database, place, options).await;
+    let mut album = Album { bot, text: String::new() };
+    whoever_asks(&mut album).await;
+    gates(&mut album).await;
+    ends(&mut album).await;
+    let Album { bot, text } = album;
+    bot.finish().await;
+    text
+}
+
+/// What is answered without anything being done.
+async fn whoever_asks(album: &mut Album) {
+    for text in [
+        "help",
+        "help deploy",
+        "help status",
+        "status",
+        "deplyo v1.3 x",
+        "explode",
+        "deploy",
+        "deploy v9.9 x",
+        "deploy v1.3 env=prod x",
+        "deploy v1.3 evn=staging x",
+        "status now",
+        "show R-00000000",
+    ] {
+        album.says("U0BOB", text).await;
+    }
+    album.says("U0CAT", "deploy v1.3 x").await;
+    album.says("U0EVE", "status").await;
+}
+
+/// A run that waits for people, until it may not, or may.
+async fn gates(album: &mut Album) {
+    album.says("U0BOB", "deploy v1.3 new fees & <!here> rules").await;
+    album.settles("waiting").await;
+    album.presses("U0BOB", "approve").await;
+    album.presses("U0CAT", "approve").await;
+    album.presses("U0CAT", "details").await;
+    album.presses("U0BOB", "reject").await;
+    album.settles("rejected").await;
+    let rejected = album.bot.run_id();
+    album.says("U0BOB", &format!("approve {rejected}")).await;
+
+    album.says("U0ANN", "by-two").await;
+    album.settles("waiting for two").await;
+    album.presses("U0ANN", "approve").await;
+    album.presses("U0ANN", "approve").await;
+    album.settles("one of two").await;
+    album.presses("U0BOB", "approve").await;
+    album.bot.until("it succeeds", |bot| bot.card().contains("✅ 1.")).await;
+    album.settles("succeeded").await;
+    let done = album.bot.run_id();
+    album.says("U0ANN", &format!("show {done}")).await;
+    album.says("U0ANN", &format!("retry {done}")).await;
+    album.says("U0ANN", &format!("cancel {done}")).await;
+    album.says("U0ANN", &format!("settle {done} ok it was")).await;
+
+    album.says("U0ANN", "deploy v1.2 back").await;
+    album.bot.until_quiet().await;
+    album.presses("U0ANN", "cancel").await;
+    album.settles("cancelled before it began").await;
+    album.says("U0ANN", "deploy v1.2 back").await;
+    album.bot.until_quiet().await;
+    album.bot.advance_ms(15 * 60_000);
+    album.bot.until("it expires", |bot| bot.buttons().is_empty()).await;
+    album.settles("expired").await;
+}
+
+/// How runs end that began.
+async fn ends(album: &mut Album) {
+    album.says("U0ANN", "fail").await;
+    album.bot.until("it fails", |bot| bot.card().contains("🚨")).await;
+    album.settles("failed").await;
+    album.says("U0ANN", "slow").await;
+    album
+        .bot
+        .until("it times out", |bot| bot.card().contains("⏳") || bot.card().contains("slow"))
+        .await;
+    album
+        .bot
+        .until("it times out", |bot| bot.card().contains("slow") && bot.card().contains("❌"))
+        .await;
+    album.settles("timed out").await;
+    album.says("U0ANN", "hang").await;
+    album.bot.until("it runs", |bot| bot.place.marks() == ["begun"]).await;
+    album
+        .bot
+        .until("it is shown", |bot| bot.card().contains("hang") && bot.card().contains("⏳ 1."))
+        .await;
+    album.settles("running").await;
+    album.says("U0BOB", "status").await;
+    album.presses("U0BOB", "cancel").await;
+    album.bot.until("it ends", |bot| bot.card().contains("🛑 ") && bot.buttons().is_empty()).await;
+    album.settles("cancelled").await;
+    let cancelled = album.bot.run_id();
+    album.says("U0BOB", &format!("retry {cancelled}")).await;
+}
+
+#[test]
+fn every_kind_of_message_in_chinese() {
+    run(Engine::Sqlite, |database| async move {
+        insta::assert_snapshot!(album(database, "zh").await);
+    });
+}
+
+#[test]
+fn every_kind_of_message_in_english() {
+    run(Engine::Sqlite, |database| async move {
+        insta::assert_snapshot!(album(database, "en").await);
+    });
+}
