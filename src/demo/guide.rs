@@ -12,14 +12,14 @@ const IDEAS: [(&str, &str, &str, &str); 5] = [
     (
         "U0ANN",
         "deploy v1.3 手续费修复",
-        "以安安的身份申请部署 v1.3，再切换到 Bob，在卡片上批准，看它一步步执行",
-        "Ask for a deploy of v1.3 as 安安, then switch to Bob, approve it on its card and watch it run",
+        "以安安的身份申请部署 v1.3，再换成 Bob 在卡片上批准，看它执行",
+        "Ask to deploy v1.3 as 安安; then be Bob, approve it on its card and watch",
     ),
     (
         "U0BOB",
         "deploy v1.4 can I approve my own?",
         "以 Bob 的身份申请一次部署，再试着批准自己的申请",
-        "Ask for a deploy as Bob, then try to approve your own request",
+        "Ask to deploy as Bob, then try to approve it yourself",
     ),
     (
         "U0ANN",
@@ -37,7 +37,7 @@ const IDEAS: [(&str, &str, &str, &str); 5] = [
         "U0CAT",
         "help",
         "换成没有权限的小猫：看她能做什么、该找谁",
-        "Become 小猫, who holds no role: see what she may do and whom to ask",
+        "Be 小猫, who holds no role: see what she may do and whom to ask",
     ),
 ];
 

@@ -153,6 +153,14 @@ async fn another_host_another_origin_and_anything_but_json_are_refused() {
             "{kind}"
         );
     }
+    let bot = stage
+        .http
+        .post(stage.url("/api/chat.postMessage"))
+        .bearer_auth(stage.workspace.bot_token());
+    let bot = bot.header(ORIGIN, stage.workspace.base_url()).json(&said);
+    assert_eq!(bot.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    let answer = stage.http.post(stage.url("/commands/T0NEO/1")).header(HOST, "evil.example");
+    assert_eq!(answer.json(&said).send().await.unwrap().status(), StatusCode::FORBIDDEN);
     assert!(stage.workspace.messages("C0OPS").is_empty());
 
     let own = stage.http.post(stage.url("/page/say")).header(ORIGIN, stage.workspace.base_url());

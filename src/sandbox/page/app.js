@@ -145,7 +145,7 @@ function openRoom(channel) {
   place.channel = channel;
   place.thread = null;
   newFrom = lastRead(channel);
-  say.field.value = drafts.get(`${place.user} ${channel}`) ?? '';
+  say.restore(drafts.get(`${place.user} ${channel}`) ?? '');
   isAtEnd = true;
 }
 
@@ -371,7 +371,7 @@ function intro(here) {
     signature: JSON.stringify([isChinese(), here.id, isEmpty, here.left_out, ideas.length, place.user]),
     make: () => el('div', { class: `intro${isEmpty ? ' empty' : ''}` },
       here.left_out > 0 ? el('p', { class: 'faint', text: word('left_out', here.left_out) }) : [
-        el('h2', { text: word('channel_start', name) }),
+        el('h2', { text: word(here.is_dm ? 'dm_start' : 'channel_start', name) }),
         el('p', { class: 'faint' }, here.is_dm ? word('dm_start_text', name) : word('channel_start_text', `${world.snapshot.command} help`)),
       ],
       isEmpty && ideas.length > 0 && el('section', { class: 'try inline', 'aria-label': word('open_try') },
@@ -388,10 +388,11 @@ function drawChannel() {
   ]);
   log.setAttribute('aria-label', roomName(here));
   const wasAtEnd = isAtEnd;
-  const height = log.scrollHeight;
+  const latest = here.messages.at(-1)?.ts;
   drawLog(log, here, newFrom === '0' ? null : newFrom, intro(here));
   if (wasAtEnd) log.scrollTop = log.scrollHeight;
-  else if (log.scrollHeight > height + 20) toLatest.hidden = false;
+  else if (log.latest !== undefined && log.latest !== `${here.id} ${latest}`) toLatest.hidden = false;
+  log.latest = `${here.id} ${latest}`;
   toLatest.textContent = `↓ ${word('to_latest')}`;
   say.label(word('say_in', roomName(here)));
 }

@@ -84,8 +84,8 @@ export function suggestions(text, allowCommands) {
 }
 
 /**
- * A composer: its node, and `fill(text)`, `focus()`, `label(text)`. `send(text)` is asked to send and
- * answers whether that was done.
+ * A composer: its node and field, and `fill(text)`, `restore(text)`, `label(text)`. `send(text)` is asked
+ * to send and answers whether that was done.
  */
 export function composer({ id, allowCommands, send }) {
   let shown = null;
@@ -188,7 +188,12 @@ export function composer({ id, allowCommands, send }) {
       field.focus();
       look();
     },
-    draw,
+    /** Puts back what was being written here, without taking the focus. */
+    restore(text) {
+      field.value = text;
+      shown = null;
+      draw();
+    },
     label(placeholder) {
       field.placeholder = placeholder;
       field.setAttribute('aria-label', placeholder);

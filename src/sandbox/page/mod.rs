@@ -3,7 +3,8 @@
 //!
 //! It listens on loopback, where every page of every site could send requests to: so it answers only
 //! to its own name, changes something only for its own origin and in JSON, and what it serves may
-//! load nothing foreign. It has no session: whoever reaches it may be anybody of the cast.
+//! load nothing foreign. What is the bot's answers no browser. The page has no session: whoever
+//! reaches it may be anybody of the cast.
 
 mod snapshot;
 
@@ -12,8 +13,8 @@ use super::state::{Room, SharedFile, State};
 use super::traffic;
 use super::workspace::{Inner, Workspace};
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Shared};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -28,6 +29,8 @@ use std::sync::Arc;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Characters of what a person says at once.
 const SAID_CHARS_MAX: usize = 4_000;
+/// What the bot asks for; everything else is the page's.
+const PATHS_OF_THE_BOT: [&str; 3] = ["/api/", "/commands/", "/upload/"];
 /// How people may call this machine in the address.
 const HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 
@@ -64,8 +67,8 @@ const ASSETS: [(&str, &str, &str); 13] = [
     ("world.js", SCRIPT, include_str!("world.js")),
 ];
 
-/// The page's own addresses, guarded; everything else stays the bot's.
-pub(super) fn router(inner: &Arc<Inner>) -> Router<Arc<Inner>> {
+/// The page's own addresses.
+pub(super) fn router() -> Router<Arc<Inner>> {
     Router::new()
         .route("/", get(document))
         .route("/archives/{*place}", get(document))
@@ -77,7 +80,6 @@ pub(super) fn router(inner: &Arc<Inner>) -> Router<Arc<Inner>> {
         .route("/page/say", post(say))
         .route("/page/press", post(press))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(Arc::clone(inner), guard))
 }
 
 /// Why something is refused: a status, and a word that the page explains.
@@ -89,10 +91,15 @@ impl IntoResponse for Refused {
     }
 }
 
-async fn guard(Shared(inner): Shared<Arc<Inner>>, request: Request, next: Next) -> Response {
+/// Stands before everything that listens here.
+pub(super) async fn guard(
+    Shared(inner): Shared<Arc<Inner>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let base_url = inner.read().base_url.clone();
     let port = base_url.rsplit(':').next().unwrap_or_default();
-    let checked = check(port, request.method(), request.headers());
+    let checked = check(port, &request);
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(refused) => refused.into_response(),
@@ -105,16 +112,23 @@ async fn guard(Shared(inner): Shared<Arc<Inner>>, request: Request, next: Next) 
 
 /// Another name for this machine is another site that had it resolved to here; another origin is
 /// another site's page; and only JSON cannot be sent across sites without asking first.
-fn check(port: &str, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+fn check(port: &str, request: &Request) -> Result<(), Refused> {
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(header::HOST).unwrap_or_default();
     if !HOSTS.iter().any(|name| host == format!("{name}:{port}")) {
         return Err(Refused(StatusCode::FORBIDDEN, "foreign_host"));
     }
-    if *method == Method::GET || *method == Method::HEAD {
+    let origin = text(header::ORIGIN);
+    if PATHS_OF_THE_BOT.iter().any(|start| request.uri().path().starts_with(start)) {
+        return match origin {
+            Some(_) => Err(Refused(StatusCode::FORBIDDEN, "foreign_origin")),
+            None => Ok(()),
+        };
+    }
+    if [Method::GET, Method::HEAD].contains(request.method()) {
         return Ok(());
     }
-    if text(header::ORIGIN).is_some_and(|origin| origin != format!("http://{host}")) {
+    if origin.is_some_and(|origin| origin != format!("http://{host}")) {
         return Err(Refused(StatusCode::FORBIDDEN, "foreign_origin"));
     }
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();

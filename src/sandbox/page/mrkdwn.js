@@ -25,16 +25,15 @@ export function mrkdwn(text) {
   const out = document.createDocumentFragment();
   // A fence without its end is text.
   const parts = text.split('```');
-  const closed = parts.length % 2 === 1 ? parts.length : parts.length - 2;
-  parts.slice(0, closed).forEach((part, at) => {
+  if (parts.length % 2 === 0) parts.splice(-2, 2, parts.slice(-2).join('```'));
+  parts.forEach((part, at) => {
     if (at % 2 === 1) {
       const code = unescape(part).replace(/^\n/, '').replace(/\n$/, '');
       out.append(el('pre', { tabindex: 0 }, el('code', { text: code })));
     } else {
-      quotes(trimmed(part, at > 0, at < closed - 1), out);
+      quotes(trimmed(part, at > 0, at < parts.length - 1), out);
     }
   });
-  if (closed < parts.length) quotes(parts.slice(closed).map((part) => `\`\`\`${part}`).join(''), out);
   return out;
 }
 

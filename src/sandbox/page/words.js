@@ -58,6 +58,7 @@ const WORDS = {
   left_out: ['更早的 {0} 条没有显示', '{0} earlier messages are not shown'],
   channel_start: ['这里是 {0} 的开头', 'This is the very beginning of {0}'],
   channel_start_text: ['输入 {0}，机器人就会回答。没有人会受影响：这是一个本地工作区。', 'Type {0} and the bot answers. Nobody can be harmed: this workspace is local.'],
+  dm_start: ['您与 {0} 的私信', 'Your conversation with {0}'],
   dm_start_text: ['只有您和 {0} 能看到这里。命令在这里同样可用。', 'Only you and {0} see this. Commands work here too.'],
   try_title: ['可以试的 {0} 件事', '{0} things to try'],
   fill: ['填入', 'Fill in'],
