@@ -55,7 +55,7 @@ both_engines! {
             let found = ["读取 1 个文件", "更早的文件 1 个"];
             bot.thread().iter().any(|message| found.iter().any(|words| message.contains(words)))
         }).await;
-        bot.until_card("✅").await;
+        bot.until_card("log-audit ✅").await;
         bot.finish().await;
     }
 
