@@ -47,13 +47,14 @@ pub fn parse(
     let mut again = words.clone();
     let (arguments, proposed) = match param::read(&action.parameters, words) {
         Ok(arguments) => (arguments, None),
-        Err(fault) => match propose::parse(action, &fault, &mut again) {
-            Some((parameter, arguments)) => (arguments, Some(parameter)),
-            None => {
+        Err(fault) => {
+            let proposed = propose::parse(action, &fault, &mut again);
+            let (parameter, arguments) = proposed.ok_or_else(|| {
                 let (command, usage) = (action.name.clone(), action_usage(action));
-                return Err(Misunderstood::Arguments { command, usage, fault: Box::new(fault) });
-            }
-        },
+                Misunderstood::Arguments { command, usage, fault: Box::new(fault) }
+            })?;
+            (arguments, Some(parameter))
+        }
     };
     let environment = match &arguments.environment {
         Some(name) => runbook.environments.get(name),

@@ -127,8 +127,10 @@ pub(super) async fn proposal(
         return Ok(None);
     }
     let words = words(ask, parameter, version, context.lang);
-    let line = line(ask, version, (live, good), &changes, context.lang);
-    Ok(Some(Proposal { line, button: button(ask, version, words, context.lang) }))
+    Ok(Some(Proposal {
+        line: explained(ask, version, (live, good), &changes, context.lang),
+        button: button(ask, version, words, context.lang),
+    }))
 }
 
 /// `rollback v1.2 env=production why`: the command as a person would type it.
@@ -176,10 +178,10 @@ fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-fn line(
+fn explained(
     ask: &Ask,
     version: &str,
-    (live, good): (&Release, &Release),
+    (current, good): (&Release, &Release),
     changes: &Changes,
     lang: Lang,
 ) -> Line {
@@ -196,9 +198,9 @@ fn line(
         text(lang.pick(" 至 ", " to ")),
         Span::Time(ended_ms),
         text(lang.pick("。现在在线的是 ", ". Live now is ")),
-        Span::Code(live.version.clone()),
+        Span::Code(current.version.clone()),
         text(lang.pick("，自 ", ", since ")),
-        Span::Time(live.live_ms),
+        Span::Time(current.live_ms),
         text(lang.pick("。\n🔀 ", ".\n🔀 ")),
     ];
     line.extend(release_card::headline(changes, lang));
@@ -250,7 +252,7 @@ mod tests {
     proptest! {
         /// Whatever the reason holds, it fits and reads back as it was, or as its beginning.
         #[test]
-        fn a_reason_fits_its_button_and_reads_back(reason in r#"[ -~“”&<>=测🔥]{1,1200}"#) {
+        fn a_reason_fits_its_button_and_reads_back(reason in r"[ -~“”&<>=测🔥]{1,1200}") {
             let typed = fitting(&reason, 1_900);
             prop_assert!(units(&typed) <= 1_900);
             let read = Words::read(&typed).unwrap().take_rest().unwrap_or_default();

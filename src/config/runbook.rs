@@ -251,6 +251,11 @@ impl Reading<'_> {
             Some("none") => Lock::None,
             _ => Lock::Environment,
         };
+        if makes_live.is_some() && lock == Lock::None {
+            let way = "leave `lock` out, or leave `makes_live` out";
+            let message = "what makes a version live must hold its environment";
+            self.faults.add_with(key_at(node, "lock"), message, way);
+        }
         Action {
             name: entry.key.clone(),
             summary: localized(node.get("summary")),

@@ -87,30 +87,33 @@ mod tests {
             .collect()
     }
 
-    fn difference(forward: u64, backward: u64) -> Option<Difference> {
+    fn difference(forward: u64, backward: u64) -> Difference {
         let commit = |id: &str| Commit { id: id.into(), subject: format!("mend {id}") };
         let newest = ["aaa", "bbb", "ccc"].map(commit).to_vec();
-        Some(Difference { forward, backward, newest })
+        Difference { forward, backward, newest }
     }
 
     #[test]
     fn each_direction_has_its_words_and_what_is_not_listed_is_counted() {
         let list = "\naaa mend aaa\nbbb mend bbb";
         assert_eq!(
-            said(difference(5, 0), Lang::En),
+            said(Some(difference(5, 0)), Lang::En),
             format!("🔀 5 commits since v1.2{list}\n… 3 more")
         );
         assert_eq!(
-            said(difference(5, 0), Lang::Zh),
+            said(Some(difference(5, 0)), Lang::Zh),
             format!("🔀 自 v1.2 以来 5 个提交{list}\n… 另有 3 个")
         );
         assert_eq!(
-            said(difference(0, 2), Lang::En),
+            said(Some(difference(0, 2)), Lang::En),
             format!("🔀 takes back 2 commits of v1.2{list}")
         );
-        assert_eq!(said(difference(0, 2), Lang::Zh), format!("🔀 撤回 v1.2 的 2 个提交{list}"));
+        assert_eq!(
+            said(Some(difference(0, 2)), Lang::Zh),
+            format!("🔀 撤回 v1.2 的 2 个提交{list}")
+        );
         assert!(
-            said(difference(2, 1), Lang::En)
+            said(Some(difference(2, 1)), Lang::En)
                 .starts_with("🔀 2 commits since v1.2, and 1 commit of it taken back\n")
         );
         assert!(said(Some(Difference::default()), Lang::Zh).ends_with("v1.2 已经在线"));

@@ -334,6 +334,7 @@ fn a_gate_that_nobody_could_open_is_a_fault() {
         "approval: {from: lead, count: 4, self: true, expires: 1h}
     makes_live: why
     parameters: {why: {type: text, suggest: last_good}}
+    lock: none
     steps: [{name: Step, run: [true]}]",
     );
     let text = text.replace("[everyone]}}", "[everyone]}, lead: {members: [U0BOB]}}");
@@ -344,6 +345,8 @@ fn a_gate_that_nobody_could_open_is_a_fault() {
         name the parameter that holds the version: `makes_live: version`
     runbook.yml:12:36: `suggest` proposes a version: it needs `type: git_ref` and `required: true`
         remove it, or add both
+    runbook.yml:13:5: what makes a version live must hold its environment
+        leave `lock` out, or leave `makes_live` out
     ");
 }
 
