@@ -145,22 +145,30 @@ impl Workspace {
 
     /// A person presses the newest button they can see that says this.
     pub async fn press(&self, user: &str, label: &str) -> Answer {
-        let found = {
-            let state = self.0.read();
-            let rooms = state.rooms.values();
-            let open =
-                rooms.filter(|room| room.with.is_none() || room.with.as_deref() == Some(user));
-            let theirs = |message: &&Message| message.visible_to.as_deref() == Some(user);
-            let mut seen: Vec<&Message> = open.flat_map(|room| &room.messages).collect();
-            seen.extend(state.ephemerals.iter().filter(theirs));
-            seen.sort_by_key(|message| super::message::ts_micros(&message.ts));
-            seen.iter().rev().find_map(|message| {
-                let button = message.buttons().into_iter().find(|button| button.label == label)?;
-                Some((message.channel.clone(), message.ts.clone(), button))
-            })
+        let Some((channel, ts, button)) = self.newest_button(user, label) else {
+            return Answer::NoSuchButton;
         };
-        let Some((channel, ts, button)) = found else { return Answer::NoSuchButton };
         self.click(user, &channel, &ts, &button.action_id, Some(&button.value)).await
+    }
+
+    /// Whether a person sees a button that says this.
+    pub fn can_press(&self, user: &str, label: &str) -> bool {
+        self.newest_button(user, label).is_some()
+    }
+
+    /// The newest button that a person can see and that says this, with its channel and message.
+    fn newest_button(&self, user: &str, label: &str) -> Option<(String, String, Button)> {
+        let state = self.0.read();
+        let rooms = state.rooms.values();
+        let open = rooms.filter(|room| room.with.is_none() || room.with.as_deref() == Some(user));
+        let theirs = |message: &&Message| message.visible_to.as_deref() == Some(user);
+        let mut seen: Vec<&Message> = open.flat_map(|room| &room.messages).collect();
+        seen.extend(state.ephemerals.iter().filter(theirs));
+        seen.sort_by_key(|message| super::message::ts_micros(&message.ts));
+        seen.iter().rev().find_map(|message| {
+            let button = message.buttons().into_iter().find(|button| button.label == label)?;
+            Some((message.channel.clone(), message.ts.clone(), button))
+        })
     }
 
     /// The path of a new response URL, as a request of this person's in this channel would carry: for
