@@ -4,6 +4,7 @@ use crate::harness::bot::{Bot, NIGHT_MS};
 use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::place::{Place, ROLLBACK};
 use neostock_ops::sandbox::Options;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
@@ -39,14 +40,11 @@ async fn bot(database: &TestDatabase) -> Bot {
 /// Writes a log that was last written at `written_ms`.
 fn write(bot: &Bot, name: &str, written_ms: i64, lines: &[(&str, &str, u16)]) {
     let path = bot.place.path().join(name);
-    let text: String = lines
-        .iter()
-        .map(|(time, request, status)| {
-            format!(
-                "203.0.113.9 - - [24/Nov/2026:{time} +0000] \"{request} HTTP/1.1\" {status} - 0.250\n"
-            )
-        })
-        .collect();
+    let mut text = String::new();
+    for (time, request, status) in lines {
+        text += "203.0.113.9 - - [24/Nov/2026:";
+        writeln!(text, "{time} +0000] \"{request} HTTP/1.1\" {status} - 0.250").unwrap();
+    }
     std::fs::write(&path, text).unwrap();
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(written_ms as u64);
     File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
