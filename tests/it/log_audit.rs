@@ -116,8 +116,9 @@ both_engines! {
         write(&bot, "access.log", NIGHT_MS, &[("02:30:00", "GET /", 200)]);
 
         bot.say("U0BOB", "log-audit 1h").await;
-        bot.until_card("✅").await;
-        bot.until_quiet().await;
+        bot.until("the summary", |bot| {
+            bot.thread().iter().any(|message| message.contains("runs asked for 1"))
+        }).await;
 
         let mut left = vec![bot.everything()];
         let mut folders = vec![bot.place.data()];
