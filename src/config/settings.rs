@@ -135,7 +135,7 @@ pub struct Sources {
 
 /// The database that the bot hands to a `journal` step, which has no other settings.
 pub fn database_of_step() -> Option<SecretString> {
-    std::env::var(DATABASE_VARIABLE).ok().map(SecretString::from)
+    std::env::var_os(DATABASE_VARIABLE)?.into_string().ok().map(SecretString::from)
 }
 
 /// Reads the settings of this process: the environment, and the file named by `config_path`, by

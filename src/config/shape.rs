@@ -404,8 +404,8 @@ fn check_object(object: &'static Object, node: &Node, faults: &mut Faults) {
     let given = alternatives.iter().filter_map(|key| node.entry(key)).collect::<Vec<_>>();
     if !alternatives.is_empty() && given.len() != 1 {
         let at = given.get(1).map_or(node.at, |second| second.key_at);
-        let list = alternatives.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
-        let (last, others) = list.split_last().map_or(("", &[][..]), |(last, rest)| (last, rest));
+        let mut others = alternatives.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+        let last = others.pop().unwrap_or_default();
         let found = ["none", "none", "both"].get(given.len()).unwrap_or(&"several");
         let message = format!(
             "{} has exactly one of {} and {last}; {found} found",

@@ -319,7 +319,9 @@ mod tests {
             mut all in proptest::collection::vec(0u64..10_000_000, 1..200), thousandths in 1u64..=1_000
         ) {
             let mut histogram = Histogram::default();
-            all.iter().for_each(|us| histogram.add(*us));
+            for us in &all {
+                histogram.add(*us);
+            }
             all.sort_unstable();
             let rank = (all.len() as u64 * thousandths).div_ceil(1_000).max(1) as usize;
             let (exact, found) = (all[rank - 1], histogram.at(thousandths).unwrap());

@@ -38,9 +38,10 @@ pub(super) fn page(options: &Options, tally: &Tally, course: &Course) -> String 
     bad_lines(&mut page, lang, tally);
     let (mut text, left_out) = page.finish();
     if left_out > 0 {
-        text += &match lang {
-            Lang::Zh => format!("… 另有 {left_out} 行\n"),
-            Lang::En => format!("… and {left_out} lines more\n"),
+        // Writing to a String cannot fail.
+        let _ = match lang {
+            Lang::Zh => writeln!(text, "… 另有 {left_out} 行"),
+            Lang::En => writeln!(text, "… and {left_out} lines more"),
         };
     }
     text

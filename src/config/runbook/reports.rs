@@ -13,16 +13,13 @@ const WINDOW_DEFAULT: &str = "24h";
 const ASKED_WINDOW: &str = "1h";
 
 impl Reading<'_> {
-    /// `None` where the step does not report; `Some(None)` where the report has faults.
-    pub(super) fn report(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Option<StepKind>> {
-        if let Some(logs) = node.get("logs") {
-            return Some(self.logs(logs, scope));
-        }
-        let journal = node.get("journal")?;
-        Some(self.window(journal, scope).map(|window| StepKind::Journal { window }))
+    /// `None` where the report has faults.
+    pub(super) fn journal(&mut self, node: &Node, scope: &Scope<'_>) -> Option<StepKind> {
+        Some(StepKind::Journal { window: self.window(node, scope)? })
     }
 
-    fn logs(&mut self, node: &Node, scope: &Scope<'_>) -> Option<StepKind> {
+    /// `None` where the report has faults.
+    pub(super) fn logs(&mut self, node: &Node, scope: &Scope<'_>) -> Option<StepKind> {
         let mut files = Vec::new();
         for item in node.get("files").map_or(&[][..], Node::items) {
             let Some(template) = self.template(item, scope) else { continue };

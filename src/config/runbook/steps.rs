@@ -86,8 +86,10 @@ impl Reading<'_> {
         let timeout_ms = milliseconds(node.get("timeout"));
         let (kind, timeout_default_ms, idempotent_default) = if let Some(argv) = node.get("run") {
             (self.argv(argv, scope), STEP_TIMEOUT_DEFAULT_MS, false)
-        } else if let Some(report) = self.report(node, scope) {
-            (report?, STEP_TIMEOUT_DEFAULT_MS, true)
+        } else if let Some(logs) = node.get("logs") {
+            (self.logs(logs, scope)?, STEP_TIMEOUT_DEFAULT_MS, true)
+        } else if let Some(journal) = node.get("journal") {
+            (self.journal(journal, scope)?, STEP_TIMEOUT_DEFAULT_MS, true)
         } else {
             let http = node.get("http")?;
             let within_ms = milliseconds(http.get("within")).unwrap_or(HTTP_WITHIN_DEFAULT_MS);
