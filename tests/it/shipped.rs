@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How many ask at the same time while the traffic is switched.
-const ASKERS: usize = 4;
+const ASKERS: usize = 2;
 /// Fewer answers than this would not be a load.
 const ANSWERS_MIN: u64 = 200;
 
@@ -289,6 +289,9 @@ fn an_old_backup_that_is_sound_misses_the_recovery_point() {
     });
 }
 
+/// A script, its arguments and settings, its exit code and what it says.
+type Refusal<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
+
 #[test]
 fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
     run(Engine::Sqlite, |_| async move {
@@ -311,7 +314,7 @@ fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
             assert_eq!(refused.status.code(), Some(2), "{name}: {}", said(&refused));
         }
         let unset = [("BLUE_PORT", ""), ("RELEASES_DIR", "")];
-        let cases: [(&str, &[&str], &[(&str, &str)], i32, &str); 9] = [
+        let cases: [Refusal<'_>; 9] = [
             ("blue-green-deploy.sh", &["v1.2.0"], &unset, 2, "not set: BLUE_PORT"),
             ("blue-green-deploy.sh", &["v1.2.0"], &[("BLUE_PORT", "x1")], 2, "BLUE_PORT"),
             ("blue-green-deploy.sh", &["--upload-pack=x"], &[], 2, "不是版本"),
