@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 
 /// How many ask at the same time while the traffic is switched.
 const ASKERS: usize = 2;
+/// From one question to the next: without it they would starve the build.
+const PACE: Duration = Duration::from_millis(5);
 /// Fewer answers than this would not be a load.
 const ANSWERS_MIN: u64 = 200;
 
@@ -75,7 +77,9 @@ async fn ask(url: String, is_over: Arc<AtomicBool>) -> BTreeMap<String, u64> {
     // A connection each: one that idles while nginx closes it would be this client's own fault.
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
     let mut answers = BTreeMap::new();
+    let mut pace = tokio::time::interval(PACE);
     while !is_over.load(Ordering::Relaxed) {
+        pace.tick().await;
         let answer = match client.get(&url).send().await {
             Ok(answer) if answer.status() == 200 => {
                 answer.text().await.unwrap_or_else(|error| error.to_string())
