@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How many ask at the same time while the traffic is switched.
-const ASKERS: usize = 4;
+const ASKERS: usize = 2;
+/// From one question to the next: without it they would starve the build.
+const PACE: Duration = Duration::from_millis(5);
 /// Fewer answers than this would not be a load.
 const ANSWERS_MIN: u64 = 200;
 
@@ -75,7 +77,9 @@ async fn ask(url: String, is_over: Arc<AtomicBool>) -> BTreeMap<String, u64> {
     // A connection each: one that idles while nginx closes it would be this client's own fault.
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
     let mut answers = BTreeMap::new();
+    let mut pace = tokio::time::interval(PACE);
     while !is_over.load(Ordering::Relaxed) {
+        pace.tick().await;
         let answer = match client.get(&url).send().await {
             Ok(answer) if answer.status() == 200 => {
                 answer.text().await.unwrap_or_else(|error| error.to_string())
@@ -289,6 +293,9 @@ fn an_old_backup_that_is_sound_misses_the_recovery_point() {
     });
 }
 
+/// A script, its arguments and settings, its exit code and what it says.
+type Refusal<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
+
 #[test]
 fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
     run(Engine::Sqlite, |_| async move {
@@ -311,7 +318,7 @@ fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
             assert_eq!(refused.status.code(), Some(2), "{name}: {}", said(&refused));
         }
         let unset = [("BLUE_PORT", ""), ("RELEASES_DIR", "")];
-        let cases: [(&str, &[&str], &[(&str, &str)], i32, &str); 9] = [
+        let cases: [Refusal<'_>; 9] = [
             ("blue-green-deploy.sh", &["v1.2.0"], &unset, 2, "not set: BLUE_PORT"),
             ("blue-green-deploy.sh", &["v1.2.0"], &[("BLUE_PORT", "x1")], 2, "BLUE_PORT"),
             ("blue-green-deploy.sh", &["--upload-pack=x"], &[], 2, "不是版本"),
