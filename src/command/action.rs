@@ -72,7 +72,7 @@ pub async fn run(
 }
 
 /// Everything resolved, or the refusal that the asker reads.
-async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
+pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
     let refused =
         |fault: crate::core::plan::PlanFault| refusal(with_code(fault.text().get(context.lang)));
     let mut plan = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments)
@@ -132,7 +132,7 @@ async fn unknown_version(
 }
 
 /// Open runs that hold or wait for the same environment.
-async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Error> {
+pub(super) async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Error> {
     if plan.lock == Lock::None {
         return Ok(Vec::new());
     }

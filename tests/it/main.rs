@@ -24,3 +24,4 @@ mod sandbox;
 mod settle;
 mod store;
 mod tidy;
+mod verbs;
