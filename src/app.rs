@@ -88,7 +88,12 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
     let workspace = Arc::new(OnceLock::new());
     let local = Local::new(program.clone());
-    let means = Means { local: local.clone(), attempts: data.attempts(), program };
+    let means = Means {
+        local: local.clone(),
+        attempts: data.attempts(),
+        program,
+        database_url: settings.database_url.clone(),
+    };
     let taken = engine.begin(env!("CARGO_PKG_VERSION"), runbook.digest.clone()).await?;
     if taken > 0 {
         info!("took back {taken} runs of this bot's earlier process");

@@ -1,8 +1,13 @@
-//! The journal for readers: the texts behind `audit verify`, `audit show` and `audit export`.
+//! The journal for readers: the texts behind `audit verify`, `audit show` and `audit summary`.
 //!
 //! Nothing here prints or decides an exit code; that is `main`'s.
 
+mod summary;
+
+pub use summary::summary;
+
 use crate::core::journal::{Anchor, Report, Row};
+use crate::core::table::{left, visible};
 use crate::core::text::{Lang, Text};
 use crate::store::journal::{self, Filter};
 use crate::store::{Error, Store};
@@ -124,26 +129,7 @@ pub fn line(row: &Row) -> String {
     line.trim_end().to_owned()
 }
 
-/// A text filled up to a width, with two spaces behind it. Chinese takes two places a letter.
-fn column(text: &str, width: usize) -> String {
-    let text = visible(text);
-    let places = text.chars().map(|letter| if letter < '\u{1100}' { 1 } else { 2 }).sum();
-    text + &" ".repeat(width.saturating_sub(places) + 2)
-}
-
-/// Control characters, and those that turn the direction of writing, as escapes.
-fn visible(text: &str) -> String {
-    let mut seen = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\u{61c}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => seen.extend(letter.escape_unicode()),
-            _ if letter.is_control() => seen.extend(letter.escape_unicode()),
-            _ => seen.push(letter),
-        }
-    }
-    seen
+/// A text filled up to a width, with two spaces behind it.
+fn column(text: &str, wide: usize) -> String {
+    left(&visible(text), wide) + "  "
 }

@@ -8,13 +8,15 @@ use neostock_ops::audit::{self, Format};
 use neostock_ops::clock::Clock;
 use neostock_ops::config::fault::listing;
 use neostock_ops::config::settings::{self, LogFormat, Settings};
+use neostock_ops::core::action::AccessFormat;
 use neostock_ops::core::journal::Anchor;
 use neostock_ops::core::text::Lang;
 use neostock_ops::demo;
+use neostock_ops::logs;
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::Filter;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +48,9 @@ enum Command {
         /// The language of the transcript.
         #[arg(long, value_parser = language, default_value = "zh")]
         lang: Lang,
+        /// The page's port on 127.0.0.1, so that a bookmark stays good; otherwise a free one.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        port: u16,
     },
     /// Read settings and runbook, and list every fault of both.
     Check,
@@ -56,12 +61,41 @@ enum Command {
         #[command(subcommand)]
         command: Audit,
     },
+    /// The program of `logs` steps.
+    #[command(hide = true)]
+    LogReport {
+        #[arg(long = "file", required = true)]
+        files: Vec<String>,
+        #[arg(long, value_parser = access_format)]
+        format: AccessFormat,
+        #[arg(long, default_value = "")]
+        sign_in: String,
+        #[command(flatten)]
+        window: Window,
+    },
+    /// The program of `journal` steps.
+    #[command(hide = true)]
+    JournalReport {
+        #[command(flatten)]
+        window: Window,
+    },
     /// The sample service of the demo.
     #[command(hide = true, disable_help_flag = true)]
     Sample {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
+}
+
+/// What a report is about, and for whom.
+#[derive(clap::Args)]
+struct Window {
+    #[arg(long)]
+    window_ms: u64,
+    #[arg(long)]
+    until_ms: i64,
+    #[arg(long, value_parser = language)]
+    lang: Lang,
 }
 
 #[derive(Subcommand)]
@@ -72,6 +106,15 @@ enum Audit {
         #[arg(long, value_name = "SEQ:HASH")]
         head: Option<Anchor>,
         /// The language of the findings.
+        #[arg(long, value_parser = language, default_value = "en")]
+        lang: Lang,
+    },
+    /// Sum up: who did what, what was denied, what went wrong.
+    Summary {
+        /// How far to look back, such as `7d` or `2h`.
+        #[arg(long, value_parser = duration, value_name = "AGE", default_value = "24h")]
+        since: u64,
+        /// The language of the summary.
         #[arg(long, value_parser = language, default_value = "en")]
         lang: Lang,
     },
@@ -101,6 +144,10 @@ fn language(text: &str) -> Result<Lang, String> {
         "en" => Ok(Lang::En),
         _ => Err("zh or en".to_owned()),
     }
+}
+
+fn access_format(text: &str) -> Result<AccessFormat, String> {
+    AccessFormat::parse(text).ok_or_else(|| AccessFormat::NAMES.join(" or "))
 }
 
 fn duration(text: &str) -> Result<u64, String> {
@@ -153,12 +200,31 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log(&settings.log, settings.log_format);
             runtime()?.block_on(serve_forever(settings))
         }
-        Command::Demo { script, lang } => {
+        Command::Demo { script, lang, port } => {
             install_tls()?;
             log(if script { "off" } else { "error" }, LogFormat::Text);
             let program = std::env::current_exe().context("find this program")?;
-            let ok = runtime()?.block_on(demo::run(program, script, lang))?;
+            let choices = demo::Choices { is_script: script, lang, port };
+            let ok = runtime()?.block_on(demo::run(program, choices))?;
             Ok(verdict(ok))
+        }
+        Command::LogReport { files, format, sign_in, window } => {
+            let Window { window_ms, until_ms, lang } = window;
+            let options = logs::Options { files, format, window_ms, until_ms, sign_in, lang };
+            Ok(verdict(logs::report(&options, &mut out)?))
+        }
+        Command::JournalReport { window } => {
+            install_tls()?;
+            let url = settings::database_of_step().context("no database is given to this step")?;
+            runtime()?.block_on(async {
+                let store =
+                    Store::inspect(url.expose_secret(), Clock::System, None::<SecretString>)
+                        .await
+                        .context("open the database")?;
+                let span = (window.window_ms, window.until_ms);
+                write!(out, "{}", audit::summary(&store, span, window.lang).await?)?;
+                Ok(ExitCode::SUCCESS)
+            })
         }
         Command::Audit { command } => {
             install_tls()?;
@@ -228,6 +294,11 @@ async fn read_journal(settings: Settings, command: Audit) -> anyhow::Result<Exit
             let (report, is_sound) = audit::verify_report(&store, head, lang).await?;
             write!(out, "{report}")?;
             Ok(verdict(is_sound))
+        }
+        Audit::Summary { since, lang } => {
+            let span = (since, Clock::System.now_ms());
+            write!(out, "{}", audit::summary(&store, span, lang).await?)?;
+            Ok(ExitCode::SUCCESS)
         }
         Audit::Show { since, kind, actor, run, json } => {
             let since_ms =

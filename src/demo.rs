@@ -1,21 +1,23 @@
 //! The demo: the bot, through its ordinary configuration, against the sandbox's workspace and
 //! sample service. Everything lives in one temporary folder and ends with the program.
 
+mod guide;
+
 use crate::app::{Start, serve};
 use crate::audit;
 use crate::clock::Clock;
 use crate::config::fault::listing;
 use crate::config::settings::{Sources, from_sources};
 use crate::core::text::Lang;
+use crate::exec::git;
 use crate::sandbox::sample::{self, Sample};
-use crate::sandbox::{Language, Options, Workspace, transcript};
+use crate::sandbox::{Guide, Language, Message, Options, Workspace, transcript};
 use crate::store::Store;
 use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -25,32 +27,49 @@ use tokio_util::sync::CancellationToken;
 const ASKER: &str = "U0ANN";
 /// Where she asks.
 const CHANNEL: &str = "C0OPS";
-/// What she asks.
-const REQUEST: &str = "rollback v1.2 p99 超过 5 秒，先回滚";
-/// What her words must have led to.
-const EXPECTED: &str = "应用已成功回滚到版本 v1.2";
+/// What she asks, one after the other, who must approve it, and what it must have led to.
+const REQUESTS: [(&str, Option<&str>, &str); 2] = [
+    ("deploy v1.3 订单手续费", Some("U0BOB"), "版本 v1.3 已上线"),
+    ("rollback v1.2 p99 超过 5 秒，先回滚", None, "应用已成功回滚到版本 v1.2"),
+];
+/// The button with which one approves.
+const APPROVE: &str = "批准";
+/// Versions that completion offers.
+const VERSIONS_MAX: usize = 20;
 /// How long the bot may take to be ready.
 const READY_MS_MAX: u64 = 10_000;
-/// How long the rollback may take to its last message.
-const ROLLBACK_MS_MAX: u64 = 45_000;
+/// How long a run may take to its last message.
+const RUN_MS_MAX: u64 = 45_000;
 /// How long an answer of the sample service may take.
 const SAMPLE_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the bot may take to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// Runs the demo; whether everything was as it must be. With `is_script` it ends by itself,
-/// otherwise it takes commands from standard input until it is interrupted.
+/// How it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    /// Ask for one rollback, check what came of it and end; otherwise a person plays until Ctrl-C.
+    pub is_script: bool,
+    /// The language of the transcript.
+    pub lang: Lang,
+    /// The page's port; 0: a free one.
+    pub port: u16,
+}
+
+/// Runs the demo; whether everything was as it must be.
 ///
 /// # Errors
-/// What kept it from starting or from being checked.
-pub async fn run(program: PathBuf, is_script: bool, lang: Lang) -> anyhow::Result<bool> {
-    let folder = Folder::make()?;
+/// What kept it from starting, from being checked or from stopping.
+pub async fn run(program: PathBuf, choices: Choices) -> anyhow::Result<bool> {
+    // Whoever interrupts the start finds nothing left behind either.
+    let mut interrupted = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminated = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let demo = Demo::start(program, &folder.0).await?;
+    let folder = Folder::make()?;
+    let demo = Demo::start(program, &folder.0, choices.port).await?;
     let outcome = tokio::select! {
-        outcome = demo.play(is_script, lang) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(!is_script),
-        _ = terminated.recv() => Ok(!is_script),
+        outcome = demo.play(choices) => outcome,
+        _ = interrupted.recv() => Ok(!choices.is_script),
+        _ = terminated.recv() => Ok(!choices.is_script),
     };
     demo.stop().await?;
     outcome
@@ -78,6 +97,7 @@ impl Drop for Folder {
 struct Demo {
     workspace: Workspace,
     sample: Sample,
+    guide: Guide,
     database_url: String,
     address: String,
     stop: CancellationToken,
@@ -85,24 +105,54 @@ struct Demo {
 }
 
 impl Demo {
-    async fn start(program: PathBuf, folder: &Path) -> anyhow::Result<Self> {
-        let workspace = Workspace::start(Options::default()).await?;
+    async fn start(program: PathBuf, folder: &Path, page_port: u16) -> anyhow::Result<Self> {
+        let options = Options { port: page_port, ..Options::default() };
+        let workspace = Workspace::start(options).await.context(
+            "start the workspace; --port chooses another port, without it a free one is taken",
+        )?;
         let port = free_port().await?;
         let sample = sample::create(&folder.join("sample"), &program, port).await?;
         sample.start().await?;
+        let demo = match Self::start_bot(workspace, sample.clone(), program, folder).await {
+            Ok(demo) => demo,
+            Err(error) => {
+                sample.stop().await?;
+                return Err(error);
+            }
+        };
+        match demo.ready().await {
+            Ok(()) => Ok(demo),
+            Err(error) => {
+                demo.stop().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_bot(
+        workspace: Workspace,
+        sample: Sample,
+        program: PathBuf,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
         let address = format!("http://{}", listener.local_addr()?);
         workspace.set_request_url(&address);
         let settings = from_sources(&sources(&workspace, &sample, folder))
             .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+        let versions = git::newest_tags(&sample.repo(), VERSIONS_MAX)
+            .await
+            .map_err(|fault| anyhow::anyhow!("read the sample's versions: {fault:?}"))?;
+        let runbook = crate::config::runbook::load(&settings.runbook)
+            .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+        let guide = guide::guide(&runbook, versions, CHANNEL);
+        workspace.set_guide(guide.clone());
         let database_url = settings.database_url.expose_secret().to_owned();
         let stop = CancellationToken::new();
         let start = Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
         #[expect(clippy::disallowed_methods, reason = "the demo is a composition root of its own")]
         let bot = tokio::spawn(serve(start));
-        let demo = Self { workspace, sample, database_url, address, stop, bot };
-        demo.ready().await?;
-        Ok(demo)
+        Ok(Self { workspace, sample, guide, database_url, address, stop, bot })
     }
 
     /// Waits until the bot has reached its workspace and its database.
@@ -117,22 +167,30 @@ impl Demo {
         in_time.context("the bot did not become ready")
     }
 
-    async fn play(&self, is_script: bool, lang: Lang) -> anyhow::Result<bool> {
+    async fn play(&self, choices: Choices) -> anyhow::Result<bool> {
+        if choices.is_script {
+            return self.script(choices.lang).await;
+        }
+        let health = format!("{}/readyz", self.address);
+        let page = self.workspace.base_url();
+        let words = guide::welcome(&page, &health, &self.sample.health_url(), &self.guide);
+        std::io::stdout().write_all(words.as_bytes())?;
+        std::future::pending().await
+    }
+
+    async fn script(&self, lang: Lang) -> anyhow::Result<bool> {
         let mut out = std::io::stdout();
         let language = match lang {
             Lang::Zh => Language::Zh,
             Lang::En => Language::En,
         };
-        self.workspace.say(ASKER, CHANNEL, REQUEST).await;
-        let is_done = |workspace: &Workspace| {
-            workspace
-                .messages(CHANNEL)
-                .iter()
-                .any(|message| message.thread_ts.is_some() && message.text.contains(EXPECTED))
-        };
-        let ended = self.workspace.wait_until(ROLLBACK_MS_MAX, is_done).await;
+        let mut ended = true;
+        for (request, approver, expected) in REQUESTS {
+            ended = ended && self.ask(request, approver, expected).await;
+        }
         writeln!(out, "{}", transcript(&self.workspace, language))?;
-        let mut ok = report(&mut out, ended, "the rollback was reported in its thread", "")?;
+        let mut ok =
+            report(&mut out, ended, "deploy and rollback were reported in their threads", "")?;
         let health = self.health().await.unwrap_or_else(|error| format!("{error:#}"));
         let is_back = health.contains("\"version\":\"v1.2\"") && health.contains("\"schema\":3");
         ok &= report(&mut out, is_back, "the service answers v1.2 on v1.2's schema", &health)?;
@@ -141,10 +199,29 @@ impl Demo {
         let faults = self.workspace.faults();
         let shown = faults.join("; ");
         ok &= report(&mut out, faults.is_empty(), "Slack's rules were kept in every call", &shown)?;
-        if !is_script {
-            self.take_commands(&mut out, language).await?;
-        }
         Ok(ok)
+    }
+
+    /// Whether the request led to what it must, in time.
+    async fn ask(&self, request: &str, approver: Option<&str>, expected: &str) -> bool {
+        self.workspace.say(ASKER, CHANNEL, request).await;
+        if let Some(approver) = approver {
+            let is_asked = |workspace: &Workspace| {
+                let messages = workspace.messages(CHANNEL);
+                let mut buttons = messages.iter().flat_map(Message::buttons);
+                buttons.any(|button| button.label == APPROVE)
+            };
+            if !self.workspace.wait_until(RUN_MS_MAX, is_asked).await {
+                return false;
+            }
+            self.workspace.press(approver, APPROVE).await;
+        }
+        let is_told = |workspace: &Workspace| {
+            let messages = workspace.messages(CHANNEL);
+            let mut replies = messages.iter().filter(|message| message.thread_ts.is_some());
+            replies.any(|message| message.text.contains(expected))
+        };
+        self.workspace.wait_until(RUN_MS_MAX, is_told).await
     }
 
     async fn health(&self) -> anyhow::Result<String> {
@@ -160,40 +237,6 @@ impl Demo {
         let report = audit::verify_report(&store, None, lang).await?;
         store.close().await;
         Ok(report)
-    }
-
-    /// Lines of standard input are what 安安 types after `/neostock`.
-    async fn take_commands(&self, out: &mut impl Write, language: Language) -> anyhow::Result<()> {
-        writeln!(out, "\nThe bot stays up at {} (/readyz, /metrics).", self.address)?;
-        writeln!(out, "The sample service answers at {}.", self.sample.health_url())?;
-        writeln!(
-            out,
-            "Type what 安安 types in #ops, then Enter; Ctrl-C ends. Five things to try:"
-        )?;
-        let ideas = [
-            "status",
-            "rollback v1.1 still slow",
-            "rollbak v1.1",
-            "rollback v9.9 why",
-            "help rollback",
-        ];
-        for idea in ideas {
-            writeln!(out, "  /neostock {idea}")?;
-        }
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
-        loop {
-            write!(out, "\n/neostock ")?;
-            out.flush()?;
-            let Some(line) = lines.next_line().await? else {
-                // No terminal: stay up until interrupted.
-                return std::future::pending().await;
-            };
-            let text = line.trim().trim_start_matches("/neostock").trim();
-            let before = transcript(&self.workspace, language);
-            self.workspace.say(ASKER, CHANNEL, text).await;
-            let after = transcript(&self.workspace, language);
-            writeln!(out, "{}", news(&before, &after))?;
-        }
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -233,13 +276,6 @@ fn report(out: &mut impl Write, ok: bool, what: &str, seen: &str) -> anyhow::Res
         writeln!(out, "❌ not so: {what}\n   {seen}")?;
     }
     Ok(ok)
-}
-
-/// What a transcript has that an earlier one had not.
-fn news<'t>(before: &str, after: &'t str) -> &'t str {
-    let same = before.bytes().zip(after.bytes()).take_while(|(old, new)| old == new).count();
-    let from = after[..after.floor_char_boundary(same)].rfind('\n').map_or(0, |at| at + 1);
-    after[from..].trim_end()
 }
 
 async fn free_port() -> anyhow::Result<u16> {

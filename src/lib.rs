@@ -1,7 +1,7 @@
 //! NeoStock Ops: a Slack bot that runs an operations manual.
 //!
 //! The rooms, in the order in which they may use each other (only names to the left; siblings
-//! never): `core < config clock metrics < store slack exec < engine < command < pipeline < http
+//! never): `core < logs < config clock metrics < store slack exec < engine < command < pipeline < http
 //! worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
 
 pub mod app;
@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod exec;
 pub mod fault;
 pub mod http;
+pub mod logs;
 pub mod metrics;
 pub mod pipeline;
 pub mod sandbox;

@@ -7,5 +7,5 @@ cargo fmt --all --check
 cargo clippy --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 if command -v shellcheck >/dev/null; then
-    shellcheck tools/*.sh .ci/run
+    shellcheck tools/*.sh .ci/run runbook/scripts/*.sh
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what `make test` needs and this machine lacks: PostgreSQL's server by apt-get, and
-# cargo-nextest into build/tools. What is there already is left alone.
+# Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
+# with fonts by apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun
+# and pm2 into build/parts. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -20,25 +21,72 @@ has_postgres() {
     return 1
 }
 
+# A font for a language; Chromium's package brings fc-list.
+has_font() {
+    command -v fc-list >/dev/null && [ -n "$(fc-list ":lang=$1" family)" ]
+}
+
+# The Debian packages that are missing, one a line.
+missing_packages() {
+    has_postgres || echo postgresql
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || echo nginx-light
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+    [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || echo chromium
+    has_font zh || echo fonts-noto-cjk
+    has_font und-zsye || echo fonts-noto-color-emoji
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
     elif sudo -n true 2>/dev/null; then
         sudo -n "$@"
     else
-        fail "PostgreSQL's server is missing, and installing it needs root. Run this as somebody who" \
-            "may, then try again: apt-get install --no-install-recommends postgresql"
+        fail "installing needs root. Run this as somebody who may, then try again:" \
+            "apt-get install --no-install-recommends ${missing[*]}"
     fi
 }
 
-install_postgres() {
+install_missing() {
     command -v apt-get >/dev/null ||
-        fail "PostgreSQL's server is missing, and there is no apt-get here: install it by hand"
-    echo "installing PostgreSQL for the tests" >&2
+        fail "missing, and there is no apt-get here: install by hand what Debian calls ${missing[*]}"
+    echo "installing for the tests: ${missing[*]}" >&2
     as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends postgresql
+    # Nothing of it is started as a service: the tests run their own.
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get install -q -y --no-install-recommends "${missing[@]}"
     has_postgres || fail "PostgreSQL was installed, but its initdb is not found"
+}
+
+# The lock file that was installed stands beside what it led to.
+has_packages() {
+    cmp -s "tests/$1/package-lock.json" "build/$1/installed.json"
+}
+
+# What a lock file under tests names, into the folder of the same name under build; no package's own
+# script is run.
+install_packages() {
+    echo "installing what tests/$1/package-lock.json names" >&2
+    mkdir -p "build/$1"
+    cp "tests/$1/package.json" "tests/$1/package-lock.json" "build/$1/"
+    (cd "build/$1" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2) ||
+        fail "npm could not install what tests/$1/package-lock.json names"
+    cp "tests/$1/package-lock.json" "build/$1/installed.json"
+}
+
+# Without its scripts bun's program lies in the package of one kind of machine: the first that runs.
+link_parts() {
+    local bun
+    mkdir -p build/parts/bin
+    ln -sf ../node_modules/pm2/bin/pm2 build/parts/bin/pm2
+    for bun in build/parts/node_modules/@oven/bun-*/bin/bun; do
+        ln -sf "../${bun#build/parts/}" build/parts/bin/bun
+        if build/parts/bin/bun --version >/dev/null 2>&1; then
+            return
+        fi
+    done
+    fail "bun was installed, but it does not run here"
 }
 
 has_nextest() {
@@ -49,7 +97,12 @@ for program in cargo git cc; do
     command -v "$program" >/dev/null ||
         fail "$program is missing: the tests need Rust (cargo, rustfmt, clippy), git and build-essential"
 done
-has_postgres || install_postgres
+mapfile -t missing < <(missing_packages)
+[ ${#missing[@]} -eq 0 ] || install_missing
+for folder in browser parts; do
+    has_packages "$folder" || install_packages "$folder"
+done
+link_parts
 PATH="$PWD/build/tools/bin:$PATH"
 has_nextest ||
     cargo install cargo-nextest --locked --version "$NEXTEST_VERSION" --root build/tools

@@ -10,6 +10,7 @@ mod filter;
 mod help;
 mod logs;
 mod powers;
+mod propose;
 mod retry;
 mod runs;
 mod settle;
@@ -97,6 +98,8 @@ pub enum Command {
     Help(help::Help),
     /// An action of the runbook.
     Action(Box<action::Ask>),
+    /// The same without its version.
+    Propose(Box<propose::Propose>),
 }
 
 /// A request that was not.
@@ -193,7 +196,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
         }
         _ => match runbook.actions.get(&name) {
-            Some(found) => action::parse(found, runbook, words).map(Box::new).map(Command::Action),
+            Some(found) => action::parse(found, runbook, words),
             None => Err(unknown_command(&verb.text, runbook)),
         },
     }
@@ -240,6 +243,7 @@ impl Command {
             Self::Settle(_) => settle::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
+            Self::Propose(propose) => &propose.ask.action.name,
         }
     }
 
@@ -266,6 +270,7 @@ impl Command {
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
+            Self::Propose(propose) => propose::run(&propose, context, asked).await,
         }
     }
 }
@@ -283,6 +288,7 @@ pub async fn needed_role(
 ) -> Result<Role, Error> {
     let name = match command {
         Command::Action(ask) => ask.action.role.clone(),
+        Command::Propose(propose) => propose.ask.action.role.clone(),
         Command::Settle(settle::Settle { run, .. })
         | Command::Retry(retry::Retry { run })
         | Command::Logs(logs::Logs { run, .. }) => {

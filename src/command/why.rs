@@ -107,6 +107,19 @@ async fn decided(
     parts.push(Part::Paragraph(vec![text(lang.pick("✅ 您可以执行。", "✅ You may."))]));
     match command {
         Command::Action(ask) => action_rules(&ask, parts, context).await,
+        Command::Propose(propose) => {
+            parts.push(Part::Paragraph(with_code(
+                Text::new(
+                    format!("没有写 `{}`：会先提议一个，按下按钮才执行。", propose.parameter.name),
+                    format!(
+                        "`{}` is left out: one is proposed first, and only its button does it.",
+                        propose.parameter.name
+                    ),
+                )
+                .get(lang),
+            )));
+            Ok(())
+        }
         Command::Decide(decide) => {
             let view = context.engine.view(&decide.run).await?;
             let line = match &view {
@@ -128,7 +141,12 @@ fn no_run(run: &crate::core::id::RunId, lang: Lang) -> Line {
 fn read_as(command: &Command, lang: Lang) -> Line {
     let mut line = vec![text(lang.pick("读作 ", "Read as "))];
     line.push(Span::Code(command.name().to_owned()));
-    if let Command::Action(ask) = command {
+    let ask = match command {
+        Command::Action(ask) => Some(ask.as_ref()),
+        Command::Propose(propose) => Some(&propose.ask),
+        _ => None,
+    };
+    if let Some(ask) = ask {
         line.push(text(lang.pick("，环境 ", " in the environment ")));
         line.push(Span::Code(ask.environment.name.clone()));
         if ask.arguments.environment.is_none() {
@@ -146,7 +164,7 @@ fn read_as(command: &Command, lang: Lang) -> Line {
 fn role_rule(command: &Command, role: &Role, facts: &Facts, context: &Context<'_>) -> Line {
     let lang = context.lang;
     let source = match command {
-        Command::Action(ask) => format!("actions.{}.role", ask.action.name),
+        Command::Action(_) | Command::Propose(_) => format!("actions.{}.role", command.name()),
         Command::Decide(_) | Command::Settle(_) | Command::Retry(_) | Command::Logs(_) => {
             lang.pick("该次执行的计划", "the run's plan").to_owned()
         }
@@ -176,7 +194,7 @@ async fn action_rules(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let lang = context.lang;
-    let plan = match action::plan(ask, context).await {
+    let plan = match action::plan(ask, context).await? {
         Ok(plan) => plan,
         Err(refused) => {
             let line = vec![text(lang.pick("❌ 但会被拒绝：", "❌ But it would be refused:"))];

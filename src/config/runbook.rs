@@ -7,6 +7,7 @@ mod gates;
 mod grammar;
 mod machine;
 mod parameters;
+mod reports;
 mod steps;
 
 pub use machine::check_machine;

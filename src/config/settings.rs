@@ -21,13 +21,15 @@ pub const FILE_DEFAULT: &str = "neostock.yml";
 const JOURNAL_KEY_BYTES_MIN: usize = 32;
 const RESPONSE_HOSTS_MAX: usize = 20;
 
+/// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
+pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// Each setting: its environment variable and its key in the file.
 const VARIABLES: [(&str, &str); 15] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
     ("SLACK_API_URL", "slack.api_url"),
-    ("DATABASE_URL", "database_url"),
+    (DATABASE_VARIABLE, "database_url"),
     ("NEOSTOCK_LISTEN", "listen"),
     ("NEOSTOCK_DATA_DIR", "data_dir"),
     ("NEOSTOCK_RUNBOOK", "runbook"),
@@ -51,7 +53,7 @@ pub(super) const OWN_SECRETS: [&str; 6] = [
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
     "SLACK_APP_TOKEN",
-    "DATABASE_URL",
+    DATABASE_VARIABLE,
     "NEOSTOCK_JOURNAL_KEY",
     "NEOSTOCK_WEBHOOK_TOKEN",
 ];
@@ -129,6 +131,11 @@ pub struct Sources {
     pub working_dir: PathBuf,
     /// The machine's name.
     pub hostname: String,
+}
+
+/// The database that the bot hands to a `journal` step, which has no other settings.
+pub fn database_of_step() -> Option<SecretString> {
+    std::env::var(DATABASE_VARIABLE).ok().map(SecretString::from)
 }
 
 /// Reads the settings of this process: the environment, and the file named by `config_path`, by

@@ -405,11 +405,12 @@ fn check_object(object: &'static Object, node: &Node, faults: &mut Faults) {
     if !alternatives.is_empty() && given.len() != 1 {
         let at = given.get(1).map_or(node.at, |second| second.key_at);
         let list = alternatives.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>();
+        let (last, others) = list.split_last().map_or(("", &[][..]), |(last, rest)| (last, rest));
+        let found = ["none", "none", "both"].get(given.len()).unwrap_or(&"several");
         let message = format!(
-            "{} has exactly one of {}; {} found",
+            "{} has exactly one of {} and {last}; {found} found",
             object.name,
-            list.join(" and "),
-            if given.is_empty() { "none" } else { "both" }
+            others.join(", ")
         );
         faults.add_with(at, message, format!("for example: {}", object.example));
     }

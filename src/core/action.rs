@@ -238,4 +238,49 @@ pub enum StepKind {
         /// How long to keep asking.
         within_ms: u64,
     },
+    /// A report on the service's log.
+    Logs {
+        /// Files, or patterns with `*` and `?` in their last part.
+        files: Vec<Template>,
+        /// How far back, as a duration.
+        window: Template,
+        /// How the lines are written.
+        format: AccessFormat,
+        /// The beginning of the paths where people sign in; empty: every path.
+        sign_in: String,
+    },
+    /// A summary of the bot's own journal.
+    Journal {
+        /// How far back, as a duration.
+        window: Template,
+    },
+}
+
+/// How the lines of an access log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessFormat {
+    /// As nginx and Apache do by default; a last field such as `0.123` is the time to answer, in
+    /// seconds.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+impl AccessFormat {
+    /// The words of the runbook and the command line, the default first.
+    pub const NAMES: &[&str] = &["combined", "json"];
+
+    /// The format of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Combined, Self::Json].into_iter().find(|format| format.as_str() == name)
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Combined => "combined",
+            Self::Json => "json",
+        }
+    }
 }

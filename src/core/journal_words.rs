@@ -60,7 +60,7 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 35] = [
+const KINDS: [(&str, Outcome, &str, &str); 36] = [
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
@@ -90,6 +90,7 @@ const KINDS: [(&str, Outcome, &str, &str); 35] = [
     ("run.rejected", Outcome::Stopped, "因被拒绝而结束", "ended: rejected"),
     ("run.expired", Outcome::Stopped, "因无人及时批准而结束", "ended: nobody approved in time"),
     ("run.cancelled", Outcome::Stopped, "因取消而结束", "ended: cancelled"),
+    ("release.live", Outcome::Ok, "版本上线", "made a version live"),
     ("step.starting", Outcome::Progress, "步骤将启动", "is about to start a step"),
     ("step.started", Outcome::Progress, "步骤启动", "started a step"),
     (

@@ -1,10 +1,12 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
 use super::action::{
-    Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
+    AccessFormat, Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook,
+    SecretSource, StepKind,
 };
 use super::id::{ChannelId, RunId};
-use super::param::Arguments;
+use super::param::{Arguments, cut, duration_ms};
+use super::release::Changes;
 use super::template::Template;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,10 @@ pub struct Plan {
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
+    /// How that version differs from the one that was live when the plan was made; `None`: nothing was
+    /// known to be live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// The run that this is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
@@ -115,6 +121,22 @@ pub enum Work {
         /// For how long.
         within_ms: u64,
     },
+    /// Summing up the service's log.
+    Logs {
+        /// Files, or patterns with `*` and `?` in their last part.
+        files: Vec<String>,
+        /// How far back.
+        window_ms: u64,
+        /// How the lines are written.
+        format: AccessFormat,
+        /// The beginning of the paths where people sign in.
+        sign_in: String,
+    },
+    /// Summing up the bot's own journal.
+    Journal {
+        /// How far back.
+        window_ms: u64,
+    },
 }
 
 /// Why an action cannot be planned.
@@ -129,6 +151,11 @@ pub enum PlanFault {
     LooksLikeAnOption {
         /// The name.
         name: String,
+    },
+    /// How far to look back is not a duration.
+    NotAWindow {
+        /// What it is.
+        value: String,
     },
 }
 
@@ -158,6 +185,10 @@ impl Plan {
         let both = |template: &LocalTemplate| {
             Ok(Text { zh: fill(&template.zh)?, en: fill(&template.en)? })
         };
+        let window = |template: &Template| {
+            let value = fill(template)?;
+            duration_ms(&value).ok_or(PlanFault::NotAWindow { value })
+        };
         let mut steps = Vec::new();
         for step in &action.steps {
             let work = match &step.kind {
@@ -168,6 +199,13 @@ impl Plan {
                     contains: contains.as_ref().map(fill).transpose()?,
                     within_ms: *within_ms,
                 },
+                StepKind::Logs { files, window: back, format, sign_in } => Work::Logs {
+                    files: files.iter().map(fill).collect::<Result<_, _>>()?,
+                    window_ms: window(back)?,
+                    format: *format,
+                    sign_in: sign_in.clone(),
+                },
+                StepKind::Journal { window: back } => Work::Journal { window_ms: window(back)? },
             };
             steps.push(PlannedStep {
                 name: step.name.clone(),
@@ -191,6 +229,7 @@ impl Plan {
             role: action.role.clone(),
             approval: action.approval.as_ref().map(|one| approval(one, runbook)),
             makes_live: action.makes_live.clone(),
+            changes: None,
             retry_of: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),
@@ -268,6 +307,13 @@ impl PlanFault {
                 format!("步骤需要 `{name}`，但没有给出。请加上 `{name}=…`。"),
                 format!("A step needs `{name}`, and it has no value. Add `{name}=…`."),
             ),
+            Self::NotAWindow { value } => {
+                let value = cut(value);
+                Text::new(
+                    format!("`{value}` 不是一段时间，例如 90s、15m、2h、7d。"),
+                    format!("`{value}` is not a duration such as 90s, 15m, 2h or 7d."),
+                )
+            }
             Self::LooksLikeAnOption { name } => Text::new(
                 format!("参数 `{name}` 不能以 `-` 开头：程序会把它当作选项。"),
                 format!("`{name}` must not begin with `-`: a program would read it as an option."),

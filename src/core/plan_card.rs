@@ -3,6 +3,7 @@
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
 use super::plan::{Plan, PlannedStep, Work};
+use super::release_card;
 use super::run_card::RunView;
 use super::text::Lang;
 use std::fmt::Write as _;
@@ -20,11 +21,12 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         Part::Paragraph(facts(run, lang)),
         Part::Context(binding(plan, lang)),
     ];
+    parts.extend(release_card::changes(plan, usize::MAX, lang));
     for (index, step) in plan.steps.iter().take(STEPS_SHOWN).enumerate() {
         let mut line = vec![Span::Bold(format!("{}. {}", index + 1, step.name.get(lang)))];
         line.push(text(format!("  {}", terms(step, lang))));
         parts.push(Part::Paragraph(line));
-        parts.push(Part::Output(work(&step.work)));
+        parts.push(Part::Output(work(&step.work, lang)));
     }
     Card { summary: title, tone: Tone::Neutral, parts }
 }
@@ -71,7 +73,7 @@ fn terms(step: &PlannedStep, lang: Lang) -> String {
 }
 
 /// A step's work on one line; an argument that a reader could take for two stands in quotes.
-fn work(work: &Work) -> String {
+fn work(work: &Work, lang: Lang) -> String {
     match work {
         Work::Run { argv } => {
             let quoted = argv.iter().map(|argument| match argument {
@@ -88,6 +90,14 @@ fn work(work: &Work) -> String {
                 _ = write!(words, " ∋ {contains:?}");
             }
             words
+        }
+        Work::Logs { files, window_ms, .. } => {
+            let window = super::duration::spell(*window_ms);
+            format!("{} {window}: {}", lang.pick("分析日志", "read the log of"), files.join(" "))
+        }
+        Work::Journal { window_ms } => {
+            let window = super::duration::spell(*window_ms);
+            format!("{} {window}", lang.pick("汇总审计日志", "sum up the journal of"))
         }
     }
 }

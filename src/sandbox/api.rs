@@ -5,13 +5,14 @@ use super::blocks;
 use super::conversations;
 use super::fault::Fault;
 use super::files;
+use super::page;
 use super::state::{ApiCall, Refusal, State, View};
 use super::workspace::Inner;
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::serve::IncomingStream;
 use serde_json::{Map, Value, json};
@@ -121,7 +122,8 @@ enum ReplyBody {
 
 pub(super) async fn serve(listener: TcpListener, inner: Arc<Inner>) {
     let mut closing = inner.closing.subscribe();
-    let router = Router::new().fallback(answer).with_state(inner);
+    let guard = from_fn_with_state(Arc::clone(&inner), page::guard);
+    let router = page::router().fallback(answer).layer(guard).with_state(inner);
     let service = router.into_make_service_with_connect_info::<Wire>();
     let stop = async move {
         let _ = closing.wait_for(|closing| *closing).await;
@@ -301,12 +303,14 @@ impl Reply {
 }
 
 fn record(state: &mut State, call: &Call, reply: &Reply, lost: bool) {
+    let serial = state.next_wire();
     state.record(ApiCall {
         method: call.method.clone(),
         args: call.args.0.clone(),
         status: if lost { 0 } else { reply.status.as_u16() },
         answer: reply.as_value(),
         at_ms: state.now_ms(),
+        serial,
     });
 }
 

@@ -5,6 +5,7 @@ use super::conversations::{check_answer, message_json, say_back};
 use super::message::{Button, Message, ts_text};
 use super::mrkdwn;
 use super::state::{State, Typed};
+use super::traffic::Delivery;
 use super::workspace::Workspace;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
@@ -173,8 +174,16 @@ impl Workspace {
 
     /// A person writes a message that is not a command. It is shown, not delivered.
     pub fn write(&self, user: &str, channel: &str, text: &str) -> String {
+        self.reply(user, channel, None, text)
+    }
+
+    /// The same in the thread of a message.
+    pub fn reply(&self, user: &str, channel: &str, thread_ts: Option<&str>, text: &str) -> String {
         self.0.change(|state| {
-            let said = Map::from_iter([("text".to_owned(), json!(mrkdwn::typed(state, text)))]);
+            let mut said = Map::from_iter([("text".to_owned(), json!(mrkdwn::typed(state, text)))]);
+            if let Some(thread_ts) = thread_ts {
+                said.insert("thread_ts".to_owned(), json!(thread_ts));
+            }
             let mut message = state.compose(channel, &said);
             user.clone_into(&mut message.user);
             message.is_bot = false;
@@ -277,6 +286,28 @@ impl Workspace {
 
     /// Delivers exactly this, signed or not: what a forger would send.
     pub async fn deliver_raw(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let content_type =
+            headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let content_type = content_type.map_or("", |(_, value)| value);
+        let at_ms = self.0.read().now_ms();
+        let mut delivery = Delivery::of(path, content_type, &body, at_ms);
+        #[expect(clippy::disallowed_methods, reason = "Slack's patience is real time")]
+        let since = std::time::Instant::now();
+        let answer = self.send(path, headers, body).await;
+        delivery.took_ms = since.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        delivery.status = answer.status();
+        delivery.answer = match &answer {
+            Answer::Unreachable(why) => why.clone(),
+            answer => answer.body().to_owned(),
+        };
+        self.0.change(|state| {
+            delivery.serial = state.next_wire();
+            state.record_delivery(delivery);
+        });
+        answer
+    }
+
+    async fn send(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let (url, limit_ms) = {
             let state = self.0.read();
             (state.request_url.clone(), state.options.answer_limit_ms)
@@ -384,10 +415,7 @@ fn visible<'s>(state: &'s State, user: &str, channel: &str, ts: &str) -> Option<
             && message.channel == channel
             && message.visible_to.as_deref() == Some(user)
     };
-    let room = state.rooms.get(channel)?;
-    if room.with.as_ref().is_some_and(|with| with != user) {
-        return None;
-    }
+    state.room_for(user, channel)?;
     state.find(channel, ts).or_else(|| state.ephemerals.iter().find(is_theirs))
 }
 

@@ -5,6 +5,8 @@
 //! here, and it is as strict as Slack documents itself to be. It listens on loopback only, keeps
 //! everything in memory and has no idempotency: a message posted twice is two messages.
 //!
+//! People use it in a browser (`page`), tests and the demo through [`Workspace`].
+//!
 //! [`sample`] is the small service that the demo operates.
 
 mod api;
@@ -13,18 +15,23 @@ mod conversations;
 mod deliver;
 mod fault;
 mod files;
+mod guide;
 mod message;
 mod mrkdwn;
 mod options;
+mod page;
 pub mod sample;
 mod state;
+mod traffic;
 mod transcript;
 mod workspace;
 
 pub use deliver::Answer;
 pub use fault::Fault;
+pub use guide::{CommandHint, Guide, Idea};
 pub use message::{Button, Message};
 pub use options::{Channel, Group, Now, Options, Person};
 pub use state::{ApiCall, SharedFile, View};
+pub use traffic::Delivery;
 pub use transcript::{Language, transcript};
 pub use workspace::Workspace;

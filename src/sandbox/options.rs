@@ -15,6 +15,8 @@ pub struct Options {
     pub groups: Vec<Group>,
     /// Channels.
     pub channels: Vec<Channel>,
+    /// The port of 127.0.0.1 that it listens on; 0, the default: a free one.
+    pub port: u16,
     /// Its clock; the machine's by default.
     pub now: Now,
     /// `T…`
@@ -97,6 +99,7 @@ impl Default for Options {
                 Channel::new("C0DEV", "dev"),
                 Channel::new("C0RANDOM", "random"),
             ],
+            port: 0,
             now: Arc::new(system_now_ms),
             team_id: "T0NEO".to_owned(),
             bot_token: "xoxb-sandbox-0001".to_owned(),

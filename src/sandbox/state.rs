@@ -3,13 +3,17 @@
 
 use super::blocks;
 use super::fault::Faults;
+use super::guide::Guide;
 use super::message::{Bot, Message, ts_text};
 use super::options::{Channel, Options, Person};
+use super::traffic::Delivery;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// How many calls are remembered; the oldest go first.
 const CALLS_MAX: usize = 20_000;
+/// How many deliveries are remembered; the oldest go first.
+const DELIVERIES_MAX: usize = 2_000;
 /// How long a trigger opens a view.
 const TRIGGER_MS: i64 = 3_000;
 /// How long a response URL lives.
@@ -32,6 +36,8 @@ pub struct ApiCall {
     pub answer: Value,
     /// When, by the workspace's clock.
     pub at_ms: i64,
+    /// Its place among everything that went over the wire, in both directions.
+    pub serial: u64,
 }
 
 /// A file that the bot uploaded.
@@ -112,6 +118,8 @@ pub(super) struct State {
     pub(super) ephemerals: Vec<Message>,
     pub(super) typed: Vec<Typed>,
     pub(super) calls: VecDeque<ApiCall>,
+    pub(super) deliveries: VecDeque<Delivery>,
+    pub(super) guide: Guide,
     pub(super) faults: Vec<String>,
     pub(super) planned: Faults,
     pub(super) files: BTreeMap<String, SharedFile>,
@@ -122,6 +130,7 @@ pub(super) struct State {
     post_budgets: HashMap<String, (f64, i64)>,
     last_us: i64,
     serial: u64,
+    wire_serial: u64,
 }
 
 /// Why the Web API says no.
@@ -160,6 +169,8 @@ impl State {
             ephemerals: Vec::new(),
             typed: Vec::new(),
             calls: VecDeque::new(),
+            deliveries: VecDeque::new(),
+            guide: Guide::default(),
             faults: Vec::new(),
             planned: Faults::default(),
             files: BTreeMap::new(),
@@ -170,6 +181,7 @@ impl State {
             post_budgets: HashMap::new(),
             last_us: 0,
             serial: 0,
+            wire_serial: 0,
         }
     }
 
@@ -196,11 +208,24 @@ impl State {
         self.options.persons.iter().find(|person| person.id == id)
     }
 
+    /// The next place on the wire.
+    pub(super) fn next_wire(&mut self) -> u64 {
+        self.wire_serial += 1;
+        self.wire_serial
+    }
+
     pub(super) fn record(&mut self, call: ApiCall) {
         if self.calls.len() == CALLS_MAX {
             self.calls.pop_front();
         }
         self.calls.push_back(call);
+    }
+
+    pub(super) fn record_delivery(&mut self, delivery: Delivery) {
+        if self.deliveries.len() == DELIVERIES_MAX {
+            self.deliveries.pop_front();
+        }
+        self.deliveries.push_back(delivery);
     }
 
     pub(super) fn fault(&mut self, method: &str, what: &str) {
@@ -276,6 +301,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The room, if this person can look into it: private conversations are for those in them.
+    pub(super) fn room_for(&self, user: &str, channel: &str) -> Option<&Room> {
+        self.rooms.get(channel).filter(|room| room.with.as_ref().is_none_or(|with| with == user))
     }
 
     pub(super) fn find(&self, channel: &str, ts: &str) -> Option<&Message> {

@@ -3,18 +3,22 @@
 
 use super::api;
 use super::fault::Fault;
+use super::guide::Guide;
 use super::message::Message;
 use super::options::Options;
 use super::state::{ApiCall, SharedFile, State, View};
+use super::traffic::Delivery;
 use anyhow::Context;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How long [`Workspace::shutdown`] lets answers under way finish.
 const SHUTDOWN_MS: u64 = 2_000;
+/// How many pages may listen for changes at once.
+const LISTENERS_MAX: usize = 64;
 
 /// A running workspace. Cheap to clone; every clone is the same workspace.
 #[derive(Clone)]
@@ -23,9 +27,11 @@ pub struct Workspace(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     state: Mutex<State>,
     /// Counts changes, for whoever waits for one.
-    ticks: watch::Sender<u64>,
+    pub(super) ticks: watch::Sender<u64>,
     pub(super) client: reqwest::Client,
     pub(super) closing: watch::Sender<bool>,
+    /// How many more pages may listen for changes.
+    pub(super) listeners: Arc<Semaphore>,
     server: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -43,10 +49,10 @@ impl Inner {
 }
 
 impl Workspace {
-    /// Listens on a free port of 127.0.0.1 and answers from now on.
+    /// Listens on 127.0.0.1 and answers from now on.
     ///
     /// # Errors
-    /// No port could be had, or the HTTP client for deliveries could not be made.
+    /// The port could not be had, or the HTTP client for deliveries could not be made.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         // Whoever came first chose the same provider; a second installation changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -55,13 +61,16 @@ impl Workspace {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("make the client that delivers to the bot")?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("listen on loopback")?;
+        let listener = TcpListener::bind(("127.0.0.1", options.port))
+            .await
+            .with_context(|| format!("listen on port {} of 127.0.0.1", options.port))?;
         let address = listener.local_addr().context("read the port of the sandbox")?;
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(options, format!("http://{address}"))),
             ticks: watch::Sender::new(0),
             client,
             closing: watch::Sender::new(false),
+            listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
             server: Mutex::new(None),
         });
         let serving = api::serve(listener, Arc::clone(&inner));
@@ -115,6 +124,11 @@ impl Workspace {
     /// Where the bot listens: `http://127.0.0.1:port`; everything goes to `/slack/events` there.
     pub fn set_request_url(&self, url: &str) {
         self.0.change(|state| state.request_url = Some(url.trim_end_matches('/').to_owned()));
+    }
+
+    /// What the page helps people to type.
+    pub fn set_guide(&self, guide: Guide) {
+        self.0.change(|state| state.guide = guide);
     }
 
     /// Changes who is in a user group; the bot learns of it when it asks again.
@@ -182,6 +196,11 @@ impl Workspace {
     /// Every call that the bot made, oldest first; the latest 20,000.
     pub fn calls(&self) -> Vec<ApiCall> {
         self.0.read().calls.iter().cloned().collect()
+    }
+
+    /// What was delivered to the bot and what it answered, oldest first; the latest 2,000.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.0.read().deliveries.iter().cloned().collect()
     }
 
     /// The calls of one method.

@@ -2,6 +2,7 @@
 //! that its supervisor wrote, by the table in ARCHITECTURE.md.
 
 use super::output;
+use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::evidence::{End, Evidence, Survivor};
 use crate::core::id::AttemptId;
 use crate::core::plan::{PlannedStep, Work};
@@ -13,7 +14,7 @@ use crate::exec::local::{Local, Verdict};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -36,8 +37,10 @@ pub struct Means {
     pub local: Local,
     /// Where attempts leave their evidence.
     pub attempts: PathBuf,
-    /// This program, for `http` steps.
+    /// This program, for every kind of step but `run`.
     pub program: PathBuf,
+    /// The bot's own database, for `journal` steps alone.
+    pub database_url: SecretString,
 }
 
 /// Drives a claimed run until it ends, waits for a person, or belongs to another bot.
@@ -153,14 +156,27 @@ impl At<'_> {
                 (format!("NEOSTOCK_ARG_{}", name.to_uppercase()), value.clone())
             }),
         );
+        let commits = plan.commits.iter();
+        env.extend(commits.map(|(name, commit)| {
+            (format!("NEOSTOCK_COMMIT_{}", name.to_uppercase()), commit.clone())
+        }));
         env.extend(plan.variables.clone());
         let mut hidden = Vec::new();
         for (name, value) in secrets {
             hidden.push(value.expose_secret().to_owned());
             env.push((name, value.expose_secret().to_owned()));
         }
+        let mut workdir = plan.workdir.clone();
+        if let Work::Journal { .. } = self.step.work {
+            // The one kind of step that sees a secret of the bot's own: it is the bot's own program. It
+            // gets nothing else, and stands where the bot does, as a url may name a relative file.
+            let url = self.means.database_url.expose_secret();
+            env = vec![(DATABASE_VARIABLE.to_owned(), url.to_owned())];
+            hidden.extend(url_secrets(url));
+            workdir = std::env::current_dir().map_err(|error| format!("no folder: {error}"))?;
+        }
         let timeout_ms = self.step.timeout_ms;
-        let mut spec = StepSpec::new(attempt.clone(), self.argv(), &plan.workdir, timeout_ms);
+        let mut spec = StepSpec::new(attempt.clone(), self.argv(), workdir, timeout_ms);
         spec.env = env;
         spec.secrets = hidden;
         spec.leaves_processes = self.step.leaves_processes;
@@ -168,17 +184,38 @@ impl At<'_> {
     }
 
     fn argv(&self) -> Vec<String> {
-        match &self.step.work {
-            Work::Run { argv } => argv.clone(),
+        let (role, arguments) = match &self.step.work {
+            Work::Run { argv } => return argv.clone(),
             Work::Http { url, expect, contains, within_ms } => {
-                let mut argv = vec![self.means.program.display().to_string(), "probe".to_owned()];
-                argv.push(format!("--url={url}"));
-                argv.push(format!("--expect={expect}"));
-                argv.push(format!("--within-ms={within_ms}"));
-                argv.extend(contains.as_ref().map(|text| format!("--contains={text}")));
-                argv
+                let mut arguments = vec![
+                    format!("--url={url}"),
+                    format!("--expect={expect}"),
+                    format!("--within-ms={within_ms}"),
+                ];
+                arguments.extend(contains.as_ref().map(|text| format!("--contains={text}")));
+                ("probe", arguments)
             }
-        }
+            Work::Logs { files, window_ms, format, sign_in } => {
+                let mut arguments = self.report_arguments(*window_ms);
+                arguments.extend(files.iter().map(|file| format!("--file={file}")));
+                arguments.push(format!("--format={}", format.as_str()));
+                arguments.push(format!("--sign-in={sign_in}"));
+                ("log-report", arguments)
+            }
+            Work::Journal { window_ms } => ("journal-report", self.report_arguments(*window_ms)),
+        };
+        let mut argv = vec![self.means.program.display().to_string(), role.to_owned()];
+        argv.extend(arguments);
+        argv
+    }
+
+    fn report_arguments(&self, window_ms: u64) -> Vec<String> {
+        let until_ms = self.engine.clock().now_ms();
+        vec![
+            format!("--window-ms={window_ms}"),
+            format!("--until-ms={until_ms}"),
+            format!("--lang={}", self.view.plan.language.pick("zh", "en")),
+        ]
     }
 
     /// Asks the evidence once, waits while the step runs, and writes what it says.
@@ -305,6 +342,16 @@ impl At<'_> {
         all.extend_from_slice(events);
         self.engine.apply(self.driven, &all, facts).await.map(drop)
     }
+}
+
+/// What must not be shown of a database's url: the whole, and its password as it is written there and
+/// as it is meant.
+fn url_secrets(url: &str) -> Vec<String> {
+    let parsed = url::Url::parse(url).ok();
+    let written = parsed.as_ref().and_then(url::Url::password).unwrap_or_default();
+    let plain = written.replace('+', "%2B").replace('=', "%3D");
+    let meant = form_urlencoded::parse(plain.as_bytes()).map(|(text, _)| text).collect();
+    vec![url.to_owned(), written.to_owned(), meant]
 }
 
 fn survivor(process: &Process) -> Survivor {

@@ -8,20 +8,27 @@
 )]
 
 mod approval;
+mod browser;
 mod cancel;
 mod commands;
 mod config;
 mod crash;
+mod deploy;
 mod exec;
 mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod log_audit;
 mod outbox;
+mod page;
+mod releases;
 mod replicas;
 mod rollback;
+mod sample;
 mod sandbox;
 mod settle;
+mod shipped;
 mod store;
 mod tidy;
 mod verbs;

@@ -3,6 +3,7 @@
 use crate::config::shape::{
     List, Map, Object, Range, Shape, Text, TextKind, Word, default, optional, required,
 };
+use crate::core::action::AccessFormat;
 
 /// No step, and no waiting within one, is given longer.
 const WAIT_MS_MAX: u64 = 24 * 3_600_000;
@@ -15,6 +16,7 @@ const CHOICES_MAX: usize = 50;
 const STEPS_MAX: usize = 50;
 const APPROVALS_MAX: i64 = 10;
 const ARGUMENTS_MAX: usize = 100;
+const LOG_FILES_MAX: usize = 10;
 const VARIABLES_MAX: usize = 100;
 
 const LOWER: Range = ('a', 'z');
@@ -146,6 +148,27 @@ static URL: Text = Text {
     chars_min: 1,
     chars_max: 2_000,
     example: "\"{HEALTH_URL}\"",
+};
+static LOG_FILE: Text = Text {
+    name: "a log file",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 1_000,
+    example: "\"/var/log/neostock/access.log*\"",
+};
+static WINDOW: Text = Text {
+    name: "a window of time",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 100,
+    example: "\"{window}\"",
+};
+static PATH_START: Text = Text {
+    name: "the beginning of a path",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 100,
+    example: "/api/auth/",
 };
 static HOST_TEXT: Text = word("a host", &HOST);
 static CHANNEL: Text = word("a channel", &CHANNEL_ID);
@@ -410,7 +433,7 @@ static STEPS: List = List {
 
 static STEP: Object = Object {
     name: "a step",
-    doc: "One stage of an action: a program (`run`) or an address that must answer (`http`).",
+    doc: "One stage of an action: a program (`run`), an address that must answer (`http`), or a report (`logs`, `journal`).",
     fields: &[
         required("name", Shape::Localized(&STEP_NAME), "What people read on the card"),
         optional(
@@ -419,6 +442,8 @@ static STEP: Object = Object {
             "A program and its arguments; no shell reads them; `{name}` substitutes inside one argument",
         ),
         optional("http", Shape::Object(&HTTP), "Asks an address until it answers as expected"),
+        optional("logs", Shape::Object(&LOGS), "Sums up the service's log over a window of time"),
+        optional("journal", Shape::Object(&JOURNAL), "Sums up the bot's own journal"),
         optional(
             "timeout",
             WAIT,
@@ -427,7 +452,7 @@ static STEP: Object = Object {
         optional(
             "idempotent",
             Shape::Bool,
-            "Doing it twice is the same as once; false unless given, true for `http`",
+            "Doing it twice is the same as once; false for `run` unless given, true for all others",
         ),
         default(
             "leaves_processes",
@@ -436,7 +461,7 @@ static STEP: Object = Object {
             "What it left running is meant to stay (a restart through pm2)",
         ),
     ],
-    exactly_one: &["run", "http"],
+    exactly_one: &["run", "http", "logs", "journal"],
     later: LATER_IN_STEP,
     example: "{name: Restart, run: [pm2, restart, server]}",
 };
@@ -465,6 +490,50 @@ static HTTP: Object = Object {
     exactly_one: &[],
     later: &[],
     example: "{url: \"{HEALTH_URL}\", within: 60s}",
+};
+
+static LOGS: Object = Object {
+    name: "a logs step",
+    doc: "Sums up the service's access log: requests, errors, failed sign-ins, the slowest routes.",
+    fields: &[
+        required(
+            "files",
+            Shape::List(&LOG_FILES),
+            "Files, rotated and gzipped ones too; `*` and `?` in the last part; relative to workdir",
+        ),
+        default("window", "24h", Shape::Text(&WINDOW), "How far to look back"),
+        default(
+            "format",
+            "combined",
+            Shape::Choice(AccessFormat::NAMES),
+            "`combined` as nginx and Apache write it, or one `json` object a line",
+        ),
+        optional(
+            "sign_in",
+            Shape::Text(&PATH_START),
+            "The beginning of the paths where people sign in: 401 and 403 there are failed sign-ins",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{files: [\"/var/log/neostock/access.log*\"], window: \"{window}\"}",
+};
+
+static LOG_FILES: List = List {
+    name: "log files",
+    item: Shape::Text(&LOG_FILE),
+    min: 1,
+    max: LOG_FILES_MAX,
+    example: "[\"/var/log/neostock/access.log*\"]",
+};
+
+static JOURNAL: Object = Object {
+    name: "a journal step",
+    doc: "Sums up the bot's own journal: who did what, what was denied, what went wrong.",
+    fields: &[default("window", "24h", Shape::Text(&WINDOW), "How far to look back")],
+    exactly_one: &[],
+    later: &[],
+    example: "{window: \"{window}\"}",
 };
 
 static NOTICES: Object = Object {

@@ -5,6 +5,7 @@ use super::steps::environment_value;
 use crate::config::fault::Fault;
 use crate::config::secrets;
 use crate::core::action::{Environment, PATH_DEFAULT, Runbook, SecretSource, StepKind};
+use crate::core::template::Template;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -36,6 +37,14 @@ pub fn check_machine(runbook: &Runbook, host: &str) -> Vec<Fault> {
                 notes.push(Fault::whole(&whole, message).suggest(way));
             }
         }
+        for pattern in log_files(runbook, environment) {
+            let found = crate::logs::matching(&environment.workdir.join(&pattern));
+            if !found.is_ok_and(|paths| paths.iter().any(|path| path.is_file())) {
+                let message = format!("log file {pattern} is not found");
+                let way = "correct `files`, or let the bot's user read the folder";
+                notes.push(Fault::whole(&whole, message).suggest(way));
+            }
+        }
         for program in programs(runbook, environment) {
             if !is_found(&program, environment) {
                 let message = format!("program `{program}` is not found");
@@ -50,18 +59,32 @@ pub fn check_machine(runbook: &Runbook, host: &str) -> Vec<Fault> {
     notes
 }
 
+fn log_files(runbook: &Runbook, environment: &Environment) -> BTreeSet<String> {
+    let steps = runbook.actions.values().flat_map(|action| &action.steps);
+    let templates = steps.filter_map(|step| match &step.kind {
+        StepKind::Logs { files, .. } => Some(files),
+        _ => None,
+    });
+    filled(templates.flatten(), runbook, environment)
+}
+
+/// Templates that name no parameter, in one environment.
+fn filled<'t>(
+    templates: impl Iterator<Item = &'t Template>,
+    runbook: &Runbook,
+    environment: &Environment,
+) -> BTreeSet<String> {
+    let value = |name: &str| environment_value(environment, &runbook.service, name);
+    templates.filter_map(|template| template.expand(value).ok()).collect()
+}
+
 fn programs(runbook: &Runbook, environment: &Environment) -> BTreeSet<String> {
     let steps = runbook.actions.values().flat_map(|action| &action.steps);
     let templates = steps.filter_map(|step| match &step.kind {
         StepKind::Run { argv } => argv.first(),
-        StepKind::Http { .. } => None,
+        StepKind::Http { .. } | StepKind::Logs { .. } | StepKind::Journal { .. } => None,
     });
-    templates
-        .filter_map(|template| {
-            let value = |name: &str| environment_value(environment, &runbook.service, name);
-            template.expand(value).ok()
-        })
-        .collect()
+    filled(templates, runbook, environment)
 }
 
 fn path_of(environment: &Environment) -> &str {

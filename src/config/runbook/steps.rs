@@ -32,12 +32,12 @@ pub(super) struct Scope<'s> {
 }
 
 impl Scope<'_> {
-    fn parameter(&self, name: &str) -> Option<&Parameter> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
     /// The first parameter that a template names.
-    fn parameter_in<'t>(&self, template: &'t Template) -> Option<&'t str> {
+    pub(super) fn parameter_in<'t>(&self, template: &'t Template) -> Option<&'t str> {
         template.names().find(|name| self.parameter(name).is_some())
     }
 
@@ -81,11 +81,13 @@ pub(super) fn environment_value<'v>(
 }
 
 impl Reading<'_> {
-    /// `None` where the step has neither kind; the grammar has said so.
+    /// `None` where the step has no kind; the grammar has said so.
     pub(super) fn step(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Step> {
         let timeout_ms = milliseconds(node.get("timeout"));
         let (kind, timeout_default_ms, idempotent_default) = if let Some(argv) = node.get("run") {
             (self.argv(argv, scope), STEP_TIMEOUT_DEFAULT_MS, false)
+        } else if let Some(report) = self.report(node, scope) {
+            (report?, STEP_TIMEOUT_DEFAULT_MS, true)
         } else {
             let http = node.get("http")?;
             let within_ms = milliseconds(http.get("within")).unwrap_or(HTTP_WITHIN_DEFAULT_MS);
@@ -191,7 +193,7 @@ impl Reading<'_> {
     }
 
     /// Takes a string apart and checks its names.
-    fn template(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Template> {
+    pub(super) fn template(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Template> {
         let text = node.text()?;
         let template = match Template::parse(text) {
             Ok(template) => template,
@@ -269,7 +271,7 @@ fn is_script(before: &[Node]) -> bool {
 }
 
 /// Where `{name}` stands in the file.
-fn place_of_name(node: &Node, name: &str) -> Position {
+pub(super) fn place_of_name(node: &Node, name: &str) -> Position {
     let text = text_of(Some(node));
     node.place_in_text(text.find(&format!("{{{name}}}")).unwrap_or_default())
 }

@@ -183,7 +183,7 @@ actions:
         put quotes around text that begins with a brace: "{version}"
     runbook.yml:23:69: `10` has no unit
         write `10s` for seconds; units: ms, s, m, h, d
-    runbook.yml:24:30: a step has exactly one of `run` and `http`; both found
+    runbook.yml:24:30: a step has exactly one of `run`, `http`, `logs` and `journal`; both found
         for example: {name: Restart, run: [pm2, restart, server]}
     runbook.yml:24:72: `2d` is out of bounds: from 1ms to 1d
     runbook.yml:25:54: `}` closes nothing
@@ -348,9 +348,29 @@ fn a_gate_that_nobody_could_open_is_a_fault() {
 }
 
 #[test]
+fn a_report_reads_what_the_runbook_says_as_far_back_as_the_asker_says() {
+    let parameters =
+        "parameters: {back: {type: duration, default: 2h}, word: {type: text, default: x}}";
+    let step =
+        |step: &str| with_action(&format!("{parameters}\n    steps: [{{name: Step, {step}}}]"));
+    let good =
+        step("logs: {files: ['{workdir}/a.log*'], window: '{back}', format: json, sign_in: /in/}");
+
+    let runbook = parse("runbook.yml", good.as_bytes()).unwrap();
+
+    let found = &runbook.actions["restart"].steps[0];
+    let StepKind::Logs { files, format, sign_in, .. } = &found.kind else { panic!("{found:?}") };
+    assert_eq!(files[0].expand(|_| Some("/srv")).unwrap(), "/srv/a.log*");
+    assert_eq!((format.as_str(), sign_in.as_str(), found.idempotent), ("json", "/in/", true));
+    assert!(parse("runbook.yml", step("journal: {}").as_bytes()).is_ok());
+    insta::assert_snapshot!(faults_of(&step("logs: {files: ['/var/{word}', '/*/x'], window: 2w}")));
+    insta::assert_snapshot!(faults_of(&step("journal: {window: '{word}'}")));
+}
+
+#[test]
 fn a_step_is_one_thing_for_a_bounded_time() {
     insta::assert_snapshot!(faults_of(&with_step("timeout: 5s")), @r"
-    runbook.yml:11:13: a step has exactly one of `run` and `http`; none found
+    runbook.yml:11:13: a step has exactly one of `run`, `http`, `logs` and `journal`; none found
         for example: {name: Restart, run: [pm2, restart, server]}
     ");
     insta::assert_snapshot!(faults_of(&with_step("run: [true], timeout: 0s")), @"runbook.yml:11:48: `0s` is out of bounds: from 1ms to 1d");
@@ -466,6 +486,23 @@ fn the_machine_is_looked_at_but_only_for_this_host() {
         install it, write its whole path, or set PATH under `variables`; now /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     ");
     assert_eq!(check_machine(&runbook, "other").len(), 4);
+}
+
+#[test]
+fn a_log_that_no_file_fits_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = with_step("logs: {files: ['access.log*']}")
+        .replace("/srv2", "/")
+        .replace("/srv", &folder.path().display().to_string());
+    let runbook = parse("runbook.yml", text.as_bytes()).unwrap();
+    let is_noted = || {
+        let notes = listing(&check_machine(&runbook, "here"));
+        notes.contains("environment production: log file access.log* is not found")
+    };
+
+    assert!(is_noted());
+    std::fs::write(folder.path().join("access.log.1"), "").unwrap();
+    assert!(!is_noted());
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The sample's database: SQLite, migrated up and down by the files of the tree that is checked
-//! out, one transaction a migration. Its words are those of the manual's script.
+//! The sample's database: SQLite, migrated up by the files of a slot's tree, one transaction a
+//! migration, and down by what it remembers of those files: the tree that brought a migration may be
+//! gone when it must be undone. Its words are those of the manual's script.
 
-use super::Place;
-use super::repository;
+use super::pair::Colour;
+use super::{Place, repository};
 use anyhow::{Context, bail, ensure};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection};
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// A down migration that holds this cannot be undone.
 const IRREVERSIBLE: &str = "-- irreversible";
 
-/// One migration of the tree.
+/// One migration of a tree.
 struct Migration {
     number: i64,
     /// Such as `0004_order_fees`.
@@ -23,10 +24,10 @@ struct Migration {
     down: PathBuf,
 }
 
-/// Makes the database at the newest schema with rows that every rollback must keep.
-pub(super) async fn create(place: &Place) -> anyhow::Result<()> {
+/// Makes the database for what stands in a slot, with rows that every rollback must keep.
+pub(super) async fn create(place: &Place, colour: Colour) -> anyhow::Result<()> {
     let mut out = Vec::new();
-    migrate(place, &mut out).await?;
+    migrate(place, colour, &mut out).await?;
     let mut database = open(place, true).await?;
     sqlx::raw_sql(
         "insert into quotes (symbol, name, price_cents, at_ms) values
@@ -37,11 +38,11 @@ pub(super) async fn create(place: &Place) -> anyhow::Result<()> {
          insert into users (id, email, created_ms) values (1, 'demo@neostock.example', 1744340000000);
          insert into price_alerts (id, user_id, symbol, above_cents, below_cents)
            values (1, 1, '600519', 170000, null);
-         insert into orders (id, symbol, quantity, price_cents, at_ms, fee_cents) values
-           (1, '600519', 100, 165000, 1742000000000, 0),
-           (2, '300750', 300, 24000, 1745000000000, 0),
-           (3, '601318', 500, 5400, 1748000000000, 810),
-           (4, '000858', 200, 13100, 1750000000000, 786);",
+         insert into orders (id, symbol, quantity, price_cents, at_ms) values
+           (1, '600519', 100, 165000, 1742000000000),
+           (2, '300750', 300, 24000, 1745000000000),
+           (3, '601318', 500, 5400, 1748000000000),
+           (4, '000858', 200, 13100, 1750000000000);",
     )
     .execute(&mut database)
     .await
@@ -49,12 +50,16 @@ pub(super) async fn create(place: &Place) -> anyhow::Result<()> {
     database.close().await.context("close the sample database")
 }
 
-/// Applies what the tree has and the database has not.
-pub(super) async fn migrate(place: &Place, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Applies what a slot's tree has and the database has not.
+pub(super) async fn migrate(
+    place: &Place,
+    colour: Colour,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     writeln!(out, "执行数据库迁移...")?;
     let mut database = open(place, true).await?;
     let current = schema(&mut database).await?;
-    for migration in migrations(&place.migrations())? {
+    for migration in migrations(&place.migrations(colour))? {
         if migration.number <= current {
             continue;
         }
@@ -63,9 +68,11 @@ pub(super) async fn migrate(place: &Place, out: &mut dyn Write) -> anyhow::Resul
         run_file(&mut transaction, &sql)
             .await
             .with_context(|| format!("迁移 {} 失败，已撤销", migration.name))?;
-        sqlx::query("insert into schema_migrations (version, name) values ($1, $2)")
+        sqlx::query("insert into schema_migrations (version, name, down_sql) values ($1, $2, $3)")
             .bind(migration.number)
             .bind(&migration.name)
+            // One without is one that cannot be undone.
+            .bind(fs::read_to_string(&migration.down).unwrap_or_else(|_| IRREVERSIBLE.to_owned()))
             .execute(&mut *transaction)
             .await
             .context("record the migration")?;
@@ -85,61 +92,64 @@ pub(super) async fn rollback(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     writeln!(out, "执行数据库回滚...")?;
-    let Some(target) = repository::schema_of(&place.repo(), version)? else {
+    let Some(files) = repository::migrations_of(&place.repo(), version)? else {
         bail!("错误: 无效的版本 {version}");
     };
+    let target = repository::newest(&files);
     let mut database = open(place, false).await?;
     let current = schema(&mut database).await?;
     writeln!(out, "数据库当前版本: {current}，{version} 需要版本: {target}")?;
     ensure!(
         current >= target,
-        "错误: 数据库版本 {current} 低于 {version} 需要的 {target}，请在检出该版本后执行 db-migrate"
+        "错误: 数据库版本 {current} 低于 {version} 需要的 {target}：这是升级，请用 deploy {version}"
     );
     if current == target {
         writeln!(out, "数据库无需回滚")?;
         return database.close().await.context("close the database");
     }
-    let steps = down_steps(place, current, target)?;
-    for (migration, sql) in &steps {
+    for (number, name, down) in down_steps(&mut database, target).await? {
         let mut transaction = database.begin().await.context("begin")?;
-        run_file(&mut transaction, sql)
+        run_file(&mut transaction, &down)
             .await
-            .with_context(|| format!("回滚 {} 失败，这一步已撤销", migration.name))?;
+            .with_context(|| format!("回滚 {name} 失败，这一步已撤销"))?;
         sqlx::query("delete from schema_migrations where version = $1")
-            .bind(migration.number)
+            .bind(number)
             .execute(&mut *transaction)
             .await
             .context("record the rollback")?;
         transaction.commit().await.context("commit")?;
-        writeln!(out, "  回滚 {} 完成", migration.name)?;
+        writeln!(out, "  回滚 {name} 完成")?;
     }
     writeln!(out, "数据库已回滚到版本 {target}")?;
     database.close().await.context("close the database")
 }
 
-/// The down migrations from `current` to `target`, newest first, all read before the first runs.
-fn down_steps(
-    place: &Place,
-    current: i64,
+/// What leads down to `target`, newest first: number, name, statements. All of it is looked at before
+/// the first is run.
+async fn down_steps(
+    database: &mut SqliteConnection,
     target: i64,
-) -> anyhow::Result<Vec<(Migration, String)>> {
-    let mut found = migrations(&place.migrations())?;
-    found.retain(|migration| (target + 1..=current).contains(&migration.number));
-    ensure!(
-        i64::try_from(found.len()) == Ok(current - target),
-        "错误: 当前代码缺少从版本 {current} 回到 {target} 的迁移文件，请先检出写入它们的版本"
-    );
-    found.reverse();
+) -> anyhow::Result<Vec<(i64, String, String)>> {
+    let steps: Vec<(i64, String, String)> = sqlx::query_as(
+        "select version, name, down_sql from schema_migrations where version > $1
+         order by version desc",
+    )
+    .bind(target)
+    .fetch_all(database)
+    .await
+    .context("read how to undo the migrations")?;
+    if let Some((_, name, _)) = steps.iter().find(|(.., down)| down.contains(IRREVERSIBLE)) {
+        bail!("错误: 迁移 {name} 不可逆，数据库没有任何改动");
+    }
+    Ok(steps)
+}
+
+/// The schema that the database has now.
+pub(super) async fn current_schema(place: &Place) -> anyhow::Result<i64> {
+    let mut database = open(place, false).await?;
+    let found = schema(&mut database).await;
+    database.close().await.context("close the database")?;
     found
-        .into_iter()
-        .map(|migration| {
-            let sql = fs::read_to_string(&migration.down).ok();
-            match sql.filter(|sql| !sql.contains(IRREVERSIBLE)) {
-                Some(sql) => Ok((migration, sql)),
-                None => bail!("错误: 迁移 {} 不可逆，数据库没有任何改动", migration.name),
-            }
-        })
-        .collect()
 }
 
 /// The newest migration that was applied; 0 before the first.
@@ -151,7 +161,7 @@ pub(super) async fn schema(database: &mut SqliteConnection) -> anyhow::Result<i6
 }
 
 /// Opens the database; one that is made gets the table that counts its migrations.
-async fn open(place: &Place, make: bool) -> anyhow::Result<SqliteConnection> {
+pub(super) async fn open(place: &Place, make: bool) -> anyhow::Result<SqliteConnection> {
     let path = place.database();
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -164,7 +174,7 @@ async fn open(place: &Place, make: bool) -> anyhow::Result<SqliteConnection> {
     if make {
         sqlx::raw_sql(
             "create table if not exists schema_migrations (
-               version bigint primary key, name text not null
+               version bigint primary key, name text not null, down_sql text not null
              )",
         )
         .execute(&mut database)
@@ -196,9 +206,9 @@ fn migrations(folder: &Path) -> anyhow::Result<Vec<Migration>> {
     Ok(found)
 }
 
-/// The schema that the code of this tree expects.
-pub(super) fn expected_schema(place: &Place) -> anyhow::Result<i64> {
-    let newest = migrations(&place.migrations())?.last().map(|migration| migration.number);
+/// The schema that the code in a slot expects at least.
+pub(super) fn expected_schema(place: &Place, colour: Colour) -> anyhow::Result<i64> {
+    let newest = migrations(&place.migrations(colour))?.last().map(|migration| migration.number);
     Ok(newest.unwrap_or(0))
 }
 

@@ -1,22 +1,37 @@
-//! A small NeoStock to operate: a real git repository with four released versions, a real SQLite
-//! database that migrates up and down, a real process with a health endpoint and metrics, and the
-//! runbook that the bot operates it with.
+//! A small NeoStock to operate: a real git repository with five released versions, a real SQLite
+//! database that migrates up and down and is backed up, a blue/green pair of real processes behind a
+//! small proxy, with health endpoint and metrics, and the runbook that the bot operates it with.
 //!
-//! Its procedure is the manual's: verify the version, roll the database back, check the version
-//! out, restart, ask for health. The hidden `neostock-ops sample …` commands stand where the manual
-//! has `bun db:rollback` and `pm2 restart`.
+//! Its procedures are the manual's. The hidden `neostock-ops sample …` commands stand where the
+//! manual has its scripts, `bun db:rollback` and `pm2 restart`.
 
+mod backup;
+mod commands;
 mod database;
+mod front;
+mod get;
+mod pair;
+mod precheck;
 mod process;
 mod repository;
 mod runbook;
 mod serve;
+mod verify;
+
+pub use commands::run;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use std::fs;
+use pair::Colour;
+use process::Unit;
+use std::fs::{self, File};
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+
+/// The version that a new sample serves; the later ones are there to deploy.
+const START_VERSION: &str = "v1.2";
+/// In a slot's tree: the version that was exported.
+const RELEASE: &str = "RELEASE";
 
 /// The sample as it lies on disk, and the program that serves it.
 #[derive(Debug, Clone)]
@@ -24,6 +39,7 @@ pub struct Sample {
     place: Place,
     program: PathBuf,
     port: u16,
+    preview: u16,
 }
 
 /// Where the sample keeps what.
@@ -41,24 +57,39 @@ impl Place {
         self.dir.join("repo")
     }
 
-    fn migrations(&self) -> PathBuf {
-        self.repo().join("db")
+    fn slot(&self, colour: Colour) -> PathBuf {
+        self.dir.join("slots").join(colour.name())
+    }
+
+    fn migrations(&self, colour: Colour) -> PathBuf {
+        self.slot(colour).join("db")
+    }
+
+    /// Names the live colour.
+    fn live_file(&self) -> PathBuf {
+        self.dir.join("live")
     }
 
     fn database(&self) -> PathBuf {
         self.dir.join("data").join("neostock.db")
     }
 
+    fn backups(&self) -> PathBuf {
+        self.dir.join("backups")
+    }
+
+    /// Of both colours, one line a request.
     fn access_log(&self) -> PathBuf {
         self.dir.join("log").join("access.log")
     }
 
-    fn service_log(&self) -> PathBuf {
-        self.dir.join("log").join("service.log")
+    /// What a process said on its standard output and error.
+    fn log(&self, name: &str) -> PathBuf {
+        self.dir.join("log").join(format!("{name}.log"))
     }
 
-    fn pid_file(&self) -> PathBuf {
-        self.dir.join("service.pid")
+    fn pid_file(&self, name: &str) -> PathBuf {
+        self.dir.join("run").join(name)
     }
 
     fn misbehave(&self) -> PathBuf {
@@ -70,8 +101,25 @@ impl Place {
     }
 }
 
-/// Makes the sample in a folder of its own: repository at `v1.3`, database, runbook. `program` is
-/// the `neostock-ops` that its commands call, `port` where it will listen on loopback.
+/// Replaces a file so that a reader sees the old text or the new one, also after a crash.
+fn replace(file: &Path, text: &[u8]) -> anyhow::Result<()> {
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    let mut writing = File::create(&new).with_context(|| format!("make {}", new.display()))?;
+    writing.write_all(text).with_context(|| format!("write {}", new.display()))?;
+    writing.sync_all().with_context(|| format!("flush {}", new.display()))?;
+    fs::rename(&new, file).with_context(|| format!("put {} in place", file.display()))?;
+    sync_folder(file.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes renames in a folder last.
+fn sync_folder(folder: &Path) -> anyhow::Result<()> {
+    let flushed = File::open(folder).and_then(|folder| folder.sync_all());
+    flushed.with_context(|| format!("flush {}", folder.display()))
+}
+
+/// Makes the sample in a folder of its own: repository, database, runbook, and version v1.2 in the
+/// slot that is live. `program` is the `neostock-ops` that its commands call, `port` where the front
+/// will listen on loopback.
 ///
 /// # Errors
 /// The folder holds a sample already, or git or SQLite refused; what was made until then stays.
@@ -84,47 +132,67 @@ pub async fn create(dir: &Path, program: &Path, port: u16) -> anyhow::Result<Sam
         "{} holds a sample already; choose another folder or delete that one",
         dir.display()
     );
-    for folder in ["data", "log"] {
+    for folder in ["data", "log", "run", "slots", "backups"] {
         fs::create_dir_all(dir.join(folder))
             .with_context(|| format!("make the folder {folder}"))?;
     }
     let making = place.clone();
-    tokio::task::spawn_blocking(move || repository::create(&making.repo()))
-        .await
-        .context("wait for git")??;
-    database::create(&place).await?;
-    let text = runbook::text(&place, program, port)?;
+    let fill = move || {
+        repository::create(&making.repo())?;
+        pair::export(&making, START_VERSION, Colour::Blue)?;
+        pair::make_live(&making, Colour::Blue)
+    };
+    tokio::task::spawn_blocking(fill).await.context("wait for git")??;
+    database::create(&place, Colour::Blue).await?;
+    let preview = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let preview = preview.context("look for a free port")?.port();
+    let text = runbook::text(&place, program, port, preview)?;
     fs::write(place.runbook(), text).context("write the runbook")?;
-    Ok(Sample { place, program: program.to_owned(), port })
+    Ok(Sample { place, program: program.to_owned(), port, preview })
 }
 
 impl Sample {
-    /// Starts the service, or starts it anew; returns when it answers.
+    /// Starts the front and the live colour, or starts them anew; returns when they answer. All of
+    /// it, colours of later deploys too, ends by itself when the calling process is gone.
     ///
     /// # Errors
     /// The program could not be started or did not answer in time; its log's end is in the message.
     pub async fn start(&self) -> anyhow::Result<()> {
         let sample = self.clone();
         tokio::task::spawn_blocking(move || {
-            process::restart(&sample.program, &sample.place, sample.port).map(|_| ())
+            let started = sample.start_all();
+            if started.is_err() {
+                process::stop_all(&sample.place)?;
+            }
+            started
         })
         .await
         .context("wait for the start")?
     }
 
-    /// Stops the service; returns when its process is gone.
+    fn start_all(&self) -> anyhow::Result<()> {
+        process::stop_all(&self.place)?;
+        process::write_down_owner(&self.place)?;
+        pair::start(&self.program, &self.place, pair::live(&self.place)?)?;
+        let (port, preview) = (self.port.to_string(), self.preview.to_string());
+        let words = ["front", "--port", &port, "--preview", &preview].map(str::to_owned);
+        process::restart(&self.program, &self.place, Unit::Front, &words).map(|_| ())
+    }
+
+    /// Stops the front and both colours; returns when their processes are gone.
     ///
     /// # Errors
-    /// The process could not be stopped.
+    /// A process could not be stopped.
     pub async fn stop(&self) -> anyhow::Result<()> {
         let place = self.place.clone();
-        tokio::task::spawn_blocking(move || process::stop(&place).map(|_| ()))
+        tokio::task::spawn_blocking(move || process::stop_all(&place).map(|_| ()))
             .await
             .context("wait for the stop")?
     }
 
     /// Makes the service misbehave until told otherwise: lines of `health=500`, `latency_ms=6000`,
-    /// `error_rate=0.2`, `auth_failure_rate=0.2`, `fetch_failure_rate=0.3`; empty text ends it.
+    /// `error_rate=0.2`, `auth_failure_rate=0.2`, `fetch_failure_rate=0.3`; empty text ends it. A line
+    /// with `version=v1.3` is for that version alone.
     ///
     /// # Errors
     /// The file could not be written.
@@ -152,106 +220,19 @@ impl Sample {
         self.place.runbook()
     }
 
-    /// Where it says how it is.
+    /// Where the live colour says how it is.
     pub fn health_url(&self) -> String {
         format!("http://127.0.0.1:{}/health", self.port)
     }
 
-    /// The process that serves it now, if one does.
+    /// Where the idle colour says how it is.
+    pub fn preview_url(&self) -> String {
+        format!("http://127.0.0.1:{}/health", self.preview)
+    }
+
+    /// The process that serves the live colour now, if one does.
     pub fn pid(&self) -> Option<i32> {
-        process::running(&self.place).map(|running| running.pid)
+        let live = pair::live(&self.place).ok()?;
+        process::running(&self.place, Unit::Slot(live)).map(|running| running.pid())
     }
-}
-
-#[derive(Debug, Parser)]
-#[command(name = "neostock-ops sample", about = "The demo's own small service")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Serve the version that is checked out.
-    Serve {
-        #[arg(long)]
-        dir: PathBuf,
-        #[arg(long)]
-        port: u16,
-        /// Leave the terminal's session first.
-        #[arg(long)]
-        detach: bool,
-    },
-    /// Undo migrations until the database fits a version.
-    DbRollback {
-        #[arg(long)]
-        dir: PathBuf,
-        #[arg(long)]
-        to: String,
-    },
-    /// Apply the migrations of the version that is checked out.
-    DbMigrate {
-        #[arg(long)]
-        dir: PathBuf,
-    },
-    /// Stop the old process, start a new one and wait until it answers.
-    Restart {
-        #[arg(long)]
-        dir: PathBuf,
-        #[arg(long)]
-        port: u16,
-    },
-    /// Stop the process.
-    Stop {
-        #[arg(long)]
-        dir: PathBuf,
-    },
-}
-
-/// Does `neostock-ops sample <args>` and says the exit code. Words for people go to `out`.
-///
-/// It makes its own runtime where it needs one, so it must not be called inside one.
-///
-/// # Errors
-/// What was asked could not be done; the message is meant for the person who reads the step's
-/// output.
-pub fn run(args: &[String], out: &mut dyn Write) -> anyhow::Result<u8> {
-    let words = std::iter::once("sample").chain(args.iter().map(String::as_str));
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(error) => {
-            write!(out, "{error}")?;
-            return Ok(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-    };
-    match cli.command {
-        Command::Serve { dir, port, detach } => {
-            if detach {
-                process::detach();
-            }
-            runtime()?.block_on(serve::serve(Place::new(&dir), port))?;
-        }
-        Command::DbRollback { dir, to } => {
-            runtime()?.block_on(database::rollback(&Place::new(&dir), &to, out))?;
-        }
-        Command::DbMigrate { dir } => {
-            runtime()?.block_on(database::migrate(&Place::new(&dir), out))?;
-        }
-        Command::Restart { dir, port } => {
-            writeln!(out, "重启服务...")?;
-            let program = std::env::current_exe().context("find this program")?;
-            let pid = process::restart(&program, &Place::new(&dir), port)?;
-            writeln!(out, "服务已启动 (pid {pid}，端口 {port})")?;
-        }
-        Command::Stop { dir } => match process::stop(&Place::new(&dir))? {
-            Some(pid) => writeln!(out, "服务已停止 (pid {pid})")?,
-            None => writeln!(out, "服务没有在运行")?,
-        },
-    }
-    Ok(0)
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().context("make a runtime")
 }

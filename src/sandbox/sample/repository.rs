@@ -1,4 +1,4 @@
-//! The sample's history: four releases with their migrations, made by the real git, with the same
+//! The sample's history: five releases with their migrations, made by the real git, with the same
 //! commit ids on every machine.
 
 use anyhow::Context;
@@ -15,7 +15,7 @@ struct Commit {
     tag: Option<(&'static str, &'static str)>,
 }
 
-const HISTORY: [Commit; 7] = [
+const HISTORY: [Commit; 9] = [
     Commit {
         message: "feat(server): 行情与订单\n\n/api/quotes 提供最新报价；订单写入 SQLite。",
         at_secs: 1_741_572_000,
@@ -118,9 +118,37 @@ const HISTORY: [Commit; 7] = [
         ],
         tag: Some(("v1.3", "NeoStock v1.3：订单手续费")),
     },
+    Commit {
+        message: "fix(quotes): 缓存改为 10 秒\n\n30 秒的报价对提醒来说太旧。",
+        at_secs: 1_752_458_400,
+        files: &[(
+            "config/neostock.toml",
+            "[server]\ncache_secs = 10\n\n[auth]\nsession_days = 7\n",
+        )],
+        tag: None,
+    },
+    Commit {
+        message: "feat(alerts): 提醒备注\n\nprice_alerts 增加 note。",
+        at_secs: 1_752_487_200,
+        files: &[
+            (
+                "db/0005_alert_notes.up.sql",
+                "alter table price_alerts add column note text not null default '';\n",
+            ),
+            ("db/0005_alert_notes.down.sql", "alter table price_alerts drop column note;\n"),
+            ("VERSION", "v1.4\n"),
+            (
+                "CHANGELOG.md",
+                "## v1.4\n- 提醒备注\n- 行情缓存改为 10 秒\n\n## v1.3\n- \
+                 订单手续费与成交流水\n- 行情缓存延长到 30 秒\n\n## v1.2\n- 价格提醒\n\n## \
+                 v1.1\n- 用户登录与会话\n\n## v1.0\n- 首个版本：行情与订单\n",
+            ),
+        ],
+        tag: Some(("v1.4", "NeoStock v1.4：提醒备注")),
+    },
 ];
 
-/// Makes the repository and leaves it detached at the newest release, as a server has it.
+/// Makes the repository.
 pub(super) fn create(repo: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(repo).context("make the folder of the repository")?;
     git(repo, 0, &["init", "--quiet", "--initial-branch=main", "."])?;
@@ -138,18 +166,40 @@ pub(super) fn create(repo: &Path) -> anyhow::Result<()> {
             git(repo, commit.at_secs, &["tag", "--annotate", tag, "--message", message])?;
         }
     }
-    git(repo, 0, &["checkout", "--quiet", "--detach", "v1.3"])?;
     Ok(())
 }
 
-/// How many migrations a version has, or `None` when there is no such version.
-pub(super) fn schema_of(repo: &Path, version: &str) -> anyhow::Result<Option<i64>> {
+/// Writes the tree of a version into a folder that is not there yet. The repository's own work tree
+/// and index are left alone.
+pub(super) fn export(repo: &Path, version: &str, into: &Path) -> anyhow::Result<()> {
+    let commit = commit_of(repo, version)?;
+    let commit = commit.with_context(|| format!("错误: 无效的版本 {version}"))?;
+    fs::create_dir_all(into).with_context(|| format!("make {}", into.display()))?;
+    let index = into.with_extension("index");
+    let prefix = into.to_str().context("the path is not UTF-8")?;
+    git_with(repo, 0, Some(&index), &["read-tree", &commit])?;
+    git_with(repo, 0, Some(&index), &["checkout-index", "--all", &format!("--prefix={prefix}/")])?;
+    fs::remove_file(&index).context("remove the index of the export")
+}
+
+/// The names of the files in a version's `db/`, or `None` when there is no such version.
+pub(super) fn migrations_of(repo: &Path, version: &str) -> anyhow::Result<Option<Vec<String>>> {
+    let Some(commit) = commit_of(repo, version)? else { return Ok(None) };
+    let files = git(repo, 0, &["ls-tree", "--name-only", &commit, "db/"])?;
+    let names = files.lines().map(|path| path.trim_start_matches("db/").to_owned());
+    Ok(Some(names.collect()))
+}
+
+/// The number of the newest migration among these files; 0 without any.
+pub(super) fn newest(files: &[String]) -> i64 {
+    files.iter().filter_map(|file| number_of(file)).max().unwrap_or(0)
+}
+
+fn commit_of(repo: &Path, version: &str) -> anyhow::Result<Option<String>> {
+    anyhow::ensure!(repo.join(".git").exists(), "{} is no repository", repo.display());
     let name = format!("{version}^{{commit}}");
     let arguments = ["rev-parse", "--quiet", "--verify", "--end-of-options", &name];
-    let Ok(commit) = git(repo, 0, &arguments) else { return Ok(None) };
-    let files = git(repo, 0, &["ls-tree", "--name-only", commit.trim(), "db/"])?;
-    let newest = files.lines().filter_map(|path| number_of(path.trim_start_matches("db/"))).max();
-    Ok(Some(newest.unwrap_or(0)))
+    Ok(git(repo, 0, &arguments).ok().map(|commit| commit.trim().to_owned()))
 }
 
 /// The number of a migration `NNNN_name.up.sql`.
@@ -160,6 +210,16 @@ pub(super) fn number_of(file: &str) -> Option<i64> {
 
 /// Runs git with an identity of its own and nobody's configuration, and gives its output.
 fn git(repo: &Path, at_secs: i64, arguments: &[&str]) -> anyhow::Result<String> {
+    git_with(repo, at_secs, None, arguments)
+}
+
+/// The same with an index of its own.
+fn git_with(
+    repo: &Path,
+    at_secs: i64,
+    index: Option<&Path>,
+    arguments: &[&str],
+) -> anyhow::Result<String> {
     const NAME: &str = "NeoStock Team";
     const EMAIL: &str = "team@neostock.example";
     let date = format!("@{at_secs} +0800");
@@ -168,6 +228,7 @@ fn git(repo: &Path, at_secs: i64, arguments: &[&str]) -> anyhow::Result<String> 
     for inherited in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"] {
         command.env_remove(inherited);
     }
+    command.envs(index.map(|index| ("GIT_INDEX_FILE", index)));
     let output = command
         .args(["-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"])
         .args(["-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"])

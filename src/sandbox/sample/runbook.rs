@@ -1,11 +1,16 @@
-//! The runbook that the bot operates the sample with: the manual's rollback, step by step.
+//! The runbook that the bot operates the sample with: the manual's procedures, step by step.
 
 use super::Place;
 use anyhow::Context;
 use std::path::Path;
 
 /// The file's text. Paths are quoted, and a brace in one is doubled where templates are read.
-pub(super) fn text(place: &Place, program: &Path, port: u16) -> anyhow::Result<String> {
+pub(super) fn text(
+    place: &Place,
+    program: &Path,
+    port: u16,
+    preview: u16,
+) -> anyhow::Result<String> {
     let dir = quoted(path_text(&place.dir)?)?;
     let repo = place.repo();
     let workdir = quoted(path_text(&repo)?)?;
@@ -23,23 +28,68 @@ environments:
     channel: C0OPS
     variables:
       HEALTH_URL: "http://127.0.0.1:{port}/health"
+      PREVIEW_URL: "http://127.0.0.1:{preview}/health"
       SAMPLE: {dir}
-      PORT: "{port}"
 
 # 成员：Slack 用户 (U…)、用户组 (S…) 或 everyone。
 roles:
   viewer: {{members: [everyone]}}
-  operator: {{members: [U0ANN, U0BOB]}}
-  lead: {{members: [U0BOB]}}
+  operator: {{members: [S0OPS]}}
+  lead: {{members: [S0LEADS]}}
 
 actions:
-  # scripts/rollback.sh 的五个步骤，逐步记录、逐步核对。
+  # 自动化部署流程的四个步骤，最后再经前端确认一次。健康检查不通过，流量不会切换。
+  deploy:
+    summary: {{zh: "发布指定版本（蓝绿部署）", en: "Deploy a version (blue/green)"}}
+    parameters:
+      version: {{type: git_ref, required: true}}
+      reason: {{type: text, default: "例行发布 routine"}}
+    role: operator
+    approval: {{from: lead, count: 1, expires: 15m}}
+    makes_live: version
+    lock: environment
+    notices:
+      succeeded:
+        zh: "🚀 版本 {{version}} 已上线"
+        en: "🚀 Version {{version}} is live"
+      failed:
+        zh: "🚨 版本 {{version}} 发布失败，需要有人处理；流量切换之前失败的，流量仍在原版本"
+        en: "🚨 Deploying {{version}} failed: somebody must act. If it failed before the switch, the traffic is where it was"
+    steps:
+      - name: {{zh: "预部署验证", en: "Pre-deploy check"}}
+        run: [{program}, sample, pre-deploy-check, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        timeout: 30s
+        idempotent: true
+      - name: {{zh: "蓝绿部署", en: "Deploy to the idle colour"}}
+        run: [{program}, sample, blue-green-deploy, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        timeout: 2m
+        idempotent: true
+        leaves_processes: true
+      - name: {{zh: "健康检查", en: "Health check"}}
+        http:
+          url: "{{PREVIEW_URL}}"
+          expect: 200
+          within: 60s
+          contains: "\"version\":\"{{version}}\""
+      - name: {{zh: "流量切换", en: "Switch the traffic"}}
+        run: [{program}, sample, switch-traffic, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        timeout: 30s
+        idempotent: true
+      - name: {{zh: "上线确认", en: "Confirm in public"}}
+        http:
+          url: "{{HEALTH_URL}}"
+          expect: 200
+          within: 60s
+          contains: "\"version\":\"{{version}}\""
+
+  # scripts/rollback.sh 的五个步骤，逐步记录、逐步核对。旧版本在空闲颜色上启动后再切换，不丢请求。
   rollback:
     summary: {{zh: "回滚到指定版本", en: "Roll the service back to a version"}}
     parameters:
-      version: {{type: git_ref, required: true}}
+      version: {{type: git_ref, required: true, suggest: last_good}}
       reason: {{type: text, required: true}}
     role: operator
+    makes_live: version
     lock: environment
     notices:
       succeeded:
@@ -54,11 +104,13 @@ actions:
         timeout: 10s
         idempotent: true
       - name: {{zh: "数据库回滚", en: "Roll the database back"}}
-        run: [{program}, sample, db-rollback, --dir, "{{SAMPLE}}", --to, "{{version}}"]
-      - name: {{zh: "应用回滚", en: "Check the version out"}}
-        run: [git, checkout, --quiet, --detach, "{{version}}"]
+        run: [{program}, sample, db-rollback, --dir, "{{SAMPLE}}", "--to={{version}}"]
+      - name: {{zh: "应用回滚", en: "Put the version in place"}}
+        run: [{program}, sample, app-rollback, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        idempotent: true
       - name: {{zh: "重启服务", en: "Restart the service"}}
-        run: [{program}, sample, restart, --dir, "{{SAMPLE}}", --port, "{{PORT}}"]
+        run: [{program}, sample, restart, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        idempotent: true
         leaves_processes: true
       - name: {{zh: "健康检查", en: "Health check"}}
         http:
@@ -66,6 +118,47 @@ actions:
           expect: 200
           within: 60s
           contains: "\"version\":\"{{version}}\""
+
+  # 日志分析与审计汇总：只读，不占用环境锁。
+  log-audit:
+    summary: {{zh: "分析服务日志并汇总审计日志", en: "Read the service's log and sum the journal up"}}
+    parameters:
+      window: {{type: duration, default: 24h, help: {{zh: "时间范围，例如 2h", en: "How far to look back, such as 2h"}}}}
+    role: operator
+    lock: none
+    steps:
+      - name: {{zh: "分析服务日志", en: "Read the service's log"}}
+        logs: {{files: ["{{SAMPLE}}/log/access.log*"], window: "{{window}}", sign_in: "/api/"}}
+      - name: {{zh: "汇总审计日志", en: "Sum the journal up"}}
+        journal: {{window: "{{window}}"}}
+
+  # 备份要占住环境：它不该落在一次发布的迁移中间，发布也不该在它中途开始。
+  backup-verify:
+    summary: {{zh: "备份数据库并恢复验证", en: "Back the database up and prove it by a restore"}}
+    parameters:
+      which:
+        type: choice
+        choices: [new, latest]
+        default: new
+        help: {{zh: "new 先做新备份，latest 验证现有的最新备份", en: "new takes one first, latest takes the newest that exists"}}
+    role: operator
+    lock: environment
+    notices:
+      succeeded:
+        zh: "💾 备份已验证：可以恢复，内容一致"
+        en: "💾 The backup was verified: it restores and matches"
+      failed:
+        zh: "🚨 备份验证失败：现在恢复不了数据，需要立即处理"
+        en: "🚨 The backup was not verified: data could not be restored from it now"
+    steps:
+      - name: {{zh: "数据库备份", en: "Take a backup"}}
+        run: [{program}, sample, backup, --dir, "{{SAMPLE}}", "--which={{which}}"]
+        timeout: 5m
+        idempotent: true
+      - name: {{zh: "备份验证", en: "Restore and compare"}}
+        run: [{program}, sample, verify-backup, --dir, "{{SAMPLE}}"]
+        timeout: 1h
+        idempotent: true
 "#
     ))
 }
@@ -89,17 +182,20 @@ mod tests {
     fn the_runbook_is_yaml_whatever_the_paths_hold() {
         let place = Place::new(Path::new("/tmp/a \"b\": {c} #d"));
 
-        let text = text(&place, Path::new("/opt/{x}/neostock-ops"), 4_321).expect("UTF-8 paths");
+        let text =
+            text(&place, Path::new("/opt/{x}/neostock-ops"), 4_321, 4_322).expect("UTF-8 paths");
 
         // The one place where the sandbox looks at another room: the product must accept this file.
         let runbook = parse("runbook.yml", text.as_bytes()).expect("a runbook without faults");
         let production = &runbook.environments["production"];
         assert_eq!(production.workdir, Path::new("/tmp/a \"b\": {c} #d/repo"));
-        assert_eq!(production.variables["PORT"], "4321");
+        assert_eq!(production.variables["HEALTH_URL"], "http://127.0.0.1:4321/health");
+        assert_eq!(production.variables["PREVIEW_URL"], "http://127.0.0.1:4322/health");
         let steps = &runbook.actions["rollback"].steps;
         let StepKind::Run { argv } = &steps[1].kind else { panic!("{:?}", steps[1]) };
         assert_eq!(argv[0].expand(|_| None).as_deref(), Ok("/opt/{x}/neostock-ops"));
         assert!(matches!(steps[4].kind, StepKind::Http { .. }));
         assert_eq!(steps.len(), 5);
+        assert_eq!(runbook.actions["deploy"].steps.len(), 5);
     }
 }

@@ -1,20 +1,22 @@
 //! The sample's own HTTP service: health, metrics, quotes, an access log, and misbehaviour on
 //! demand.
 //!
-//! It reads its version and the schema it expects once, at its start, as a built program would: a
-//! checkout alone changes nothing until the restart. The database's schema is read on each request,
-//! so that a half-done rollback shows as 503.
+//! It reads its version and the schema it expects once, at its start, as a built program would: a new
+//! tree alone changes nothing until the restart. The database's schema is read on each request. A
+//! newer one is fine, for migrations only add: the old colour serves on while the new one is
+//! prepared. An older one is a half-done rollback and shows as 503.
 
-use super::Place;
-use super::{database, process};
+use super::pair::{self, Colour};
+use super::process::{self, Unit};
+use super::{Place, database};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -32,7 +34,11 @@ const LATENCY_BUCKETS: [f64; 12] =
 /// The longest that `latency_ms` may ask for.
 const LATENCY_MS_MAX: u64 = 60_000;
 
+/// On every answer, so that a load test can tell the versions apart.
+const VERSION: HeaderName = HeaderName::from_static("x-neostock-version");
+
 struct Service {
+    colour: Colour,
     version: String,
     expected_schema: i64,
     database: SqlitePool,
@@ -46,6 +52,7 @@ struct Service {
 struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    in_flight: IntGauge,
     latency: HistogramVec,
     auth: IntCounterVec,
     fetches: IntCounterVec,
@@ -56,6 +63,7 @@ struct Health<'h> {
     status: &'static str,
     version: &'h str,
     schema: i64,
+    colour: &'static str,
 }
 
 #[derive(Serialize, sqlx::FromRow)]
@@ -77,9 +85,9 @@ struct Misbehaviour {
 }
 
 /// Serves until the process is stopped.
-pub(super) async fn serve(place: Place, port: u16) -> anyhow::Result<()> {
-    process::ensure_alone(&place)?;
-    let version = fs::read_to_string(place.repo().join("VERSION")).context("read VERSION")?;
+pub(super) async fn serve(place: Place, colour: Colour) -> anyhow::Result<()> {
+    let unit = Unit::Slot(colour);
+    process::ensure_alone(&place, unit)?;
     let options = SqliteConnectOptions::new()
         .filename(place.database())
         .read_only(true)
@@ -90,32 +98,36 @@ pub(super) async fn serve(place: Place, port: u16) -> anyhow::Result<()> {
         .open(place.access_log())
         .context("open the access log")?;
     let service = Arc::new(Service {
-        version: version.trim().to_owned(),
-        expected_schema: database::expected_schema(&place)?,
+        colour,
+        version: pair::release(&place, colour)?,
+        expected_schema: database::expected_schema(&place, colour)?,
         database: SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options),
         misbehave: place.misbehave(),
         access_log: Mutex::new(access_log),
         draws: AtomicU64::new(0),
         metrics: Metrics::new()?,
     });
-    let listener = TcpListener::bind(("127.0.0.1", port))
-        .await
-        .with_context(|| format!("listen on 127.0.0.1:{port}"))?;
-    process::write_down(&place)?;
+    // Any port does: the front reads it where the process writes itself down.
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
+    process::write_down(&place, unit, listener.local_addr().context("read our port")?.port())?;
     let router = Router::new().fallback(answer).with_state(service);
-    axum::serve(listener, router).await.context("serve")
+    let served = axum::serve(listener, router)
+        .with_graceful_shutdown(process::end_of_service(place.clone()));
+    served.await.context("serve")
 }
 
 async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response {
     #[expect(clippy::disallowed_methods, reason = "a latency is real time")]
     let started = Instant::now();
     let path = request.uri().path().to_owned();
-    let misbehaviour = Misbehaviour::read(&service.misbehave);
-    if path != "/metrics" && misbehaviour.latency_ms > 0 {
+    let misbehaviour = Misbehaviour::read(&service.misbehave, &service.version);
+    let is_counted = path != "/metrics";
+    let _under_way = is_counted.then(|| UnderWay::new(&service.metrics.in_flight));
+    if is_counted && misbehaviour.latency_ms > 0 {
         #[expect(clippy::disallowed_methods, reason = "it was asked to be slow")]
         tokio::time::sleep(Duration::from_millis(misbehaviour.latency_ms)).await;
     }
-    let response = match path.as_str() {
+    let mut response = match path.as_str() {
         "/health" => service.health(&misbehaviour).await,
         "/metrics" => service.metrics.page(),
         "/api/quotes" => service.quotes(&misbehaviour).await,
@@ -129,20 +141,40 @@ async fn answer(State(service): State<Arc<Service>>, request: Request) -> Respon
         service.metrics.latency.with_label_values(&[label]).observe(took.as_secs_f64());
     }
     service.log(request.method().as_str(), &path, status, took);
+    if let Ok(version) = HeaderValue::from_str(&service.version) {
+        response.headers_mut().insert(VERSION, version);
+    }
     response
+}
+
+/// Counts a request for as long as it lives, also when its asker goes away.
+struct UnderWay(IntGauge);
+
+impl UnderWay {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Service {
     async fn health(&self, misbehaviour: &Misbehaviour) -> Response {
         let schema = self.schema().await;
-        let is_fit = schema.as_ref().is_ok_and(|schema| *schema == self.expected_schema);
+        let is_fit = schema.as_ref().is_ok_and(|schema| *schema >= self.expected_schema);
         let (status, word) = match misbehaviour.health.map(StatusCode::from_u16) {
             Some(Ok(status)) if status != StatusCode::OK => (status, "failing"),
             _ if is_fit => (StatusCode::OK, "ok"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "schema_mismatch"),
         };
         let schema = schema.unwrap_or(0);
-        json(status, &Health { status: word, version: &self.version, schema })
+        let colour = self.colour.name();
+        json(status, &Health { status: word, version: &self.version, schema, colour })
     }
 
     async fn schema(&self) -> anyhow::Result<i64> {
@@ -185,10 +217,12 @@ impl Service {
         let now: DateTime<chrono::Utc> = SystemTime::now().into();
         let at = now.format("%d/%b/%Y:%H:%M:%S +0000");
         let took = took.as_secs_f64();
+        let line =
+            format!("127.0.0.1 - - [{at}] \"{method} {path} HTTP/1.1\" {status} - {took:.3}\n");
         let mut log = self.access_log.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not take the service down.
-        let _ =
-            writeln!(log, "127.0.0.1 - - [{at}] \"{method} {path} HTTP/1.1\" {status} - {took:.3}");
+        // One write a line, for both colours append to this file. A full disk must not take the
+        // service down.
+        let _ = log.write_all(line.as_bytes());
     }
 }
 
@@ -207,7 +241,9 @@ impl Metrics {
             .buckets(LATENCY_BUCKETS.to_vec());
         let latency = HistogramVec::new(options, &["path"])?;
         registry.register(Box::new(latency.clone()))?;
-        Ok(Self { registry, requests, latency, auth, fetches })
+        let in_flight = IntGauge::new("http_requests_in_flight", "Requests under way.")?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self { registry, requests, in_flight, latency, auth, fetches })
     }
 
     fn page(&self) -> Response {
@@ -220,15 +256,18 @@ impl Metrics {
 }
 
 impl Misbehaviour {
-    fn read(path: &std::path::Path) -> Self {
-        Self::parse(&fs::read_to_string(path).unwrap_or_default())
+    fn read(path: &std::path::Path, version: &str) -> Self {
+        Self::parse(&fs::read_to_string(path).unwrap_or_default(), version)
     }
 
-    /// Lines or words of `name=value`; what is not understood is nothing.
-    fn parse(text: &str) -> Self {
+    /// Lines or words of `name=value`; what is not understood is nothing. A line that names a version
+    /// is for that one alone.
+    fn parse(text: &str, version: &str) -> Self {
         let mut asked = Self::default();
         let rate = |value: &str| value.parse().unwrap_or(0.0_f64).clamp(0.0, 1.0);
-        for (name, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
+        let concerns_us =
+            |line: &&str| pairs(line).all(|(name, value)| name != "version" || value == version);
+        for (name, value) in text.lines().filter(concerns_us).flat_map(pairs) {
             match name {
                 "health" => asked.health = value.parse().ok(),
                 "latency_ms" => {
@@ -244,6 +283,11 @@ impl Misbehaviour {
     }
 }
 
+/// The words `name=value` of a line.
+fn pairs(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split_whitespace().filter_map(|word| word.split_once('='))
+}
+
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let text = serde_json::to_string(body).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
@@ -255,9 +299,9 @@ mod tests {
 
     #[test]
     fn misbehaviour_is_what_the_file_says_and_nothing_otherwise() {
-        assert_eq!(Misbehaviour::parse("nonsense latency_ms=x"), Misbehaviour::default());
+        assert_eq!(Misbehaviour::parse("nonsense latency_ms=x", "v1"), Misbehaviour::default());
         assert_eq!(
-            Misbehaviour::parse("health=500\nlatency_ms=6000\nerror_rate=0.2\n"),
+            Misbehaviour::parse("health=500\nlatency_ms=6000\nerror_rate=0.2\n", "v1"),
             Misbehaviour {
                 health: Some(500),
                 latency_ms: 6_000,
@@ -265,5 +309,14 @@ mod tests {
                 ..Misbehaviour::default()
             }
         );
+    }
+
+    #[test]
+    fn a_line_that_names_a_version_is_for_that_one_alone() {
+        let text = "version=v2 health=500\nlatency_ms=9";
+
+        assert_eq!(Misbehaviour::parse(text, "v2").health, Some(500));
+        assert_eq!(Misbehaviour::parse(text, "v1").health, None);
+        assert_eq!(Misbehaviour::parse(text, "v1").latency_ms, 9);
     }
 }

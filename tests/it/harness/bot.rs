@@ -217,7 +217,7 @@ impl Bot {
         all.iter().filter(|message| message.thread_ts.is_some()).map(shown).collect()
     }
 
-    fn everything(&self) -> String {
+    pub fn everything(&self) -> String {
         neostock_ops::sandbox::transcript(&self.workspace, neostock_ops::sandbox::Language::En)
     }
 

@@ -2,6 +2,8 @@
 
 pub mod bot;
 pub mod database;
+pub mod parts;
 pub mod place;
 pub mod process;
+pub mod service;
 pub mod wire;

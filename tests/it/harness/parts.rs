@@ -1,0 +1,327 @@
+//! The real programs of a NeoStock server, each private to one test: a repository, nginx in front of
+//! two colours, bun and pm2, a database. The scripts and the runbook are those that ship.
+
+use super::database::{Engine, TestDatabase};
+use super::place::Place;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// Ports below those that the system gives to whoever connects.
+const PORT_MIN: u16 = 20_000;
+const PORT_MAX: u16 = 32_000;
+/// How long a program may take to come up or to go.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a NeoStock server consists of.
+pub struct Parts {
+    pub place: Place,
+    pub database: TestDatabase,
+    settings: BTreeMap<&'static str, String>,
+    nginx: Option<Child>,
+}
+
+impl Parts {
+    /// A repository with v1.1.0, v1.2.0 (which migrates the database) and v1.3.0 (which is ill), and
+    /// the shipped runbook with an environment of this test's own. Nothing runs yet.
+    pub async fn new() -> Self {
+        // The second test of a process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bin = project().join("build/parts/bin");
+        for (found, what) in [
+            (bin.join("bun").exists(), "bun and pm2 are not here: run tools/prepare.sh"),
+            (
+                Path::new("/usr/sbin/nginx").exists() || in_path("nginx"),
+                "nginx is not here: apt-get install nginx-light",
+            ),
+            (in_path("pg_dump"), "pg_dump is not here: apt-get install postgresql-client"),
+            (in_path("node"), "node is not here, and pm2 needs it: apt-get install nodejs"),
+        ] {
+            assert!(found, "{what}");
+        }
+        let place = Place::new("");
+        let database = TestDatabase::new(Engine::Postgres).await;
+        let settings = settings(&place, &database.url, &bin);
+        let parts = Self { place, database, settings, nginx: None };
+        parts.write_repository();
+        parts.write_runbook();
+        parts
+    }
+
+    /// nginx runs, v1.1.0 was deployed by hand onto blue, and blue is live.
+    pub fn serve(&mut self) {
+        std::fs::create_dir_all(self.folder("nginx")).unwrap();
+        std::fs::write(self.upstream_file(), self.upstream("GREEN_PORT", "GREEN_WEB_PORT"))
+            .unwrap();
+        let (dir, port) = (self.folder("nginx").display().to_string(), self.port("PORT"));
+        let upstream = self.upstream_file().display().to_string();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {dir}/{kind};"))
+            .join(" ");
+        let text = format!(
+            "daemon off; pid {dir}/pid; worker_processes 2;\nevents {{}}\nhttp {{ access_log off; \
+             {temporary}\ninclude {upstream};\nserver {{ listen 127.0.0.1:{port};\n\
+             location /health {{ proxy_pass http://neostock_server; }}\n\
+             location / {{ proxy_pass http://neostock_web; }} }} }}\n"
+        );
+        std::fs::write(self.folder("nginx").join("nginx.conf"), text).unwrap();
+        let nginx = &self.settings["NGINX_COMMAND"];
+        let mut words = nginx.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).env("PATH", &self.settings["PATH"]).stdin(Stdio::null());
+        self.nginx = Some(command.stderr(Stdio::null()).spawn().unwrap());
+        for script in ["blue-green-deploy.sh", "health-check.sh", "switch-traffic.sh"] {
+            until(script, || TcpListener::bind(("127.0.0.1", port)).is_err());
+            self.done(script, &["v1.1.0"]);
+        }
+    }
+
+    /// Runs a script as a person would, in the repository.
+    pub fn by_hand(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+        Command::new(self.repository().join("scripts").join(script))
+            .args(arguments)
+            .current_dir(self.repository())
+            .env_clear()
+            .envs(&self.settings)
+            .envs(more.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The same, for what must succeed; what it said.
+    pub fn done(&self, script: &str, arguments: &[&str]) -> String {
+        let output = self.by_hand(script, arguments, &[]);
+        let words = said(&output);
+        assert!(output.status.success(), "{script} {arguments:?}: {}\n{words}", output.status);
+        words
+    }
+
+    pub fn repository(&self) -> PathBuf {
+        self.folder("neostock")
+    }
+
+    pub fn backups(&self) -> PathBuf {
+        self.folder("backups")
+    }
+
+    pub fn upstream_file(&self) -> PathBuf {
+        self.folder("nginx").join("upstream.conf")
+    }
+
+    pub fn health_url(&self) -> &str {
+        &self.settings["HEALTH_URL"]
+    }
+
+    /// Stops everything by its id; what still runs out of this test's folder.
+    pub fn stop(&mut self) -> Vec<String> {
+        if self.folder("pm2").exists() {
+            let pm2 = project().join("build/parts/bin/pm2");
+            let mut command = Command::new(pm2);
+            command.arg("kill").env_clear().envs(&self.settings);
+            let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+        if let Some(mut nginx) = self.nginx.take() {
+            // TERM, so that it takes its workers along.
+            let pid = rustix::process::Pid::from_child(&nginx);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = nginx.wait();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = processes_of(self.place.path());
+            if left.is_empty() || Instant::now() > deadline {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn port(&self, name: &str) -> u16 {
+        self.settings[name].parse().unwrap()
+    }
+
+    fn upstream(&self, server: &str, web: &str) -> String {
+        let (server, web) = (self.port(server), self.port(web));
+        format!(
+            "upstream neostock_server {{ server 127.0.0.1:{server}; }}\n\
+             upstream neostock_web {{ server 127.0.0.1:{web}; }}\n"
+        )
+    }
+
+    fn write_repository(&self) {
+        let repository = self.repository();
+        copy(&project().join("tests/parts/neostock"), &repository);
+        self.run("git", &["init", "--quiet", "--initial-branch=main"]);
+        self.release("v1.1.0");
+        let db = repository.join("apps/server/db");
+        std::fs::write(db.join("0002.up.sql"), "create table alerts (id bigint primary key);\n")
+            .unwrap();
+        std::fs::write(db.join("0002.down.sql"), "drop table alerts;\n").unwrap();
+        self.release("v1.2.0");
+        let index = repository.join("apps/server/src/index.ts");
+        let text = std::fs::read_to_string(&index).unwrap();
+        let ill = text.replace(
+            "{ status: \"ok\", version }",
+            "{ status: \"ill\", version }, { status: 503 }",
+        );
+        assert_ne!(text, ill);
+        std::fs::write(&index, ill).unwrap();
+        self.release("v1.3.0");
+        std::os::unix::fs::symlink(project().join("runbook/scripts"), repository.join("scripts"))
+            .unwrap();
+    }
+
+    fn release(&self, tag: &str) {
+        for app in ["server", "web"] {
+            let file = self.repository().join("apps").join(app).join("package.json");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let (before, after) = text.split_once("\"version\": \"").unwrap();
+            let (_, after) = after.split_once('"').unwrap();
+            let version = tag.trim_start_matches('v');
+            std::fs::write(&file, format!("{before}\"version\": \"{version}\"{after}")).unwrap();
+        }
+        // There is nothing to fetch: this only writes the lock file.
+        self.run("bun", &["install", "--silent"]);
+        self.run("git", &["add", "."]);
+        let person = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"];
+        self.run("git", &[&person[..], &["commit", "--quiet", "-m", tag]].concat());
+        self.run("git", &["tag", tag]);
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.repository()).env_clear().envs(&self.settings);
+        assert!(command.status().unwrap().success(), "{program} {arguments:?}");
+    }
+
+    /// The shipped file, with one environment: this test's.
+    fn write_runbook(&self) {
+        let shipped = std::fs::read_to_string(project().join("runbook/runbook.yml")).unwrap();
+        let (head, rest) = shipped.split_once("environments:\n").unwrap();
+        let (_, tail) = rest.split_once("\n# Members").unwrap();
+        let variables: Vec<_> = self
+            .settings
+            .iter()
+            .map(|(name, value)| format!("      {name}: \"{value}\"\n"))
+            .collect();
+        let environment = format!(
+            "environments:\n  production:\n    workdir: {}\n    channel: C0OPS\n    variables:\n{}",
+            self.repository().display(),
+            variables.concat()
+        );
+        std::fs::write(self.place.runbook(), format!("{head}{environment}\n# Members{tail}"))
+            .unwrap();
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What a script printed.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str, String> {
+    let url = url::Url::parse(database).unwrap();
+    let folder = |name: &str| place.path().join(name).display().to_string();
+    let port = free_port().to_string();
+    let nginx = folder("nginx");
+    BTreeMap::from([
+        ("HOME", folder("home")),
+        ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", bin.display())),
+        ("LANG", "C.UTF-8".to_owned()),
+        ("PM2_HOME", folder("pm2")),
+        ("HEALTH_URL", format!("http://127.0.0.1:{port}/health")),
+        ("PORT", port),
+        ("HEALTH_WITHIN", "5".to_owned()),
+        ("NGINX_COMMAND", format!("nginx -p {nginx} -e {nginx}/error.log -c {nginx}/nginx.conf")),
+        ("NGINX_UPSTREAM_FILE", format!("{nginx}/upstream.conf")),
+        ("RELEASES_DIR", folder("releases")),
+        ("FREE_MB_MIN", "1".to_owned()),
+        ("BLUE_PORT", free_port().to_string()),
+        ("GREEN_PORT", free_port().to_string()),
+        ("BLUE_WEB_PORT", free_port().to_string()),
+        ("GREEN_WEB_PORT", free_port().to_string()),
+        ("BACKUP_DIR", folder("backups")),
+        ("DATABASE_URL", database.to_owned()),
+        ("PGHOST", url.host_str().unwrap().to_owned()),
+        ("PGPORT", url.port().unwrap().to_string()),
+        ("PGUSER", url.username().to_owned()),
+        ("PGDATABASE", url.path().trim_start_matches('/').to_owned()),
+    ])
+}
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+/// One that nobody listens on and that no connection out of this machine will take.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let range = PORT_MAX - PORT_MIN;
+    let first = (std::process::id() % u32::from(range)) as u16;
+    for _ in 0..range {
+        let port = PORT_MIN + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % range;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The command line or folder of every process that has to do with this folder.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        let needle = folder.display().to_string();
+        let is_ours = command.contains(&needle)
+            || cwd.starts_with(folder)
+            || String::from_utf8_lossy(&environment).contains(&needle);
+        if is_ours {
+            found.push(command);
+        }
+    }
+    found
+}

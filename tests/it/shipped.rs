@@ -1,0 +1,379 @@
+//! What ships for NeoStock works on what NeoStock runs on: nginx, bun, pm2, git and PostgreSQL.
+
+use crate::harness::bot::Bot;
+use crate::harness::database::{Engine, TestDatabase, run};
+use crate::harness::parts::{Parts, said};
+use crate::harness::place::Place;
+use axum::routing::post;
+use axum::{Json, Router};
+use neostock_ops::sandbox::Options;
+use sqlx::Row;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// How many ask at the same time while the traffic is switched.
+const ASKERS: usize = 4;
+/// Fewer answers than this would not be a load.
+const ANSWERS_MIN: u64 = 200;
+
+/// How long nginx may take to reload.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The bot with the shipped runbook.
+async fn bot(database: &TestDatabase, parts: &Parts) -> Bot {
+    let place = Place::new("");
+    std::fs::copy(parts.place.runbook(), place.runbook()).unwrap();
+    Bot::in_workspace(database, place, Options::default()).await
+}
+
+/// Somebody asks for a deploy, and a lead agrees.
+async fn deploy(bot: &Bot, text: &str) {
+    let answer = bot.say("U0ANN", text).await;
+    assert!(answer.contains("等待批准"), "{answer}");
+    bot.until_card("✋").await;
+    let answer = bot.click("U0BOB", "批准").await;
+    assert!(answer.contains("approved by you"), "{answer}");
+}
+
+/// What the service answers through nginx.
+async fn live_version(parts: &Parts) -> String {
+    let answer = reqwest::get(parts.health_url()).await.unwrap();
+    let json: serde_json::Value = answer.json().await.unwrap();
+    json["version"].as_str().unwrap().to_owned()
+}
+
+/// Asks without a pause until it is ended; how often each thing was answered.
+struct Load {
+    is_over: Arc<AtomicBool>,
+    askers: Vec<JoinHandle<BTreeMap<String, u64>>>,
+}
+
+impl Load {
+    fn start(url: &str) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let askers = (0..ASKERS).map(|_| tokio::spawn(ask(url.to_owned(), is_over.clone())));
+        Self { askers: askers.collect(), is_over }
+    }
+
+    async fn end(self) -> BTreeMap<String, u64> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut all = BTreeMap::new();
+        for asker in self.askers {
+            for (answer, count) in asker.await.unwrap() {
+                *all.entry(answer).or_insert(0) += count;
+            }
+        }
+        all
+    }
+}
+
+async fn ask(url: String, is_over: Arc<AtomicBool>) -> BTreeMap<String, u64> {
+    // A connection each: one that idles while nginx closes it would be this client's own fault.
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build().unwrap();
+    let mut answers = BTreeMap::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let answer = match client.get(&url).send().await {
+            Ok(answer) if answer.status() == 200 => {
+                answer.text().await.unwrap_or_else(|error| error.to_string())
+            }
+            Ok(answer) => answer.status().to_string(),
+            Err(error) => error.to_string(),
+        };
+        *answers.entry(answer).or_insert(0) += 1;
+    }
+    answers
+}
+
+async fn migrations(parts: &Parts) -> Vec<String> {
+    let mut raw = parts.database.raw().await;
+    let rows = sqlx::query("select id from migrations order by id").fetch_all(&mut raw).await;
+    rows.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[test]
+fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback_returns() {
+    run(Engine::Sqlite, |database| async move {
+        let mut parts = Parts::new().await;
+        parts.serve();
+        assert_eq!(live_version(&parts).await, "1.1.0");
+        let bot = bot(&database, &parts).await;
+
+        // A good version, under load.
+        let load = Load::start(parts.health_url());
+        deploy(&bot, "deploy v1.2.0 新的提醒功能").await;
+        bot.until_card("✅ 版本 v1.2.0 已上线").await;
+        let answers = load.end().await;
+        let answered = |version: &str| {
+            let words = format!("{{\"status\":\"ok\",\"version\":\"{version}\"}}");
+            answers.get(&words).copied().unwrap_or(0)
+        };
+        let good = answered("1.1.0") + answered("1.2.0");
+        assert_eq!(good, answers.values().sum::<u64>(), "{answers:?}");
+        assert!(good > ANSWERS_MIN && answered("1.2.0") > 0, "{answers:?}");
+        println!("0 of {good} requests failed through the switch");
+        assert_eq!(live_version(&parts).await, "1.2.0");
+        assert_eq!(migrations(&parts).await, ["0001", "0002"]);
+
+        // One that is ill: the traffic stays.
+        let upstream = std::fs::read_to_string(parts.upstream_file()).unwrap();
+        deploy(&bot, "deploy v1.3.0 试试").await;
+        let card = bot.until_card("❌ 版本 v1.3.0 部署失败").await;
+        assert!(card.contains("健康检查失败"), "{card}");
+        assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
+        let by_hand = parts.by_hand("switch-traffic.sh", &["v1.3.0"], &[]);
+        assert_eq!(by_hand.status.code(), Some(1), "{}", said(&by_hand));
+        assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
+        assert_eq!(live_version(&parts).await, "1.2.0");
+
+        // The manual's rollback, on the release that is live.
+        bot.say("U0ANN", "rollback v1.1.0 提醒功能有问题").await;
+        bot.until_card("🔄 应用已成功回滚到版本 v1.1.0").await;
+        assert_eq!(live_version(&parts).await, "1.1.0");
+        assert_eq!(migrations(&parts).await, ["0001"]);
+        assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
+
+        bot.finish().await;
+        assert_eq!(parts.stop(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_switch_that_does_not_arrive_is_taken_back() {
+    run(Engine::Sqlite, |_| async move {
+        let mut parts = Parts::new().await;
+        parts.serve();
+        parts.done("blue-green-deploy.sh", &["v1.2.0"]);
+        let upstream = std::fs::read_to_string(parts.upstream_file()).unwrap();
+
+        // Nobody answers through nginx where the health address points.
+        let nowhere = [("HEALTH_URL", "http://127.0.0.1:9/health"), ("SWITCH_WITHIN", "1")];
+        let switch = parts.by_hand("switch-traffic.sh", &["v1.2.0"], &nowhere);
+        let words = said(&switch);
+        assert_eq!(switch.status.code(), Some(1), "{words}");
+        assert!(words.contains("恢复原来的 upstream (blue)"), "{words}");
+        assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
+        // nginx reloads in its own time.
+        let deadline = Instant::now() + PATIENCE;
+        while live_version(&parts).await != "1.1.0" {
+            assert!(Instant::now() < deadline, "the old version did not come back");
+        }
+
+        // A tag that moved after people approved it.
+        let approved = [("NEOSTOCK_COMMIT_VERSION", "0123456789012345678901234567890123456789")];
+        for script in
+            ["pre-deploy-check.sh", "blue-green-deploy.sh", "switch-traffic.sh", "health-check.sh"]
+        {
+            let moved = parts.by_hand(script, &["v1.2.0"], &approved);
+            assert_eq!(moved.status.code(), Some(1), "{script}: {}", said(&moved));
+            assert!(said(&moved).contains("被移动了"), "{script}: {}", said(&moved));
+        }
+
+        // By hand, the whole of it: forward and back again.
+        parts.done("switch-traffic.sh", &["v1.2.0"]);
+        assert_eq!(live_version(&parts).await, "1.2.0");
+        let (webhook, told) = listen().await;
+        let hook = [("SLACK_WEBHOOK", webhook.as_str())];
+        let words = said(&parts.by_hand("rollback.sh", &["v1.1.0", "p99 \"high\""], &hook));
+        assert!(words.contains("✅ 回滚成功完成"), "{words}");
+        assert_eq!(*told.lock().unwrap(), ["🔄 应用已成功回滚到版本 v1.1.0"]);
+        assert_eq!(live_version(&parts).await, "1.1.0");
+        assert_eq!(migrations(&parts).await, ["0001"]);
+
+        // A failure is told too, but not where the bot itself tells.
+        let broken = [hook[0], ("RELEASES_DIR", "/nowhere")];
+        let failed = parts.by_hand("rollback.sh", &["v1.1.0", "again"], &broken);
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        let in_a_run = [broken[0], broken[1], ("NEOSTOCK_RUN", "R-00000000")];
+        let failed = parts.by_hand("rollback.sh", &["v1.1.0", "again"], &in_a_run);
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        assert_eq!(told.lock().unwrap()[1..], ["🚨 应用回滚失败，需要立即人工干预"]);
+        assert_eq!(parts.stop(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_backup_is_proved_by_restoring_it_and_a_damaged_one_says_what_differs() {
+    run(Engine::Sqlite, |database| async move {
+        let parts = Parts::new().await;
+        let bot = bot(&database, &parts).await;
+        fill(&parts).await;
+
+        bot.say("U0ANN", "backup-verify latest").await;
+        let card = bot.until_card("🚨 备份未通过验证").await;
+        assert!(card.contains("没有备份"), "{card}");
+
+        // Sound, although the service goes on writing.
+        let writer = keep_writing(&parts).await;
+        bot.say("U0ANN", "backup-verify").await;
+        bot.until_card("✅ 备份完好，可以恢复").await;
+        bot.until_quiet().await;
+        let thread = bot.thread().join("\n");
+        for words in ["2 张表的结构、行数与校验和一致", "目标 15 分钟", "目标 60 分钟"]
+        {
+            assert!(thread.contains(words), "{words}: {thread}");
+        }
+        writer.abort();
+
+        // Another database's dump under this one's manifest: every difference has its line.
+        let mut raw = parts.database.raw().await;
+        for statement in [
+            "delete from orders where id = 7",
+            "update quotes set price = price + 1 where symbol = 'S3'",
+            "alter table orders drop column note",
+            "create table extra (id bigint)",
+        ] {
+            sqlx::query(statement).execute(&mut raw).await.unwrap();
+        }
+        let dump = newest_backup(&parts).join("dump");
+        parts.done("backup-database.sh", &[]);
+        let other = newest_backup(&parts);
+        std::fs::rename(other.join("dump"), &dump).unwrap();
+        std::fs::remove_dir_all(other).unwrap();
+        bot.say("U0ANN", "backup-verify latest").await;
+        let card = bot.until_card("🚨 备份未通过验证").await;
+        bot.until_quiet().await;
+        let told = bot.thread().join("\n") + &card;
+        for words in [
+            "文件 dump 与清单的 SHA-256 不符",
+            "-    note text",
+            "多出的表 / a table that the backup does not name: public.extra",
+            "public.orders：行数",
+            "public.quotes：100 行，但内容校验和不同",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+
+        // A few flipped bits.
+        let mut bytes = std::fs::read(&dump).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 8].iter_mut().for_each(|byte| *byte ^= 0xff);
+        std::fs::write(&dump, bytes).unwrap();
+        let flipped = parts.by_hand("verify-backup.sh", &[], &[]);
+        assert_eq!(flipped.status.code(), Some(1), "{}", said(&flipped));
+
+        // Nothing of it stays in the server.
+        let left = sqlx::query(
+            "select count(*) from pg_database where datname like 'neostock\\_verify\\_%'",
+        );
+        let left: i64 = left.fetch_one(&mut raw).await.unwrap().get(0);
+        assert_eq!(left, 0);
+        bot.finish().await;
+    });
+}
+
+#[test]
+fn an_old_backup_that_is_sound_misses_the_recovery_point() {
+    run(Engine::Sqlite, |_| async move {
+        let parts = Parts::new().await;
+        fill(&parts).await;
+        parts.done("backup-database.sh", &[]);
+        let manifest = newest_backup(&parts).join("manifest");
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let (before, after) = text.split_once("taken\t").unwrap();
+        let (taken, after) = after.split_once('\n').unwrap();
+        let older = taken.parse::<u64>().unwrap() - 16 * 60;
+        std::fs::write(&manifest, format!("{before}taken\t{older}\n{after}")).unwrap();
+
+        let late = parts.by_hand("verify-backup.sh", &[], &[]);
+
+        let words = said(&late);
+        assert_eq!(late.status.code(), Some(4), "{words}");
+        assert!(words.contains("超过目标 15 分钟") && words.contains("✅ 备份完好"), "{words}");
+        // The hour is not so near.
+        let patient = parts.by_hand("verify-backup.sh", &[], &[("RPO_MINUTES", "20")]);
+        assert_eq!(patient.status.code(), Some(0), "{}", said(&patient));
+    });
+}
+
+#[test]
+fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
+    run(Engine::Sqlite, |_| async move {
+        let parts = Parts::new().await;
+        let scripts = std::fs::read_dir(parts.repository().join("scripts")).unwrap();
+        let mut names: Vec<_> =
+            scripts.map(|script| script.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != "lib.sh");
+        assert_eq!(names.len(), 8, "{names:?}");
+        for name in &names {
+            let help = parts.by_hand(name, &["--help"], &[]);
+            assert_eq!(help.status.code(), Some(0), "{name}");
+            assert!(
+                said(&help).contains(name.as_str()) && said(&help).contains("exit code"),
+                "{name}: {}",
+                said(&help)
+            );
+            let wrong_number: &[&str] = if name == "live.sh" { &[] } else { &["a", "b", "c"] };
+            let refused = parts.by_hand(name, wrong_number, &[]);
+            assert_eq!(refused.status.code(), Some(2), "{name}: {}", said(&refused));
+        }
+        let unset = [("BLUE_PORT", ""), ("RELEASES_DIR", "")];
+        let cases: [(&str, &[&str], &[(&str, &str)], i32, &str); 9] = [
+            ("blue-green-deploy.sh", &["v1.2.0"], &unset, 2, "not set: BLUE_PORT"),
+            ("blue-green-deploy.sh", &["v1.2.0"], &[("BLUE_PORT", "x1")], 2, "BLUE_PORT"),
+            ("blue-green-deploy.sh", &["--upload-pack=x"], &[], 2, "不是版本"),
+            ("pre-deploy-check.sh", &["v9.9.9"], &[], 1, "无效的版本 v9.9.9"),
+            ("health-check.sh", &["v1.2.0", "both"], &[], 2, "idle 或 live"),
+            ("switch-traffic.sh", &["v1.2.0"], &[], 1, "无法读取 nginx 的 upstream 文件"),
+            ("live.sh", &["restart", "postgres"], &[], 1, "无法读取 nginx 的 upstream 文件"),
+            ("backup-database.sh", &["old"], &[], 2, "new 或 latest"),
+            ("verify-backup.sh", &[], &[], 3, "没有备份"),
+        ];
+        for (script, arguments, settings, code, words) in cases {
+            let refused = parts.by_hand(script, arguments, settings);
+            assert_eq!(
+                refused.status.code(),
+                Some(code),
+                "{script} {arguments:?}: {}",
+                said(&refused)
+            );
+            assert!(said(&refused).contains(words), "{script} {arguments:?}: {}", said(&refused));
+        }
+    });
+}
+
+/// A webhook, and the texts that it was told.
+async fn listen() -> (String, Arc<Mutex<Vec<String>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let hear = move |Json(body): Json<serde_json::Value>| {
+        heard.lock().unwrap().push(body["text"].as_str().unwrap().to_owned());
+        async {}
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/T0/B0/secret", listener.local_addr().unwrap());
+    let router = Router::new().route("/services/T0/B0/secret", post(hear));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, told)
+}
+
+/// Two tables with something in them.
+async fn fill(parts: &Parts) {
+    let mut raw = parts.database.raw().await;
+    for statement in [
+        "create table quotes (symbol text primary key, price bigint not null)",
+        "create table orders (id bigserial primary key, symbol text references quotes, note text)",
+        "insert into quotes select 'S' || n, n * 100 from generate_series(1, 100) n",
+        "insert into orders (symbol, note) select 'S' || (n % 100 + 1), '备注 ' || n from generate_series(1, 5000) n",
+    ] {
+        sqlx::query(statement).execute(&mut raw).await.unwrap();
+    }
+}
+
+async fn keep_writing(parts: &Parts) -> JoinHandle<()> {
+    let mut raw = parts.database.raw().await;
+    tokio::spawn(async move {
+        loop {
+            let insert = "insert into orders (symbol, note) values ('S1', 'while it is backed up')";
+            sqlx::query(insert).execute(&mut raw).await.unwrap();
+        }
+    })
+}
+
+fn newest_backup(parts: &Parts) -> PathBuf {
+    let folders = std::fs::read_dir(parts.backups()).unwrap();
+    folders.map(|folder| folder.unwrap().path()).max().unwrap()
+}

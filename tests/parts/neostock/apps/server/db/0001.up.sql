@@ -1,0 +1,1 @@
+create table quotes (symbol text primary key, price bigint not null);

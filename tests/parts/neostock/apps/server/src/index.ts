@@ -1,0 +1,8 @@
+// The API: says how it is and which version was built.
+import { version } from "../package.json";
+
+Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(process.env.PORT),
+  fetch: () => Response.json({ status: "ok", version }),
+});

@@ -1,0 +1,6 @@
+// The web application.
+Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(process.env.PORT),
+  fetch: () => new Response("NeoStock"),
+});
