@@ -3,12 +3,15 @@
 //! Verification came before (`http`), execution and report come after (`worker`). Deduplication is in
 //! the write itself: the same delivery twice finds the stored answer in the transaction.
 
-use crate::command::{self, Command, Context, Misunderstood, refusal, refusal_detail, whom_to_ask};
-use crate::core::action::{Member, Role, Runbook};
+use crate::command::{
+    self, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
+};
+use crate::core::action::Runbook;
 use crate::core::card::{Card, text};
 use crate::core::id::{RunId, UserId};
 use crate::core::param::cut;
-use crate::core::policy::{Actor, Denied, Facts, authorize};
+use crate::core::policy::Actor;
+use crate::core::press::Press as Pressed;
 use crate::core::text::Lang;
 use crate::engine::{Asked, Engine, Error};
 use crate::exec::local::Local;
@@ -43,7 +46,7 @@ pub struct Pipeline {
     pub local: Local,
     /// Set when Slack has answered who we are.
     pub workspace: Arc<OnceLock<Workspace>>,
-    /// Hosts besides Slack's that a `response_url` may name.
+    /// Hosts besides Slack's that a `response_url` or the address for a file may name.
     pub response_hosts: Vec<String>,
 }
 
@@ -97,7 +100,11 @@ impl Pipeline {
         let command = command::pressed(pressed, value, &self.runbook);
         let answer = self.answer_command(asked, press.team_id.as_deref(), command, lang).await;
         if let Some(url) = &press.response_url {
-            self.answer_late(url, &answer).await;
+            let place = match Pressed::parse(pressed, value) {
+                Some(Pressed::Page { .. }) => Place::Original,
+                _ => Place::Private,
+            };
+            self.answer_late(url, &answer, place).await;
         }
         String::new()
     }
@@ -149,10 +156,11 @@ impl Pipeline {
                 return self.engine.answer(asked, "request.refused", detail, answer).await;
             }
         };
-        let role = command::needed_role(&command, &self.runbook, &self.engine).await?;
+        let (runbook, engine) = (&self.runbook, &self.engine);
+        let role = command::needed_role(&command, runbook, engine, &asked.actor).await?;
         let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
-        let facts = self.facts(&workspace.directory, &actor, &role).await;
-        let by = match authorize(&actor, &role, &facts) {
+        let powers = Powers { directory: &workspace.directory, actor };
+        let by = match powers.hold(&role).await {
             Ok(by) => by,
             Err(denied) => {
                 self.engine.metrics().request("denied");
@@ -160,15 +168,18 @@ impl Pipeline {
                     "text": asked.text, "channel": asked.channel, "role": role.name,
                     "command": command.name(), "why": denied.as_str(),
                 });
-                let answer = command::ephemeral(&denied_card(&denied, lang));
+                let answer = command::ephemeral(&refusal(denied_line(&denied, lang)));
                 return self.engine.answer(asked, "request.denied", detail, answer).await;
             }
         };
         self.engine.metrics().request("understood");
         let context = Context {
-            engine: &self.engine,
-            runbook: &self.runbook,
+            engine,
+            runbook,
             local: &self.local,
+            powers: &powers,
+            client: &self.client,
+            upload_hosts: &self.response_hosts,
             new_run_id,
             workspace_url: &workspace.url,
             lang,
@@ -189,37 +200,16 @@ impl Pipeline {
     }
 
     /// Sends an answer that could not wait for the request to be open.
-    pub async fn answer_late(&self, response_url: &str, answer: &str) {
+    pub async fn answer_late(&self, response_url: &str, answer: &str, place: Place) {
         if !crate::slack::inbound::response_url_allowed(response_url, &self.response_hosts) {
             warn!("refused to answer to a response_url of another host");
             self.engine.metrics().refused("response_url");
             return;
         }
         let Ok(rendered) = serde_json::from_str::<Rendered>(answer) else { return };
-        if let Err(error) = self.client.respond(response_url, &rendered, Place::Private).await {
+        if let Err(error) = self.client.respond(response_url, &rendered, place).await {
             warn!("answer late: {error}");
         }
-    }
-
-    /// What the role's lines need to know of a person, and not more.
-    async fn facts(&self, directory: &Directory, actor: &Actor, role: &Role) -> Facts {
-        let mut facts = Facts::default();
-        if role.members.contains(&Member::User(actor.user.to_string())) {
-            return facts;
-        }
-        for member in &role.members {
-            match member {
-                Member::Everyone => {
-                    facts.full_member = directory.is_full_member(&actor.user).await.ok();
-                }
-                Member::Group(group) => {
-                    let is_member = directory.is_member(&actor.user, group).await.ok();
-                    facts.groups.insert(group.clone(), is_member);
-                }
-                Member::User(_) => {}
-            }
-        }
-        facts
     }
 
     /// The reader's language; the workspace's default until Slack says.
@@ -227,18 +217,6 @@ impl Pipeline {
         let Some(workspace) = self.workspace.get() else { return self.runbook.language };
         workspace.directory.locale(user).await.unwrap_or(self.runbook.language)
     }
-}
-
-fn denied_card(denied: &Denied, lang: Lang) -> Card {
-    let mut line = command::with_code(denied.text().get(lang));
-    if let Denied::NotAMember { members, .. } = denied {
-        let whom = whom_to_ask(members);
-        if !whom.is_empty() {
-            line.push(text(" "));
-            line.extend(whom);
-        }
-    }
-    refusal(line)
 }
 
 fn other_team(lang: Lang) -> Card {

@@ -91,7 +91,7 @@ pub async fn run(
 }
 
 /// Everything resolved, or the refusal that the asker reads.
-async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
+pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
     let resolved = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments);
     let mut plan = match resolved {
         Ok(plan) => plan,
@@ -194,7 +194,7 @@ pub(super) fn newest_tags(tags: &[String], lang: Lang) -> Line {
 }
 
 /// Open runs that hold or wait for the same environment.
-async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Error> {
+pub(super) async fn ahead_of(plan: &Plan, context: &Context<'_>) -> Result<Vec<RunView>, Error> {
     if plan.lock == Lock::None {
         return Ok(Vec::new());
     }

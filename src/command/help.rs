@@ -1,12 +1,20 @@
 //! `help [command]`: what can be typed.
 
-use super::{Context, Spec, VERBS, action_usage, answer, refusal, text, with_code};
-use crate::core::action::{Action, ParameterKind};
+use super::whoami::{self, roles_in_use};
+use super::{
+    Context, Spec, VERBS, action_usage, answer, refusal, role_named, roles_of_verb, text,
+    whom_to_ask, with_code,
+};
+use crate::core::action::{Action, Member, ParameterKind, Role};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};
-use crate::core::text::Lang;
+use crate::core::policy::{Denied, Facts, authorize};
+use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
+
+/// Mentions of those who may what the asker may not.
+const WHOM_MAX: usize = 12;
 
 /// How help is asked for.
 pub const SPEC: Spec = Spec {
@@ -33,49 +41,228 @@ pub fn parse(words: &mut Words<'_>) -> Result<Help, ArgumentFault> {
 
 /// Answers.
 pub async fn run(help: &Help, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    let facts = context.powers.facts(&roles_in_use(context)).await;
     let card = match &help.command {
-        None => everything(context),
-        Some(name) => match (context.runbook.actions.get(name), verb(name)) {
-            (Some(action), _) => about_action(action, context.lang),
-            (None, Some(spec)) => about_verb(spec, context.lang),
-            (None, None) => {
-                let fault = super::unknown_command(&cut(name), context.runbook);
-                return answer(context, asked, "request.refused", &fault.card(context.lang)).await;
-            }
-        },
+        None => everything(&may_list(&facts, context), context),
+        Some(name) => {
+            let mut card = match (context.runbook.actions.get(name), verb(name)) {
+                (Some(action), _) => about_action(action, context.lang),
+                (None, Some(spec)) => about_verb(spec, context.lang),
+                (None, None) => {
+                    let fault = super::unknown_command(&cut(name), context.runbook);
+                    let card = fault.card(context.lang);
+                    return answer(context, asked, "request.refused", &card).await;
+                }
+            };
+            let entry = Entry { name: name.clone(), ..Entry::default() };
+            card.parts.extend(entry.may_not(&facts, context).map(Part::Paragraph));
+            card
+        }
     };
     answer(context, asked, "request.answered", &card).await
+}
+
+/// A command as help lists it.
+#[derive(Default)]
+struct Entry<'c> {
+    name: String,
+    usage: String,
+    summary: &'c str,
+}
+
+impl Entry<'_> {
+    /// The roles of which any lets a person use it.
+    fn roles(&self, context: &Context<'_>) -> Vec<Role> {
+        match context.runbook.actions.get(&self.name) {
+            Some(action) => vec![role_named(&action.role, context.runbook)],
+            None => roles_of_verb(&self.name, context.runbook),
+        }
+    }
+
+    /// Whether the asker may; the first refusal when no role lets them.
+    fn asked(&self, facts: &Facts, context: &Context<'_>) -> Result<(), Option<Denied>> {
+        if self.name == whoami::SPEC.name {
+            return Ok(());
+        }
+        let actor = &context.powers.actor;
+        let mut first = None;
+        for role in self.roles(context) {
+            match authorize(actor, &role, facts) {
+                Ok(_) => return Ok(()),
+                Err(denied @ Denied::CannotTell { .. }) => first = Some(denied),
+                Err(denied) => first = first.or(Some(denied)),
+            }
+        }
+        Err(first)
+    }
+
+    /// What `help <command>` adds for somebody who may not.
+    fn may_not(&self, facts: &Facts, context: &Context<'_>) -> Option<Line> {
+        let denied = self.asked(facts, context).err()??;
+        let lang = context.lang;
+        let mut line = vec![text(match denied {
+            Denied::CannotTell { .. } => "❔ ",
+            Denied::NotAMember { .. } => "⛔ ",
+        })];
+        line.extend(with_code(
+            &match denied {
+                Denied::CannotTell { role } => Text::new(
+                    format!("现在无法向 Slack 查询您是否有 `{role}` 角色。"),
+                    format!("Slack cannot be asked right now whether you hold the role `{role}`."),
+                ),
+                Denied::NotAMember { role, members } if members.is_empty() => Text::new(
+                    format!("没有人有 `{role}` 角色。"),
+                    format!("Nobody holds the role `{role}`."),
+                ),
+                Denied::NotAMember { role, members } => {
+                    let mut ask = vec![text(
+                        lang.pick("您不能使用：需要角色 ", "You may not: it needs the role "),
+                    )];
+                    ask.push(Span::Code(role));
+                    ask.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
+                    ask.extend(whom_to_ask(&members));
+                    line.extend(ask);
+                    return Some(line);
+                }
+            }
+            .get(lang)
+            .to_owned(),
+        ));
+        Some(line)
+    }
+}
+
+/// What a person may, may not, and what cannot be told, as Slack answered.
+pub(super) struct MayList<'c> {
+    actions: Vec<Entry<'c>>,
+    verbs: Vec<Entry<'c>>,
+    denied: Vec<Denied>,
+    /// Names of commands, with the role that Slack could not be asked about.
+    unknown: Vec<(String, String)>,
+}
+
+impl MayList<'_> {
+    /// The names of what the asker may.
+    pub(super) fn names(&self, lang: Lang) -> Line {
+        let mut line = vec![text(lang.pick("可以使用：", "You may use: "))];
+        for (index, entry) in self.actions.iter().chain(&self.verbs).enumerate() {
+            if index > 0 {
+                line.push(text(lang.pick("、", ", ")));
+            }
+            line.push(Span::Code(entry.name.clone()));
+        }
+        line
+    }
+}
+
+/// Sorts every command by whether the asker may use it.
+pub(super) fn may_list<'c>(facts: &Facts, context: &Context<'c>) -> MayList<'c> {
+    let lang = context.lang;
+    let mut list =
+        MayList { actions: Vec::new(), verbs: Vec::new(), denied: Vec::new(), unknown: Vec::new() };
+    let actions = context.runbook.actions.values().map(|action| Entry {
+        name: action.name.clone(),
+        usage: action_usage(action),
+        summary: action.summary.get(lang),
+    });
+    let verbs = VERBS.iter().map(|spec| Entry {
+        name: spec.name.to_owned(),
+        usage: format!("{} {}", spec.name, spec.usage),
+        summary: lang.pick(spec.zh, spec.en),
+    });
+    for (entry, is_action) in
+        actions.map(|entry| (entry, true)).chain(verbs.map(|entry| (entry, false)))
+    {
+        match entry.asked(facts, context) {
+            Ok(()) if is_action => list.actions.push(entry),
+            Ok(()) => list.verbs.push(entry),
+            Err(Some(Denied::CannotTell { role })) => list.unknown.push((entry.name, role)),
+            Err(Some(denied)) => list.denied.push(denied),
+            // No action of this runbook has a use for the verb.
+            Err(None) => {}
+        }
+    }
+    list
+}
+
+/// How many commands the asker may not use and whom to ask; what Slack did not tell.
+pub(super) fn whom_line(list: &MayList<'_>, lang: Lang) -> Option<Line> {
+    let mut line = Vec::new();
+    if let Some((_, role)) = list.unknown.first() {
+        let names: Vec<&str> = list.unknown.iter().map(|(name, _)| name.as_str()).collect();
+        line.extend(with_code(
+            Text::new(
+                format!(
+                    "❔ 现在无法向 Slack 查询您的角色（如 `{role}`），所以不知道您能否使用：{}。请一分钟后再试。",
+                    names.join("、")
+                ),
+                format!(
+                    "❔ Slack cannot be asked right now about your roles (such as `{role}`), so it is not \
+                     known whether you may use: {}. Try again in a minute.",
+                    names.join(", ")
+                ),
+            )
+            .get(lang),
+        ));
+    }
+    if !list.denied.is_empty() {
+        if !line.is_empty() {
+            line.push(text("\n"));
+        }
+        let count = list.denied.len();
+        line.push(text(match lang {
+            Lang::Zh => format!("⛔ 另有 {count} 个命令您不能使用。可以请他们来做："),
+            Lang::En => format!("⛔ {count} more that you may not use. Ask one of: "),
+        }));
+        let mut members: Vec<Member> = Vec::new();
+        for denied in &list.denied {
+            let Denied::NotAMember { members: of_role, .. } = denied else { continue };
+            members.extend(of_role.iter().cloned());
+        }
+        let mut seen = Vec::new();
+        members.retain(|member| {
+            let is_new = !seen.contains(member);
+            seen.push(member.clone());
+            is_new
+        });
+        members.truncate(WHOM_MAX);
+        line.extend(whom_to_ask(&members));
+        line.extend(with_code(lang.pick(
+            "。原因见 `/neostock why <命令>`",
+            ". The rule is shown by `/neostock why <command>`",
+        )));
+    }
+    (!line.is_empty()).then_some(line)
 }
 
 fn verb(name: &str) -> Option<&'static Spec> {
     VERBS.iter().find(|spec| spec.name == name)
 }
 
-fn everything(context: &Context<'_>) -> Card {
+fn everything(list: &MayList<'_>, context: &Context<'_>) -> Card {
     let lang = context.lang;
     let title = format!("{} · {}", context.runbook.service, lang.pick("命令", "commands"));
-    let mut actions: Line = Vec::new();
-    for action in context.runbook.actions.values() {
-        entry(&mut actions, &action_usage(action), action.summary.get(lang));
-    }
-    let mut verbs: Line = Vec::new();
-    for spec in VERBS {
-        entry(&mut verbs, &format!("{} {}", spec.name, spec.usage), lang.pick(spec.zh, spec.en));
-    }
-    let hint = with_code(lang.pick(
-        "`/neostock help rollback` 说明一个命令；`<…>` 必填，`[…]` 可选。",
-        "`/neostock help rollback` explains one; `<…>` is required, `[…]` is not.",
-    ));
-    Card {
-        summary: title.clone(),
-        tone: Tone::Neutral,
-        parts: vec![
-            Part::Header(title),
-            Part::Paragraph(actions),
-            Part::Paragraph(verbs),
-            Part::Context(hint),
-        ],
-    }
+    let paragraph = |entries: &[Entry<'_>]| {
+        let mut line: Line = Vec::new();
+        for each in entries {
+            entry(&mut line, &each.usage, each.summary);
+        }
+        Part::Paragraph(line)
+    };
+    let mut parts =
+        vec![Part::Header(title.clone()), paragraph(&list.actions), paragraph(&list.verbs)];
+    parts.extend(whom_line(list, lang).map(Part::Context));
+    // An example that is there: an action before a verb.
+    let example = list.actions.iter().find(|entry| entry.name == "rollback");
+    let example = example.or(list.actions.first()).map_or("why", |entry| entry.name.as_str());
+    parts.push(Part::Context(with_code(
+        Text::new(
+            format!("`/neostock help {example}` 说明一个命令；`<…>` 必填，`[…]` 可选。"),
+            format!("`/neostock help {example}` explains one; `<…>` is required, `[…]` is not."),
+        )
+        .get(lang),
+    )));
+    Card { summary: title, tone: Tone::Neutral, parts }
 }
 
 fn entry(line: &mut Line, usage: &str, summary: &str) {

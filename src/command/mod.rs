@@ -4,13 +4,22 @@
 //! about who may: it is handed an [`Authorized`].
 
 mod action;
+mod audit;
 mod decide;
+mod filter;
 mod help;
+mod logs;
+mod powers;
 mod propose;
 mod retry;
+mod runs;
 mod settle;
 mod show;
 mod status;
+mod whoami;
+mod why;
+
+pub use powers::Powers;
 
 use crate::core::action::{Action, Member, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
@@ -18,13 +27,14 @@ use crate::core::decision::Verdict;
 use crate::core::id::{ChannelId, RunId, UserId};
 use crate::core::param::{ArgumentFault, did_you_mean};
 use crate::core::plan::Plan;
-use crate::core::policy::Authorized;
+use crate::core::policy::{Authorized, Denied};
 use crate::core::press::Press;
 use crate::core::run_card;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Engine, Error};
 use crate::exec::local::Local;
+use crate::slack::client::Client;
 use crate::slack::render;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -48,11 +58,16 @@ pub struct Spec {
 pub const VERBS: &[Spec] = &[
     status::SPEC,
     show::SPEC,
+    runs::SPEC,
+    logs::SPEC,
+    audit::SPEC,
     decide::APPROVE,
     decide::REJECT,
     decide::CANCEL,
     retry::SPEC,
     settle::SPEC,
+    whoami::SPEC,
+    why::SPEC,
     help::SPEC,
 ];
 
@@ -63,6 +78,16 @@ pub enum Command {
     Status(status::Status),
     /// One run.
     Show(show::Show),
+    /// Runs of the past and the present.
+    Runs(runs::Runs),
+    /// A step's whole output.
+    Logs(logs::Logs),
+    /// What the journal tells.
+    Audit(audit::Trail),
+    /// Who the asker is.
+    Whoami(whoami::Whoami),
+    /// Which rule decides about a command.
+    Why(Box<why::Why>),
     /// What a person decides about a run.
     Decide(decide::Decide),
     /// A run that did not succeed, once more.
@@ -117,6 +142,12 @@ pub struct Context<'c> {
     pub runbook: &'c Arc<Runbook>,
     /// Evidence of steps on this host.
     pub local: &'c Local,
+    /// What the asker may.
+    pub powers: &'c Powers<'c>,
+    /// For files, which no outbox carries.
+    pub client: &'c Client,
+    /// Hosts besides Slack's that a file may be sent to.
+    pub upload_hosts: &'c [String],
     /// Makes run ids.
     pub new_run_id: fn() -> crate::core::id::RunId,
     /// The address of the workspace, for links to messages; empty: none.
@@ -130,7 +161,10 @@ pub struct Context<'c> {
 /// # Errors
 /// [`Misunderstood`], which says what to do instead.
 pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
-    let mut words = Words::read(raw).ok_or(Misunderstood::TooLong)?;
+    parse_words(&mut Words::read(raw).ok_or(Misunderstood::TooLong)?, runbook)
+}
+
+fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misunderstood> {
     let Some(verb) = words.take() else { return Ok(Command::Help(help::Help::default())) };
     let name = crate::core::param::narrow_word(&verb.text);
     let usage = |spec: &Spec| format!("{} {}", spec.name, spec.usage).trim_end().to_owned();
@@ -143,18 +177,26 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
         read.map_err(misread(decide::spec(verdict)))
     };
     match name.as_str() {
-        "status" => status::parse(&mut words).map(Command::Status).map_err(misread(&status::SPEC)),
-        "show" => show::parse(&mut words).map(Command::Show).map_err(misread(&show::SPEC)),
-        "approve" => decided(Verdict::Approved, &mut words),
-        "reject" => decided(Verdict::Rejected, &mut words),
-        "cancel" => decided(Verdict::Cancelled, &mut words),
-        "retry" => retry::parse(&mut words).map(Command::Retry).map_err(misread(&retry::SPEC)),
-        "settle" => settle::parse(&mut words).map(Command::Settle).map_err(misread(&settle::SPEC)),
+        "status" => status::parse(words).map(Command::Status).map_err(misread(&status::SPEC)),
+        "show" => show::parse(words).map(Command::Show).map_err(misread(&show::SPEC)),
+        "runs" => runs::parse(words, runbook).map(Command::Runs).map_err(misread(&runs::SPEC)),
+        "logs" => logs::parse(words).map(Command::Logs).map_err(misread(&logs::SPEC)),
+        "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
+        "whoami" => whoami::parse(words).map(Command::Whoami).map_err(misread(&whoami::SPEC)),
+        "why" => {
+            let read = why::parse(words, runbook).map(Box::new).map(Command::Why);
+            read.map_err(misread(&why::SPEC))
+        }
+        "approve" => decided(Verdict::Approved, words),
+        "reject" => decided(Verdict::Rejected, words),
+        "cancel" => decided(Verdict::Cancelled, words),
+        "retry" => retry::parse(words).map(Command::Retry).map_err(misread(&retry::SPEC)),
+        "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
-            help::parse(&mut words).map(Command::Help).map_err(misread(&help::SPEC))
+            help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
         }
         _ => match runbook.actions.get(&name) {
-            Some(found) => action::parse(found, runbook, &mut words),
+            Some(found) => action::parse(found, runbook, words),
             None => Err(unknown_command(&verb.text, runbook)),
         },
     }
@@ -171,7 +213,7 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
             Ok(Command::Decide(decide::Decide { verdict, run, digest, reason }))
         }
         Press::Details { run } => Ok(Command::Show(show::Show { run, is_whole: true })),
-        Press::Propose { words } => parse(&words, runbook),
+        Press::Page { words, .. } | Press::Propose { words } => parse(&words, runbook),
     }
 }
 
@@ -191,6 +233,11 @@ impl Command {
         match self {
             Self::Status(_) => status::SPEC.name,
             Self::Show(_) => show::SPEC.name,
+            Self::Runs(_) => runs::SPEC.name,
+            Self::Logs(_) => logs::SPEC.name,
+            Self::Audit(_) => audit::SPEC.name,
+            Self::Whoami(_) => whoami::SPEC.name,
+            Self::Why(_) => why::SPEC.name,
             Self::Decide(decide) => decide.spec().name,
             Self::Retry(_) => retry::SPEC.name,
             Self::Settle(_) => settle::SPEC.name,
@@ -213,6 +260,11 @@ impl Command {
         match self {
             Self::Status(status) => status::run(&status, context, asked).await,
             Self::Show(show) => show::run(&show, context, asked).await,
+            Self::Runs(runs) => runs::run(&runs, context, asked).await,
+            Self::Logs(logs) => logs::run(&logs, context, asked).await,
+            Self::Audit(trail) => audit::run(&trail, context, asked).await,
+            Self::Whoami(_) => whoami::run(context, asked).await,
+            Self::Why(why) => why::run(*why, context, asked).await,
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
@@ -224,7 +276,7 @@ impl Command {
 }
 
 /// The role that a command needs. Whoever touches a run needs the role that its plan names: the
-/// action's, or the one that approves.
+/// action's, or the one that approves. About oneself everybody may ask.
 ///
 /// # Errors
 /// The database's.
@@ -232,11 +284,14 @@ pub async fn needed_role(
     command: &Command,
     runbook: &Runbook,
     engine: &Engine,
+    asker: &UserId,
 ) -> Result<Role, Error> {
     let name = match command {
         Command::Action(ask) => ask.action.role.clone(),
         Command::Propose(propose) => propose.ask.action.role.clone(),
-        Command::Settle(settle::Settle { run, .. }) | Command::Retry(retry::Retry { run }) => {
+        Command::Settle(settle::Settle { run, .. })
+        | Command::Retry(retry::Retry { run })
+        | Command::Logs(logs::Logs { run, .. }) => {
             role_of_run(engine, run, |plan| plan.role).await?
         }
         Command::Decide(decide) => {
@@ -247,14 +302,47 @@ pub async fn needed_role(
             })
             .await?
         }
-        Command::Status(_) | Command::Show(_) | Command::Help(_) => VIEWER.to_owned(),
+        Command::Audit(_) => audit::role(runbook).to_owned(),
+        Command::Whoami(_) => {
+            let members = vec![Member::User(asker.to_string())];
+            return Ok(Role { name: whoami::SPEC.name.to_owned(), members });
+        }
+        Command::Status(_)
+        | Command::Show(_)
+        | Command::Runs(_)
+        | Command::Why(_)
+        | Command::Help(_) => VIEWER.to_owned(),
     };
-    Ok(runbook.roles.get(&name).cloned().unwrap_or_else(|| {
+    Ok(role_named(&name, runbook))
+}
+
+/// A role as the runbook has it.
+fn role_named(name: &str, runbook: &Runbook) -> Role {
+    runbook.roles.get(name).cloned().unwrap_or_else(|| {
         // Looking is for every full member unless the runbook says otherwise; a role that the
         // runbook no longer knows is held by nobody.
         let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
-        Role { name, members }
-    }))
+        Role { name: name.to_owned(), members }
+    })
+}
+
+/// The roles of which any lets a person use a verb; for a verb about a run, of some run at least.
+fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
+    let actions = || runbook.actions.values();
+    let mut names: Vec<&str> = match verb {
+        "approve" | "reject" => actions()
+            .filter_map(|action| action.approval.as_ref())
+            .map(|a| a.from.as_str())
+            .collect(),
+        "cancel" | "retry" | "settle" | "logs" => {
+            actions().map(|action| action.role.as_str()).collect()
+        }
+        "audit" => vec![audit::role(runbook)],
+        _ => vec![VIEWER],
+    };
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| role_named(name, runbook)).collect()
 }
 
 /// A role that a run's plan names; looking is enough to be told that there is no such run.
@@ -401,6 +489,19 @@ pub fn with_code(sentence: &str) -> Line {
         .collect()
 }
 
+/// Why a person may not, and whom to ask.
+pub fn denied_line(denied: &Denied, lang: Lang) -> Line {
+    let mut line = with_code(denied.text().get(lang));
+    if let Denied::NotAMember { members, .. } = denied {
+        let whom = whom_to_ask(members);
+        if !whom.is_empty() {
+            line.push(text(" "));
+            line.extend(whom);
+        }
+    }
+    line
+}
+
 /// Whom to ask: the people and groups of a role, as mentions.
 pub fn whom_to_ask(members: &[Member]) -> Line {
     let mut line = Vec::new();
@@ -481,4 +582,32 @@ fn nothing_more(words: &Words<'_>) -> Result<(), ArgumentFault> {
 /// The detail of a refused request for the journal.
 pub fn refusal_detail(asked: &Asked, why: &str) -> Value {
     json!({"text": asked.text, "channel": asked.channel, "why": why})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example that is in the repository.
+    pub fn runbook() -> Runbook {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("runbook/runbook.yml");
+        crate::config::runbook::load(&path).unwrap()
+    }
+
+    #[test]
+    fn every_example_of_help_can_be_typed() {
+        for spec in VERBS {
+            let command = parse(spec.example, &runbook()).unwrap();
+            assert_eq!(command.name(), spec.name);
+            assert!(crate::config::runbook::BUILT_IN_VERBS.contains(&spec.name), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn why_is_not_nested_however_often_it_is_asked() {
+        let typed = "why ".repeat(4_000);
+        let parsed = parse(&format!("{typed} status"), &runbook()).unwrap();
+        assert_eq!(parsed.name(), "why");
+        assert_eq!(parse(&typed, &runbook()).unwrap_err().as_str(), "arguments");
+    }
 }

@@ -11,6 +11,7 @@ pub mod duration;
 pub mod evidence;
 pub mod id;
 pub mod journal;
+pub mod journal_words;
 pub mod param;
 pub mod plan;
 pub mod plan_card;

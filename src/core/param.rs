@@ -249,7 +249,7 @@ fn value(parameter: &Parameter, raw: &str) -> Result<String, ArgumentFault> {
 }
 
 /// `<@U1>`, `<@U1|ann>` → `U1`.
-fn user_id(raw: &str) -> Option<String> {
+pub fn user_id(raw: &str) -> Option<String> {
     match super::card::prose(raw.trim()).as_slice() {
         [super::card::Span::User(user)] => Some(user.to_string()),
         _ => None,

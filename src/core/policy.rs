@@ -60,20 +60,23 @@ pub enum Denied {
     },
 }
 
+/// What each line of a role says of a person; `None`: that could not be asked.
+pub fn lines<'r>(actor: &Actor, role: &'r Role, facts: &Facts) -> Vec<(&'r Member, Option<bool>)> {
+    let answer = |member: &Member| match member {
+        Member::Everyone => facts.full_member,
+        Member::User(user) => Some(user == actor.user.as_str()),
+        Member::Group(group) => facts.groups.get(group).copied().flatten(),
+    };
+    role.members.iter().map(|member| (member, answer(member))).collect()
+}
+
 /// Decides by one role.
 ///
 /// # Errors
 /// [`Denied`]; a fact that could not be had never lets anybody in.
 pub fn authorize(actor: &Actor, role: &Role, facts: &Facts) -> Result<Authorized, Denied> {
-    let answers: Vec<Option<bool>> = role
-        .members
-        .iter()
-        .map(|member| match member {
-            Member::Everyone => facts.full_member,
-            Member::User(user) => Some(user == actor.user.as_str()),
-            Member::Group(group) => facts.groups.get(group).copied().flatten(),
-        })
-        .collect();
+    let answers: Vec<Option<bool>> =
+        lines(actor, role, facts).into_iter().map(|(_, answer)| answer).collect();
     if answers.contains(&Some(true)) {
         return Ok(Authorized { user: actor.user.clone(), role: role.name.clone() });
     }

@@ -21,6 +21,13 @@ pub enum Press {
         /// Of which run.
         run: RunId,
     },
+    /// Another page of a list, which takes this one's place: a command, as if the presser had typed it.
+    Page {
+        /// The words after `/neostock`.
+        words: String,
+        /// Whether it is the first page.
+        is_first: bool,
+    },
     /// A command that was proposed, to be run as if the presser had typed it.
     Propose {
         /// The words after `/neostock`.
@@ -36,6 +43,8 @@ impl Press {
             Self::Decide { verdict: Verdict::Rejected, .. } => "reject",
             Self::Decide { verdict: Verdict::Cancelled, .. } => "cancel",
             Self::Details { .. } => "details",
+            Self::Page { is_first: false, .. } => "page",
+            Self::Page { is_first: true, .. } => "page_first",
             Self::Propose { .. } => "propose",
         }
     }
@@ -45,7 +54,7 @@ impl Press {
         match self {
             Self::Decide { run, digest, .. } => format!("{run} {digest}"),
             Self::Details { run } => run.to_string(),
-            Self::Propose { words } => words.clone(),
+            Self::Page { words, .. } | Self::Propose { words } => words.clone(),
         }
     }
 
@@ -61,6 +70,9 @@ impl Press {
             "reject" => decide(Verdict::Rejected),
             "cancel" => decide(Verdict::Cancelled),
             "details" => Some(Self::Details { run: RunId::parse(value)? }),
+            "page" | "page_first" => {
+                Some(Self::Page { words: value.to_owned(), is_first: action == "page_first" })
+            }
             "propose" => Some(Self::Propose { words: value.to_owned() }),
             _ => None,
         }
@@ -76,7 +88,10 @@ mod tests {
         #[test]
         fn a_press_is_read_as_it_was_written(entropy: [u8; 8], digest in "[0-9a-f]{64}", words: String) {
             let run = RunId::from_entropy(entropy);
-            let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words }];
+            let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words: words.clone() }];
+            for is_first in [false, true] {
+                presses.push(Press::Page { words: words.clone(), is_first });
+            }
             for verdict in [Verdict::Approved, Verdict::Rejected, Verdict::Cancelled] {
                 presses.push(Press::Decide { verdict, run: run.clone(), digest: digest.clone() });
             }

@@ -5,13 +5,15 @@ use super::{Engine, Error};
 use crate::core::decision::{Decision, Verdict};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
+use crate::core::journal::Row;
 use crate::core::release::Release;
 use crate::core::run::{Progress, State, StepState};
 use crate::core::run_card::{RunView, StepView};
 use crate::store::decisions::{self, DecisionRow};
+use crate::store::journal::{self, Search};
 use crate::store::outbox::Census;
 use crate::store::releases;
-use crate::store::runs::{self, LockRow, RunRow, StepRow};
+use crate::store::runs::{self, LockRow, RunFilter, RunRow, StepRow};
 use sqlx::AnyConnection;
 use std::sync::Arc;
 
@@ -90,6 +92,36 @@ impl Engine {
     pub async fn open_runs(&self) -> Result<Vec<RunView>, Error> {
         let mut reader = self.store.read().await?;
         Ok(open_runs(&mut reader).await?.0)
+    }
+
+    /// Runs that a filter keeps, newest first, without their steps; at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn runs(&self, filter: &RunFilter<'_>, limit: usize) -> Result<Vec<RunView>, Error> {
+        let mut reader = self.store.read().await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = runs::newest(&mut reader, filter, limit).await?;
+        rows.into_iter().map(|row| assemble(&RunId::new(row.id.clone()), row, &[], &[])).collect()
+    }
+
+    /// Entries of the journal that a search finds, newest first; at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn trail(&self, search: &Search<'_>, limit: usize) -> Result<Vec<Row>, Error> {
+        let mut reader = self.store.read().await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(journal::search(&mut reader, search, limit).await?)
+    }
+
+    /// The host that keeps a run's evidence; empty while none has claimed it.
+    ///
+    /// # Errors
+    /// The database's, or [`Error::NoSuchRun`].
+    pub async fn host_of(&self, run: &RunId) -> Result<String, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(row(&mut reader, run).await?.host)
     }
 
     /// The message of a run's card: its channel and `ts`, once it is in Slack.

@@ -148,6 +148,15 @@ impl Local {
         blocking(move || files::read_from(&dir, offset, max.min(READ_BYTES_MAX))).await
     }
 
+    /// How many bytes of output there are so far.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn output_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let dir = dir.to_owned();
+        blocking(move || files::length(&dir)).await
+    }
+
     /// Reads the last `max` bytes of the output so far.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use super::signed::{Signed, refuse};
 use crate::core::card::{Card, text};
 use crate::pipeline::Pipeline;
 use crate::slack::inbound::{self, Inbound};
+use crate::slack::render::Place;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -77,7 +78,7 @@ fn finish_late(pipeline: Arc<Pipeline>, task: tokio::task::JoinHandle<String>, u
     #[expect(clippy::disallowed_methods, reason = "the request is answered; this comes after it")]
     tokio::spawn(async move {
         if let Ok(answer) = task.await {
-            pipeline.answer_late(&url, &answer).await;
+            pipeline.answer_late(&url, &answer, Place::Private).await;
         }
     });
 }

@@ -349,7 +349,7 @@ impl Client {
         self.within(Deed::Write, call).await.map(|_| ())
     }
 
-    async fn read<A: for<'de> Deserialize<'de>>(
+    pub(super) async fn read<A: for<'de> Deserialize<'de>>(
         &self,
         method: &str,
         params: &[(&str, Option<&str>)],
@@ -360,7 +360,7 @@ impl Client {
         answer(self.within(Deed::Read, call).await?, Deed::Read)
     }
 
-    async fn write<Q: Serialize + Send + Sync, A: for<'de> Deserialize<'de>>(
+    pub(super) async fn write<Q: Serialize + Send + Sync, A: for<'de> Deserialize<'de>>(
         &self,
         method: &str,
         body: &Q,

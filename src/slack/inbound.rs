@@ -13,7 +13,9 @@ use url::Url;
 /// Characters of a kind that a log or a metric may repeat.
 const KIND_CHARS_MAX: usize = 64;
 /// The one genuine home of a `response_url`.
-const RESPONSE_URL_PREFIX: &str = "https://hooks.slack.com/";
+const RESPONSE_HOST: &str = "hooks.slack.com";
+/// The one genuine home of an address that takes a file.
+const UPLOAD_HOST: &str = "files.slack.com";
 
 /// One verified request.
 #[derive(Debug, Clone, PartialEq)]
@@ -277,6 +279,16 @@ pub fn parse(verified: &Verified, content_type: Option<&str>) -> Result<Inbound,
 /// Whether an answer may be sent to a `response_url`: `https://hooks.slack.com/` exactly, or a
 /// configured `host[:port]`; plain http only to a configured host that is this machine.
 pub fn response_url_allowed(url: &str, extra_hosts: &[String]) -> bool {
+    is_at_home(url, RESPONSE_HOST, extra_hosts)
+}
+
+/// Whether a file may be sent to an address: `https://files.slack.com/` exactly, or a configured host
+/// as above.
+pub fn upload_url_allowed(url: &str, extra_hosts: &[String]) -> bool {
+    is_at_home(url, UPLOAD_HOST, extra_hosts)
+}
+
+fn is_at_home(url: &str, home: &str, extra_hosts: &[String]) -> bool {
     let is_odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '\\';
     if url.contains(is_odd) {
         return false;
@@ -285,8 +297,8 @@ pub fn response_url_allowed(url: &str, extra_hosts: &[String]) -> bool {
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return false;
     }
-    if url.starts_with(RESPONSE_URL_PREFIX) {
-        return parsed.host_str() == Some("hooks.slack.com") && parsed.port().is_none();
+    if url.starts_with(&format!("https://{home}/")) {
+        return parsed.host_str() == Some(home) && parsed.port().is_none();
     }
     extra_hosts.iter().any(|extra| is_host(&parsed, extra))
 }

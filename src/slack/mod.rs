@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod directory;
+pub mod files;
 mod form;
 pub mod inbound;
 pub mod mrkdwn;

@@ -151,6 +151,27 @@ impl From<RawUser> for Person {
 }
 
 #[derive(Deserialize)]
+pub struct RawUpload {
+    pub upload_url: String,
+    pub file_id: String,
+}
+
+/// The body of `files.completeUploadExternal`.
+#[derive(Serialize)]
+pub struct Completion<'f> {
+    pub files: [CompletedFile<'f>; 1],
+    pub channel_id: &'f str,
+    pub thread_ts: &'f str,
+    pub initial_comment: &'f str,
+}
+
+#[derive(Serialize)]
+pub struct CompletedFile<'f> {
+    pub id: &'f str,
+    pub title: &'f str,
+}
+
+#[derive(Deserialize)]
 pub struct RawMembers {
     pub users: Vec<UserId>,
 }

@@ -261,6 +261,56 @@ pub async fn newest_of(
     Ok(rows.into_iter().map(Row::from).collect())
 }
 
+/// Which entries a person looks for; empty texts are for all.
+#[derive(Debug, Clone)]
+pub struct Search<'s> {
+    /// This actor's.
+    pub actor: &'s str,
+    /// About this run.
+    pub run: &'s str,
+    /// About runs of this action, or requests for it.
+    pub action: &'s str,
+    /// Of these kinds; `None` for all.
+    pub kinds: Option<Vec<&'static str>>,
+    /// Not before this moment.
+    pub since_ms: Millis,
+    /// Only entries before this one.
+    pub before_seq: i64,
+}
+
+/// The newest rows that a search finds, newest first; at most `limit`.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn search(
+    connection: &mut AnyConnection,
+    search: &Search<'_>,
+    limit: i64,
+) -> Result<Vec<Row>, Error> {
+    // Names of kinds and actions are ours and hold no wildcard but `_`, which finds itself too.
+    let kinds =
+        search.kinds.as_ref().map_or_else(String::new, |kinds| format!(",{},", kinds.join(",")));
+    let rows: Vec<Stored> = sqlx::query_as(
+        "select seq, at_ms, actor, origin, kind, subject, detail, key_id, prev_hash, hash \
+         from journal where seq < $1 and at_ms >= $2 and (actor = $3 or $3 = '') \
+         and (subject = $4 or $4 = '') and ($5 = '' or $5 like '%,' || kind || ',%') \
+         and ($6 = '' or subject in (select id from runs where action = $6) \
+           or detail like '%\"command\":\"' || $6 || '\"%' \
+           or detail like '%\"text\":\"' || $6 || '%') \
+         order by seq desc limit $7",
+    )
+    .bind(search.before_seq)
+    .bind(search.since_ms)
+    .bind(search.actor)
+    .bind(search.run)
+    .bind(kinds)
+    .bind(search.action)
+    .bind(limit.min(PAGE_ROWS_MAX))
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Row::from).collect())
+}
+
 /// Where the chain ends: what is noted outside as an anchor.
 ///
 /// # Errors

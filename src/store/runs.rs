@@ -238,6 +238,54 @@ pub async fn open_runs(connection: &mut AnyConnection, limit: i64) -> sqlx::Resu
     rows.iter().map(run_row).collect()
 }
 
+/// Which runs a person looks for; empty texts are for all.
+#[derive(Debug, Clone, Copy)]
+pub struct RunFilter<'f> {
+    /// Of this action.
+    pub action: &'f str,
+    /// In this environment.
+    pub environment: &'f str,
+    /// In this state; `open`: not ended.
+    pub state: &'f str,
+    /// Asked by this person.
+    pub actor: &'f str,
+    /// Not asked before this moment.
+    pub since_ms: i64,
+    /// Older than this run.
+    pub before: &'f str,
+}
+
+/// The newest runs that a filter keeps, newest first; at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(
+    connection: &mut AnyConnection,
+    filter: &RunFilter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<RunRow>> {
+    let rows = sqlx::query(
+        "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
+         plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
+         ended_ms, expires_ms from runs \
+         where ($1 = '' or action = $1) and ($2 = '' or environment = $2) \
+         and ($3 = '' or state = $3 or ($3 = 'open' and ended_ms = 0)) and ($4 = '' or actor = $4) \
+         and created_ms >= $5 and ($6 = '' or (created_ms, id) < \
+           (select created_ms, id from runs where id = $6)) \
+         order by created_ms desc, id desc limit $7",
+    )
+    .bind(filter.action)
+    .bind(filter.environment)
+    .bind(filter.state)
+    .bind(filter.actor)
+    .bind(filter.since_ms)
+    .bind(filter.before)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(run_row).collect()
+}
+
 /// The run of an environment that ended last.
 ///
 /// # Errors

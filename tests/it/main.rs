@@ -31,3 +31,4 @@ mod settle;
 mod shipped;
 mod store;
 mod tidy;
+mod verbs;

@@ -17,6 +17,11 @@ pub(super) fn read_from(dir: &Path, offset: u64, max: usize) -> io::Result<(Vec<
     Ok((bytes, next))
 }
 
+/// How many bytes there are.
+pub(super) fn length(dir: &Path) -> io::Result<u64> {
+    open(dir)?.map_or(Ok(0), |file| Ok(file.metadata()?.len()))
+}
+
 /// The last bytes.
 pub(super) fn read_last(dir: &Path, max: usize) -> io::Result<Vec<u8>> {
     let Some(file) = open(dir)? else { return Ok(Vec::new()) };

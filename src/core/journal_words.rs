@@ -1,0 +1,169 @@
+//! The journal's kinds as people read them: a sentence each, and what they came to.
+
+use super::text::Text;
+
+/// What an entry came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done, or counted.
+    Ok,
+    /// The person may not.
+    Denied,
+    /// It could not be understood, or did not count.
+    Refused,
+    /// It went wrong, or nobody knows how it went.
+    Failed,
+    /// People, or time, ended it.
+    Stopped,
+    /// A stage on the way.
+    Progress,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Denied, Self::Refused, Self::Failed, Self::Stopped, Self::Progress];
+
+    /// The word in a filter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Progress => "progress",
+        }
+    }
+
+    /// Reads a filter's word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Its sign in a list.
+    pub fn icon(self) -> &'static str {
+        match self {
+            Self::Ok => "✅",
+            Self::Denied => "⛔",
+            Self::Refused => "🟡",
+            Self::Failed => "🚨",
+            Self::Stopped => "🛑",
+            Self::Progress => "▫️",
+        }
+    }
+
+    /// The kinds that came to it.
+    pub fn kinds(self) -> impl Iterator<Item = &'static str> {
+        KINDS.iter().filter(move |(_, outcome, ..)| *outcome == self).map(|(kind, ..)| *kind)
+    }
+}
+
+/// Every kind: what it came to, 中文, English.
+const KINDS: [(&str, Outcome, &str, &str); 36] = [
+    ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
+    ("request.answered", Outcome::Ok, "查询", "asked"),
+    ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
+    (
+        "request.other_team",
+        Outcome::Denied,
+        "来自别的工作区，被拒绝",
+        "came from another workspace",
+    ),
+    (
+        "request.refused",
+        Outcome::Refused,
+        "请求无法执行",
+        "was not understood, or could not be done",
+    ),
+    ("press.refused", Outcome::Refused, "按了失效的按钮", "pressed a button of the past"),
+    ("decision.approved", Outcome::Ok, "批准", "approved"),
+    ("decision.rejected", Outcome::Stopped, "拒绝批准", "rejected"),
+    ("decision.cancelled", Outcome::Stopped, "要求取消", "cancelled"),
+    ("decision.refused", Outcome::Refused, "决定不算数", "decided, and it did not count"),
+    ("settle.refused", Outcome::Refused, "处理未被接受", "tried to settle, and was refused"),
+    ("run.requested", Outcome::Ok, "发起", "asked for"),
+    ("run.queued", Outcome::Progress, "进入队列", "was queued"),
+    ("run.gate_voided", Outcome::Progress, "批准失效", "lost its approval"),
+    ("run.started", Outcome::Progress, "开始执行", "began"),
+    ("run.resumed", Outcome::Progress, "由机器人接手", "was taken up again"),
+    ("run.rejected", Outcome::Stopped, "因被拒绝而结束", "ended: rejected"),
+    ("run.expired", Outcome::Stopped, "因无人及时批准而结束", "ended: nobody approved in time"),
+    ("run.cancelled", Outcome::Stopped, "因取消而结束", "ended: cancelled"),
+    ("release.live", Outcome::Ok, "版本上线", "made a version live"),
+    ("step.starting", Outcome::Progress, "步骤将启动", "is about to start a step"),
+    ("step.started", Outcome::Progress, "步骤启动", "started a step"),
+    (
+        "step.never_started",
+        Outcome::Progress,
+        "步骤没有启动，将再试",
+        "a step never started; trying again",
+    ),
+    ("step.cannot_start", Outcome::Failed, "步骤无法启动", "a step could not be started"),
+    ("step.ok", Outcome::Ok, "步骤完成", "a step was done"),
+    ("step.failed", Outcome::Failed, "步骤失败", "a step failed"),
+    ("step.timed_out", Outcome::Failed, "步骤超时", "a step took too long"),
+    ("step.cancelled", Outcome::Stopped, "步骤被停止", "a step was stopped"),
+    ("step.lost", Outcome::Failed, "步骤结果未知", "a step's outcome is unknown"),
+    ("step.again", Outcome::Progress, "重做步骤", "a step is done again"),
+    ("step.settled_ok", Outcome::Ok, "人工确认步骤已完成", "said that a step was done"),
+    ("step.settled_failed", Outcome::Failed, "人工确认步骤未完成", "said that a step was not done"),
+    (
+        "step.survivors_stopped",
+        Outcome::Stopped,
+        "停止遗留的进程",
+        "stopped what a step left running",
+    ),
+    ("notice.refused", Outcome::Failed, "Slack 不接受一条消息", "Slack refused a message"),
+    ("journal.key_changed", Outcome::Progress, "日志换了密钥", "the journal's key changed"),
+    (
+        "journal.key_began",
+        Outcome::Progress,
+        "日志启用新密钥",
+        "the journal goes on under a new key",
+    ),
+];
+
+/// What a kind came to and its sentence; `None` for a kind of a later version.
+pub fn of(kind: &str) -> Option<(Outcome, Text)> {
+    let (_, outcome, zh, en) = KINDS.iter().find(|(known, ..)| *known == kind)?;
+    Some((*outcome, Text::new(*zh, *en)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_that_is_documented_has_its_words_and_no_other() {
+        let documented = include_str!("../../docs/journal.md");
+        let section = documented.split("Kinds of this version").nth(1).unwrap();
+        let section = section.split("Requests that are not Slack's").next().unwrap();
+        let mut names: Vec<&str> = section
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('.') && !name.contains('/'))
+            .collect();
+        for name in &names {
+            assert!(of(name).is_some(), "{name} has no words");
+        }
+        // Kinds that this version reads and does not write any more.
+        names.extend(["press.refused", "run.gate_voided"]);
+        for (kind, ..) in KINDS {
+            assert!(names.contains(&kind), "{kind} is not documented");
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_read_as_it_is_written_and_has_kinds() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::parse(outcome.as_str()), Some(outcome));
+            assert!(outcome.kinds().count() > 0, "{outcome:?}");
+        }
+        assert_eq!(
+            Outcome::Denied.kinds().collect::<Vec<_>>(),
+            ["request.denied", "request.other_team"]
+        );
+    }
+}
