@@ -1,6 +1,6 @@
 //! `audit [filters]`: what the journal tells, newest first, a page at a time.
 
-use super::filter::{by, invalid, once, pages, since, take_named};
+use super::filter::{Whose, by, invalid, once, pages, since, take_named};
 use super::{Context, Spec, VIEWER, answer, text};
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone};
@@ -33,8 +33,7 @@ pub const SPEC: Spec = Spec {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trail {
     since_ms: Option<u64>,
-    /// Whose; the inner `None`: the asker's.
-    by: Option<Option<UserId>>,
+    by: Option<Whose>,
     action: Option<String>,
     outcome: Option<Outcome>,
     run: Option<RunId>,
@@ -107,9 +106,7 @@ impl Trail {
     fn words(&self) -> String {
         let mut words = vec![SPEC.name.to_owned()];
         words.extend(self.since().map(|ms| format!("since={}", duration::spell(ms))));
-        words.extend(
-            self.by.as_ref().map(|by| format!("by={}", by.as_ref().map_or("me", UserId::as_str))),
-        );
+        words.extend(self.by.as_ref().map(Whose::words));
         words.extend(self.action.as_ref().map(|name| format!("action={name}")));
         words.extend(self.outcome.map(|outcome| format!("outcome={}", outcome.as_str())));
         words.extend(self.run.as_ref().map(|run| format!("run={run}")));
@@ -120,7 +117,7 @@ impl Trail {
 /// Answers.
 pub async fn run(trail: &Trail, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     let now_ms = context.engine.clock().now_ms();
-    let by = trail.by.as_ref().map(|by| by.as_ref().unwrap_or(&asked.actor));
+    let by = trail.by.as_ref().map(|whose| whose.user(&asked.actor));
     let search = Search {
         actor: by.map_or("", UserId::as_str),
         run: trail.run.as_ref().map_or("", RunId::as_str),

@@ -50,10 +50,37 @@ pub fn since(value: &str) -> Result<u64, ArgumentFault> {
     })
 }
 
-/// Whose; `None`: the asker's own.
-pub fn by(value: &str) -> Result<Option<UserId>, ArgumentFault> {
+/// Whose rows are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// The asker's own.
+    Mine,
+    /// This person's.
+    Theirs(UserId),
+}
+
+impl Whose {
+    /// The person, when this one asks.
+    pub fn user<'w>(&'w self, asker: &'w UserId) -> &'w UserId {
+        match self {
+            Self::Mine => asker,
+            Self::Theirs(user) => user,
+        }
+    }
+
+    /// As it is typed: `by=me`.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Mine => "by=me".to_owned(),
+            Self::Theirs(user) => format!("by={user}"),
+        }
+    }
+}
+
+/// Reads whose.
+pub fn by(value: &str) -> Result<Whose, ArgumentFault> {
     if matches!(narrow_word(value).as_str(), "me" | "我") {
-        return Ok(None);
+        return Ok(Whose::Mine);
     }
     let is_id = |id: &&str| {
         id.len() > 4
@@ -61,7 +88,7 @@ pub fn by(value: &str) -> Result<Option<UserId>, ArgumentFault> {
             && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
     };
     let id = user_id(value).or_else(|| Some(value).filter(is_id).map(str::to_owned));
-    id.map(|id| Some(UserId::new(id))).ok_or_else(|| {
+    id.map(|id| Whose::Theirs(UserId::new(id))).ok_or_else(|| {
         let expected = Text::new("一个人，写作 @名字，或 me", "a person, written as @name, or me");
         invalid("by", value, &expected)
     })
@@ -114,9 +141,9 @@ mod tests {
 
     #[test]
     fn a_person_is_a_mention_an_id_or_oneself() {
-        assert_eq!(by("me").unwrap(), None);
-        assert_eq!(by("<@U0BOB|bob>").unwrap(), Some(UserId::new("U0BOB")));
-        assert_eq!(by("U0BOB").unwrap(), Some(UserId::new("U0BOB")));
+        assert_eq!(by("me").unwrap(), Whose::Mine);
+        assert_eq!(by("<@U0BOB|bob>").unwrap(), Whose::Theirs(UserId::new("U0BOB")));
+        assert_eq!(by("U0BOB").unwrap(), Whose::Theirs(UserId::new("U0BOB")));
         assert!(by("@bob").is_err() && by("").is_err());
     }
 

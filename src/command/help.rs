@@ -104,30 +104,26 @@ impl Entry<'_> {
             Denied::CannotTell { .. } => "❔ ",
             Denied::NotAMember { .. } => "⛔ ",
         })];
-        line.extend(with_code(
-            &match denied {
-                Denied::CannotTell { role } => Text::new(
-                    format!("现在无法向 Slack 查询您是否有 `{role}` 角色。"),
-                    format!("Slack cannot be asked right now whether you hold the role `{role}`."),
-                ),
-                Denied::NotAMember { role, members } if members.is_empty() => Text::new(
-                    format!("没有人有 `{role}` 角色。"),
-                    format!("Nobody holds the role `{role}`."),
-                ),
-                Denied::NotAMember { role, members } => {
-                    let mut ask = vec![text(
-                        lang.pick("您不能使用：需要角色 ", "You may not: it needs the role "),
-                    )];
-                    ask.push(Span::Code(role));
-                    ask.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
-                    ask.extend(whom_to_ask(&members));
-                    line.extend(ask);
-                    return Some(line);
-                }
+        let words = match denied {
+            Denied::CannotTell { role } => Text::new(
+                format!("现在无法向 Slack 查询您是否有 `{role}` 角色。"),
+                format!("Slack cannot be asked right now whether you hold the role `{role}`."),
+            ),
+            Denied::NotAMember { role, members } if members.is_empty() => Text::new(
+                format!("没有人有 `{role}` 角色。"),
+                format!("Nobody holds the role `{role}`."),
+            ),
+            Denied::NotAMember { role, members } => {
+                line.push(text(
+                    lang.pick("您不能使用：需要角色 ", "You may not: it needs the role "),
+                ));
+                line.push(Span::Code(role));
+                line.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
+                line.extend(whom_to_ask(&members));
+                return Some(line);
             }
-            .get(lang)
-            .to_owned(),
-        ));
+        };
+        line.extend(with_code(words.get(lang)));
         Some(line)
     }
 }

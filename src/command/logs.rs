@@ -124,7 +124,7 @@ pub async fn run(logs: &Logs, context: &Context<'_>, asked: Asked) -> Result<Str
     let detail = json!({
         "text": asked.text, "channel": asked.channel, "run": view.id, "file": name, "why": word,
     });
-    let card = told(&name, shared, link, context.lang);
+    let card = told(&name, &shared, link, context.lang);
     answer_with(context, asked, kind, detail, &card).await
 }
 
@@ -228,8 +228,8 @@ fn comment(view: &RunView, step: usize, asked: &Asked) -> Line {
     ]
 }
 
-fn told(name: &str, shared: Result<(), CallError>, link: Span, lang: Lang) -> Card {
-    let words = match &shared {
+fn told(name: &str, outcome: &Result<(), CallError>, place: Span, lang: Lang) -> Card {
+    let words = match outcome {
         Ok(()) => Text::new("📄 已放进", "📄 is in "),
         Err(CallError::Unknown) => Text::new(
             "⚠️ Slack 没有回答，不知道文件是否已经放上。再要一次之前请先看",
@@ -258,10 +258,10 @@ fn told(name: &str, shared: Result<(), CallError>, link: Span, lang: Lang) -> Ca
     };
     let mut line = vec![Span::Code(name.to_owned()), text(" ")];
     line.extend(with_code(words.get(lang)));
-    if matches!(shared, Ok(()) | Err(CallError::Unknown)) {
-        line.push(link);
+    if matches!(outcome, Ok(()) | Err(CallError::Unknown)) {
+        line.push(place);
     }
-    let tone = if shared.is_ok() { Tone::Neutral } else { Tone::Warning };
+    let tone = if outcome.is_ok() { Tone::Neutral } else { Tone::Warning };
     Card { tone, ..refusal(line) }
 }
 

@@ -1,6 +1,6 @@
 //! `runs [filters]`: runs of the past and the present, newest first, a page at a time.
 
-use super::filter::{by, invalid, once, pages, since, take_named};
+use super::filter::{Whose, by, invalid, once, pages, since, take_named};
 use super::{Context, Spec, answer, text};
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone};
@@ -35,8 +35,7 @@ pub struct Runs {
     environment: Option<String>,
     /// A state's word, or `open`.
     state: Option<&'static str>,
-    /// Whose; the inner `None`: the asker's.
-    by: Option<Option<UserId>>,
+    by: Option<Whose>,
     since_ms: Option<u64>,
     before: Option<RunId>,
 }
@@ -110,9 +109,7 @@ impl Runs {
         words.extend(self.action.clone());
         words.extend(self.state.map(str::to_owned));
         words.extend(self.environment.as_ref().map(|name| format!("env={name}")));
-        words.extend(
-            self.by.as_ref().map(|by| format!("by={}", by.as_ref().map_or("me", UserId::as_str))),
-        );
+        words.extend(self.by.as_ref().map(Whose::words));
         words.extend(self.since_ms.map(|ms| format!("since={}", duration::spell(ms))));
         words.join(" ")
     }
@@ -121,7 +118,7 @@ impl Runs {
 /// Answers.
 pub async fn run(runs: &Runs, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     let now_ms = context.engine.clock().now_ms();
-    let by = runs.by.as_ref().map(|by| by.as_ref().unwrap_or(&asked.actor));
+    let by = runs.by.as_ref().map(|whose| whose.user(&asked.actor));
     let filter = RunFilter {
         action: runs.action.as_deref().unwrap_or_default(),
         environment: runs.environment.as_deref().unwrap_or_default(),

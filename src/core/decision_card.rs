@@ -43,9 +43,11 @@ fn called(approval: &PlannedApproval) -> Line {
     let mut line: Line = vec![Span::Code(approval.from.clone())];
     for id in &approval.call {
         line.push(text(" "));
-        line.push(match id.starts_with('S') {
-            true => Span::Group(id.clone()),
-            false => Span::User(UserId::new(id.clone())),
+        let is_group = id.starts_with('S');
+        line.push(if is_group {
+            Span::Group(id.clone())
+        } else {
+            Span::User(UserId::new(id.clone()))
         });
     }
     line

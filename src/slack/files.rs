@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// Longest sending of a file's bytes.
-const UPLOAD_TIME_MAX: Duration = Duration::from_secs(60);
+const UPLOAD_TIME_MAX: Duration = Duration::from_mins(1);
 /// What is said beside a file, counted as Slack counts.
 const COMMENT_UNITS_MAX: usize = 1_000;
 

@@ -139,8 +139,11 @@ impl Album {
     }
 }
 
-/// How long something is that differs from run to run, at the start of a text; and what stands for it.
-const PATTERNS: [(fn(&str) -> Option<usize>, &str); 6] = [
+/// How long something is that differs from run to run, at the start of a text.
+type Length = fn(&str) -> Option<usize>;
+
+/// Each with what stands for it.
+const PATTERNS: [(Length, &str); 6] = [
     (run_id, "[run]"),
     (|text| hex_of(text, 64), "[digest]"),
     (|text| hex_of(text, 40), "[commit]"),

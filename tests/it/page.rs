@@ -115,12 +115,12 @@ async fn the_page_and_all_that_it_loads_are_served_and_may_load_nothing_else() {
 #[tokio::test]
 async fn another_host_another_origin_and_anything_but_json_are_refused() {
     let stage = Stage::new().await;
-    let port = stage.workspace.base_url().rsplit(':').next().unwrap().to_owned();
+    let number = stage.workspace.base_url().rsplit(':').next().unwrap().to_owned();
     let said = json!({"as": "U0ANN", "channel": "C0OPS", "text": "hello"});
 
     for host in [
         "evil.example".to_owned(),
-        format!("evil.example:{port}"),
+        format!("evil.example:{number}"),
         "127.0.0.1".to_owned(),
         "127.0.0.1:1".to_owned(),
     ] {

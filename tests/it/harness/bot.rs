@@ -149,7 +149,7 @@ impl Bot {
     pub fn buttons(&self) -> Vec<String> {
         let cards = self.workspace.messages("C0OPS");
         let newest = cards.iter().rfind(|card| card.thread_ts.is_none() && card.is_bot);
-        let buttons = newest.map(|card| card.buttons()).unwrap_or_default();
+        let buttons = newest.map(Message::buttons).unwrap_or_default();
         buttons.into_iter().map(|button| button.label).collect()
     }
 
