@@ -165,7 +165,7 @@ async fn another_host_another_origin_and_anything_but_json_are_refused() {
 
     let own = stage.http.post(stage.url("/page/say")).header(ORIGIN, stage.workspace.base_url());
     assert_eq!(own.json(&said).send().await.unwrap().status(), StatusCode::OK);
-    let local = stage.http.get(stage.url("/")).header(HOST, format!("localhost:{port}"));
+    let local = stage.http.get(stage.url("/")).header(HOST, format!("localhost:{number}"));
     assert_eq!(local.send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(stage.workspace.messages("C0OPS").len(), 1);
 }
