@@ -6,7 +6,7 @@
 #
 # NGINX_UPSTREAM_FILE, BLUE_PORT, GREEN_PORT, BLUE_WEB_PORT, GREEN_WEB_PORT, RELEASES_DIR, HEALTH_URL
 # PM2_HOME        pm2 的目录 / where pm2 keeps its own ($HOME/.pm2)
-# NGINX           nginx 命令，可带参数，如 "sudo -n nginx" / its command with options (nginx)
+# NGINX_COMMAND   nginx 命令，可带参数，如 "sudo -n nginx" / its command with options (nginx)
 # FREE_MB_MIN     RELEASES_DIR 所需的空闲空间 / free space that a release needs (1024)
 #
 # 退出码 / exit code: 0 可以部署 ready, 1 不能部署 not ready, 2 用法或设置错误 called or set wrongly.
@@ -22,7 +22,7 @@ ports_are_set
 settings_are RELEASES_DIR HEALTH_URL
 FREE_MB_MIN=${FREE_MB_MIN:-1024}
 whole_number_is FREE_MB_MIN
-read -r -a nginx <<<"${NGINX:-nginx}"
+read -r -a nginx <<<"${NGINX_COMMAND:-nginx}"
 faults=0
 
 good() {

@@ -7,7 +7,7 @@
 #
 # NGINX_UPSTREAM_FILE, BLUE_PORT, GREEN_PORT, BLUE_WEB_PORT, GREEN_WEB_PORT
 # HEALTH_URL      经过 nginx 的健康地址 / the health address through nginx
-# NGINX           nginx 命令，可带参数，如 "sudo -n nginx" / its command with options (nginx)
+# NGINX_COMMAND   nginx 命令，可带参数，如 "sudo -n nginx" / its command with options (nginx)
 # SWITCH_WITHIN   核对新版本的最长秒数 / seconds for the new version to answer through nginx (15)
 #
 # 退出码 / exit code: 0 已切换 switched, 1 未切换，线上未变 not switched, live is as before,
@@ -23,7 +23,7 @@ ports_are_set
 settings_are HEALTH_URL
 SWITCH_WITHIN=${SWITCH_WITHIN:-15}
 whole_number_is SWITCH_WITHIN
-read -r -a nginx <<<"${NGINX:-nginx}"
+read -r -a nginx <<<"${NGINX_COMMAND:-nginx}"
 
 # Complete or not at all, whoever reads it and whenever the power fails.
 write_upstream() {

@@ -1,22 +1,29 @@
 //! An action of the runbook as a chat command: arguments, plan, run.
 
+use super::propose::{self, Proposal, Propose};
 use super::{
-    Context, Misunderstood, action_usage, answer, ephemeral, message_link, refusal, text, with_code,
+    Command, Context, Misunderstood, action_usage, answer, ephemeral, message_link, refusal, text,
+    with_code,
 };
-use crate::core::action::{Action, Environment, Lock, ParameterKind, Runbook};
+use crate::core::action::{Action, Environment, Lock, Parameter, ParameterKind, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::id::RunId;
 use crate::core::param::{self, Arguments, cut, did_you_mean};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
+use crate::core::release::{self, Changes, Release};
 use crate::core::run_card::RunView;
+use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
 use crate::exec::drift;
 use crate::exec::git::{self, GitError};
+use std::path::Path;
 
 /// Tags that an unknown version is answered with.
 const TAGS_SHOWN: usize = 5;
+/// Commits between the live version and the target that a plan names.
+const COMMITS_LISTED: usize = 10;
 
 /// A request for an action in an environment.
 #[derive(Debug, Clone)]
@@ -36,11 +43,18 @@ pub fn parse(
     action: &Action,
     runbook: &Runbook,
     words: &mut Words<'_>,
-) -> Result<Ask, Misunderstood> {
-    let arguments = param::read(&action.parameters, words).map_err(|fault| {
-        let usage = action_usage(action);
-        Misunderstood::Arguments { command: action.name.clone(), usage, fault: Box::new(fault) }
-    })?;
+) -> Result<Command, Misunderstood> {
+    let mut again = words.clone();
+    let (arguments, proposed) = match param::read(&action.parameters, words) {
+        Ok(arguments) => (arguments, None),
+        Err(fault) => match propose::parse(action, &fault, &mut again) {
+            Some((parameter, arguments)) => (arguments, Some(parameter)),
+            None => {
+                let (command, usage) = (action.name.clone(), action_usage(action));
+                return Err(Misunderstood::Arguments { command, usage, fault: Box::new(fault) });
+            }
+        },
+    };
     let environment = match &arguments.environment {
         Some(name) => runbook.environments.get(name),
         None => runbook.default_environment(),
@@ -51,7 +65,11 @@ pub fn parse(
         return Err(Misunderstood::UnknownEnvironment { word: cut(word), known });
     };
     let (action, environment) = (action.clone(), environment.clone());
-    Ok(Ask { action, environment, arguments, retry_of: None })
+    let ask = Ask { action, environment, arguments, retry_of: None };
+    Ok(match proposed {
+        Some(parameter) => Command::Propose(Box::new(Propose { ask, parameter })),
+        None => Command::Action(Box::new(ask)),
+    })
 }
 
 /// Plans and requests the run.
@@ -61,7 +79,7 @@ pub async fn run(
     by: &Authorized,
     asked: Asked,
 ) -> Result<String, Error> {
-    let plan = match plan(&ask, context).await {
+    let plan = match plan(&ask, context).await? {
         Ok(plan) => plan,
         Err(refused) => return answer(context, asked, "request.refused", &refused).await,
     };
@@ -72,11 +90,12 @@ pub async fn run(
 }
 
 /// Everything resolved, or the refusal that the asker reads.
-async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
-    let refused =
-        |fault: crate::core::plan::PlanFault| refusal(with_code(fault.text().get(context.lang)));
-    let mut plan = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments)
-        .map_err(refused)?;
+async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
+    let resolved = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments);
+    let mut plan = match resolved {
+        Ok(plan) => plan,
+        Err(fault) => return Ok(Err(refusal(with_code(fault.text().get(context.lang))))),
+    };
     plan.retry_of.clone_from(&ask.retry_of);
     for parameter in &ask.action.parameters {
         if parameter.kind != ParameterKind::GitRef {
@@ -85,50 +104,92 @@ async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Plan, Card> {
         let Some(version) = ask.arguments.get(&parameter.name) else { continue };
         match git::resolve(&plan.workdir, version).await {
             Ok(commit) => plan.commits.insert(parameter.name.clone(), commit),
-            Err(error) => return Err(unknown_version(version, &error, ask, context).await),
+            Err(GitError::NoSuchVersion) => {
+                return unknown_version(version, parameter, ask, context).await.map(Err);
+            }
+            Err(error) => return Ok(Err(unreadable(&plan.workdir, &error, context.lang))),
         };
     }
+    plan.changes = changes(&plan, context).await?;
     plan.scripts = drift::scripts(&plan).await;
-    Ok(plan)
+    Ok(Ok(plan))
 }
 
+/// How what the plan makes live differs from what is.
+async fn changes(plan: &Plan, context: &Context<'_>) -> Result<Option<Changes>, Error> {
+    let target = plan.makes_live.as_ref().and_then(|parameter| plan.commits.get(parameter));
+    let Some(target) = target else { return Ok(None) };
+    let history = context.engine.releases(&plan.environment).await?;
+    let Some(live) = release::live(&history) else { return Ok(None) };
+    Ok(Some(changes_to(&plan.workdir, live, target).await))
+}
+
+/// The same for any commit. A difference that git cannot tell stops nobody: the card says so.
+pub(super) async fn changes_to(workdir: &Path, live: &Release, target: &str) -> Changes {
+    let found = git::difference(workdir, &live.commit, target, COMMITS_LISTED).await;
+    if let Err(error) = &found {
+        tracing::warn!("compare {} with {target} in {}: {error}", live.commit, workdir.display());
+    }
+    Changes { version: live.version.clone(), commit: live.commit.clone(), difference: found.ok() }
+}
+
+fn unreadable(workdir: &Path, error: &GitError, lang: Lang) -> Card {
+    tracing::error!("resolve a version in {}: {error}", workdir.display());
+    refusal(vec![text(lang.pick(
+        "现在无法读取该环境的 git 仓库，所以没有执行。请联系维护机器人的人：原因在它的日志里。",
+        "The git repository of that environment cannot be read right now, so nothing was done. Tell \
+         whoever looks after this bot: the cause is in its log.",
+    ))])
+}
+
+/// The word is no version. If it was the beginning of a reason, the last good release is offered too.
 async fn unknown_version(
     version: &str,
-    error: &GitError,
+    parameter: &Parameter,
     ask: &Ask,
     context: &Context<'_>,
-) -> Card {
+) -> Result<Card, Error> {
     let lang = context.lang;
-    let workdir = &ask.environment.workdir;
-    if *error != GitError::NoSuchVersion {
-        tracing::error!("resolve a version in {}: {error}", workdir.display());
-        return refusal(vec![text(lang.pick(
-            "现在无法读取该环境的 git 仓库，所以没有执行。请联系维护机器人的人：原因在它的日志里。",
-            "The git repository of that environment cannot be read right now, so nothing was done. Tell \
-             whoever looks after this bot: the cause is in its log.",
-        ))]);
-    }
-    let tags = git::newest_tags(workdir, TAGS_SHOWN).await.unwrap_or_default();
+    let tags = tags_of(&ask.environment).await;
     let mut line: Line = vec![Span::Code(version.to_owned())];
     line.push(text(
         lang.pick(" 在这里不是标签、分支或提交。", " is not a tag, branch or commit here."),
     ));
-    if !tags.is_empty() {
-        line.push(text(lang.pick("最新的标签：", " The newest tags are ")));
-        for (index, tag) in tags.iter().enumerate() {
-            if index > 0 {
-                line.push(text(lang.pick("、", ", ")));
-            }
-            line.push(Span::Code(tag.clone()));
-        }
-        line.push(text(lang.pick("。", ".")));
-    }
+    line.extend(newest_tags(&tags, lang));
     if let Some(close) = did_you_mean(version, tags.iter().map(String::as_str)) {
         line.push(text(lang.pick("您是指 ", " Did you mean ")));
         line.push(Span::Code(close));
         line.push(text(lang.pick(" 吗？", "?")));
+        return Ok(refusal(line));
     }
-    refusal(line)
+    let mut card = refusal(line);
+    if parameter.suggest.is_some() {
+        let ask = propose::without_version(ask, parameter, version);
+        let proposal = propose::proposal(&ask, parameter, context).await?;
+        card.parts.extend(proposal.map(Proposal::parts).unwrap_or_default());
+    }
+    Ok(card)
+}
+
+/// The newest tags of an environment's repository; none when it cannot be read.
+pub(super) async fn tags_of(environment: &Environment) -> Vec<String> {
+    git::newest_tags(&environment.workdir, TAGS_SHOWN).await.unwrap_or_default()
+}
+
+/// The newest tags as a sentence; nothing when there are none.
+pub(super) fn newest_tags(tags: &[String], lang: Lang) -> Line {
+    let mut line = Line::new();
+    for (index, tag) in tags.iter().enumerate() {
+        line.push(text(match index {
+            0 => lang.pick("最新的标签：", " The newest tags are "),
+            _ => lang.pick("、", ", "),
+        }));
+        line.push(Span::Code(tag.clone()));
+    }
+    if !line.is_empty() {
+        line.push(text(lang.pick("。", ".")));
+    }
+    line
 }
 
 /// Open runs that hold or wait for the same environment.

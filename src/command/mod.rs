@@ -6,6 +6,7 @@
 mod action;
 mod decide;
 mod help;
+mod propose;
 mod retry;
 mod settle;
 mod show;
@@ -72,6 +73,8 @@ pub enum Command {
     Help(help::Help),
     /// An action of the runbook.
     Action(Box<action::Ask>),
+    /// The same without its version.
+    Propose(Box<propose::Propose>),
 }
 
 /// A request that was not.
@@ -151,9 +154,7 @@ pub fn parse(raw: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
             help::parse(&mut words).map(Command::Help).map_err(misread(&help::SPEC))
         }
         _ => match runbook.actions.get(&name) {
-            Some(found) => {
-                action::parse(found, runbook, &mut words).map(Box::new).map(Command::Action)
-            }
+            Some(found) => action::parse(found, runbook, &mut words),
             None => Err(unknown_command(&verb.text, runbook)),
         },
     }
@@ -195,6 +196,7 @@ impl Command {
             Self::Settle(_) => settle::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
+            Self::Propose(propose) => &propose.ask.action.name,
         }
     }
 
@@ -216,6 +218,7 @@ impl Command {
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
+            Self::Propose(propose) => propose::run(&propose, context, asked).await,
         }
     }
 }
@@ -232,6 +235,7 @@ pub async fn needed_role(
 ) -> Result<Role, Error> {
     let name = match command {
         Command::Action(ask) => ask.action.role.clone(),
+        Command::Propose(propose) => propose.ask.action.role.clone(),
         Command::Settle(settle::Settle { run, .. }) | Command::Retry(retry::Retry { run }) => {
             role_of_run(engine, run, |plan| plan.role).await?
         }

@@ -3,6 +3,8 @@
 use super::{Context, Spec, answer, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::ArgumentFault;
+use crate::core::release::Release;
+use crate::core::release_card::COMMIT_CHARS;
 use crate::core::run::State;
 use crate::core::run_card::{RunView, icon};
 use crate::core::text::Lang;
@@ -56,6 +58,9 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
                 _ => Tone::Active,
             };
         }
+        if let Some(live) = overview.live.iter().find(|live| live.environment == *environment) {
+            line.extend(live_release(live, lang));
+        }
         if let Some((_, last)) = overview.last.iter().find(|(name, _)| name == environment) {
             line.push(text(lang.pick("\n最近一次：", "\nlast: ")));
             line.extend(ended_run(last, lang));
@@ -68,6 +73,21 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
         )]));
     }
     Card { summary: title, tone, parts }
+}
+
+/// What is live, since when, and by which run.
+fn live_release(live: &Release, lang: Lang) -> Line {
+    let short = live.commit.get(..COMMIT_CHARS).unwrap_or(&live.commit);
+    vec![
+        text(lang.pick("\n在线：", "\nlive: ")),
+        Span::Code(live.version.clone()),
+        text(" "),
+        Span::Code(short.to_owned()),
+        text(lang.pick(" · 自 ", " · since ")),
+        Span::Time(live.live_ms),
+        text(" · "),
+        Span::Code(live.run.to_string()),
+    ]
 }
 
 fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {

@@ -16,6 +16,8 @@ pub mod plan;
 pub mod plan_card;
 pub mod policy;
 pub mod press;
+pub mod release;
+pub mod release_card;
 pub mod run;
 pub mod run_card;
 pub mod table;

@@ -6,6 +6,7 @@ use super::action::{
 };
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, cut, duration_ms};
+use super::release::Changes;
 use super::template::Template;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,10 @@ pub struct Plan {
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
+    /// How that version differs from the one that was live when the plan was made; `None`: nothing was
+    /// known to be live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
     /// The run that this is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
@@ -224,6 +229,7 @@ impl Plan {
             role: action.role.clone(),
             approval: action.approval.as_ref().map(|one| approval(one, runbook)),
             makes_live: action.makes_live.clone(),
+            changes: None,
             retry_of: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),

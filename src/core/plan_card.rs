@@ -3,6 +3,7 @@
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
 use super::plan::{Plan, PlannedStep, Work};
+use super::release_card;
 use super::run_card::RunView;
 use super::text::Lang;
 use std::fmt::Write as _;
@@ -20,6 +21,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         Part::Paragraph(facts(run, lang)),
         Part::Context(binding(plan, lang)),
     ];
+    parts.extend(release_card::changes(plan, usize::MAX, lang));
     for (index, step) in plan.steps.iter().take(STEPS_SHOWN).enumerate() {
         let mut line = vec![Span::Bold(format!("{}. {}", index + 1, step.name.get(lang)))];
         line.push(text(format!("  {}", terms(step, lang))));

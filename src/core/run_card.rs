@@ -6,6 +6,7 @@ use super::decision_card;
 use super::evidence::Evidence;
 use super::id::{RunId, UserId};
 use super::plan::Plan;
+use super::release_card::{self, COMMIT_CHARS};
 use super::run::{State, StepState};
 use super::text::{Lang, Text};
 
@@ -13,8 +14,6 @@ use super::text::{Lang, Text};
 pub const TAIL_LINES_MAX: usize = 15;
 /// Characters of them.
 const TAIL_CHARS_MAX: usize = 1_500;
-/// Characters of a commit that are shown.
-const COMMIT_CHARS: usize = 10;
 
 /// A run as a card needs it.
 #[derive(Debug, Clone)]
@@ -74,6 +73,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         line.extend(prose(run.plan.reason()));
         parts.push(Part::Paragraph(line));
     }
+    parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.push(Part::Paragraph(step_list(run, lang)));
     parts.extend(decision_card::question(run, lang));
     parts.extend(decision_card::decisions(run, lang));

@@ -106,6 +106,19 @@ fn address(text: &str) -> Option<(&str, usize)> {
     is_plain.then_some((address, inside.len() + 2))
 }
 
+/// A free text as it can be typed as the last words of a command; [`Words::take_rest`] reads it back,
+/// but for a `»` in a text that must be quoted.
+pub fn as_typed(text: &str) -> String {
+    let escaped = text.trim().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let first = escaped.split_whitespace().next().unwrap_or_default();
+    let is_quoted = QUOTES.iter().any(|(quote, _)| first.starts_with(*quote));
+    if is_quoted || first.contains(['=', '＝']) {
+        format!("«{}»", escaped.replace('»', "›"))
+    } else {
+        escaped
+    }
+}
+
 /// A value as a keyboard in Chinese or on a phone produced it, in ASCII: full-width letters, digits
 /// and signs, the ideographic full stop, and dashes that were typed as `-`.
 pub fn narrow(text: &str) -> String {
@@ -256,6 +269,13 @@ mod tests {
                 while words.take().is_some() {}
                 prop_assert!(words.is_empty());
             }
+        }
+
+        #[test]
+        fn a_free_text_reads_back_as_it_was_written(text in "[^»]{1,200}") {
+            let typed = as_typed(&text);
+            let read = Words::read(&typed).unwrap().take_rest().unwrap_or_default();
+            prop_assert_eq!(read.trim(), text.trim());
         }
 
         #[test]

@@ -17,7 +17,7 @@ const IDEAS: [(&str, &str, &str, &str); 5] = [
     ),
     (
         "U0BOB",
-        "deploy v1.2 can I approve my own?",
+        "deploy v1.4 can I approve my own?",
         "以 Bob 的身份申请一次部署，再试着批准自己的申请",
         "Ask to deploy as Bob, then try to approve it yourself",
     ),

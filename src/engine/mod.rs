@@ -8,6 +8,7 @@
 mod decisions;
 mod gathered;
 mod outbox;
+mod releases;
 mod requests;
 mod view;
 
@@ -374,10 +375,17 @@ async fn apply_in(
     }
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
     let view = view::assemble(run, row, &steps, &decisions)?;
+    let released = match view.state {
+        State::Succeeded => releases::go_live(unit, &view).await?,
+        _ => None,
+    };
     let attempts = steps.get(position).map_or(0, |step| step.attempts);
     put_messages(unit, &view, &facts.output, (position, attempts)).await?;
     for event in events {
         unit.journal(event_entry(&view, *event, position, &facts, now_ms));
+    }
+    if let Some(entry) = released {
+        unit.journal(entry);
     }
     Ok(view)
 }

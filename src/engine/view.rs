@@ -5,10 +5,12 @@ use super::{Engine, Error};
 use crate::core::decision::{Decision, Verdict};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
+use crate::core::release::Release;
 use crate::core::run::{Progress, State, StepState};
 use crate::core::run_card::{RunView, StepView};
 use crate::store::decisions::{self, DecisionRow};
 use crate::store::outbox::Census;
+use crate::store::releases;
 use crate::store::runs::{self, LockRow, RunRow, StepRow};
 use sqlx::AnyConnection;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub struct Overview {
     pub locks: Vec<LockRow>,
     /// By environment: the run that ended last.
     pub last: Vec<(String, RunView)>,
+    /// What is live, in each environment where it is known.
+    pub live: Vec<Release>,
 }
 
 /// Overviews of the named environments.
@@ -75,7 +79,8 @@ impl Engine {
                 last.push((environment.clone(), assemble(&id, row, &[], &[])?));
             }
         }
-        Ok(Overview { open, has_more, locks, last })
+        let live = releases::live(&mut reader).await?;
+        Ok(Overview { open, has_more, locks, last, live })
     }
 
     /// Runs that have not ended, oldest first; at most `OPEN_RUNS_MAX`.

@@ -1,6 +1,8 @@
 //! Questions to the git repository of an environment. Reads only: nothing here fetches, checks out
 //! or writes, and a name from a person is always behind `--end-of-options`.
 
+use crate::core::param::cut;
+use crate::core::release::{Commit, Difference};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -67,6 +69,64 @@ pub async fn newest_tags(workdir: &Path, count: usize) -> Result<Vec<String>, Gi
     } else {
         Err(not_a_repository(&errors))
     }
+}
+
+/// What lies between two full commits, with the first lines of at most `count` of them.
+///
+/// # Errors
+/// [`GitError`]; both questions together take no longer than one.
+pub async fn difference(
+    workdir: &Path,
+    from: &str,
+    to: &str,
+    count: usize,
+) -> Result<Difference, GitError> {
+    tokio::time::timeout(ANSWER_TIME_MAX, async {
+        let (forward, backward) = distance(workdir, from, to).await?;
+        let one_side = if forward > 0 { format!("{from}..{to}") } else { format!("{to}..{from}") };
+        let newest = subjects(workdir, &one_side, count).await?;
+        Ok(Difference { forward, backward, newest })
+    })
+    .await
+    .map_err(|_| GitError::TookTooLong)?
+}
+
+async fn distance(workdir: &Path, from: &str, to: &str) -> Result<(u64, u64), GitError> {
+    let both = format!("{from}...{to}");
+    let arguments =
+        ["rev-list", "--left-right", "--count", "--end-of-options", both.as_str(), "--"];
+    let (code, out, errors) = ask(workdir, &arguments).await?;
+    let mut counts = out.split_whitespace().map(str::parse::<u64>);
+    match (code, counts.next(), counts.next()) {
+        (Some(0), Some(Ok(backward)), Some(Ok(forward))) => Ok((forward, backward)),
+        _ => Err(not_a_repository(&errors)),
+    }
+}
+
+/// The newest commits of a range. git itself cuts what it prints of a subject.
+async fn subjects(workdir: &Path, range: &str, count: usize) -> Result<Vec<Commit>, GitError> {
+    let count = format!("--max-count={count}");
+    let arguments = [
+        "log",
+        count.as_str(),
+        "--no-color",
+        "--no-show-signature",
+        "--encoding=UTF-8",
+        "--abbrev=10",
+        "--format=%h %<(120,trunc)%s",
+        "--end-of-options",
+        range,
+        "--",
+    ];
+    let (code, out, errors) = ask(workdir, &arguments).await?;
+    if code != Some(0) {
+        return Err(not_a_repository(&errors));
+    }
+    let commit = |line: &str| {
+        let (id, subject) = line.split_once(' ')?;
+        Some(Commit { id: id.to_owned(), subject: cut(subject.trim_end()) })
+    };
+    Ok(out.lines().filter_map(commit).collect())
 }
 
 fn not_a_repository(errors: &str) -> GitError {

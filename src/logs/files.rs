@@ -6,14 +6,14 @@ use flate2::bufread::MultiGzDecoder;
 use rustix::fs::OFlags;
 use std::collections::HashSet;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Take};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Files that are read for one report, the newest first; all are open at once.
 const FILES_MAX: usize = 200;
-/// Names in a folder that a pattern is compared with.
+/// Names in a folder that a pattern is compared with; a folder with more is not for logs.
 const NAMES_MAX: usize = 100_000;
 const BUFFER_BYTES: usize = 64 * 1024;
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -101,7 +101,10 @@ pub(super) fn expand(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     };
     let folder = pattern.parent().filter(|folder| *folder != Path::new(""));
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))?.take(NAMES_MAX) {
+    for (index, entry) in std::fs::read_dir(folder.unwrap_or(Path::new(".")))?.enumerate() {
+        if index == NAMES_MAX {
+            return Err(io::Error::other(format!("its folder has more than {NAMES_MAX} names")));
+        }
         let name = entry?.file_name();
         if matches(wanted.as_bytes(), name.as_bytes()) {
             paths.push(folder.unwrap_or(Path::new("")).join(name));
@@ -158,18 +161,13 @@ impl Log {
             },
             Err(error) => Err(Trouble::Io(error)),
         };
-        let missing = missing(&source);
+        let missing = source.get_ref().limit();
         let trouble = match counted {
             Ok(()) => (missing > 0).then_some(Trouble::Shrank),
             Err(trouble) => Some(trouble),
         };
         Outcome { bytes: self.size - missing, trouble }
     }
-}
-
-/// What was not read of the size that the file had.
-fn missing(source: &BufReader<Take<File>>) -> u64 {
-    source.get_ref().limit()
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Options {
 /// How the reading went, file by file.
 #[derive(Debug, Default)]
 struct Course {
-    /// Read to their end.
+    /// Read, to their end or until something went wrong.
     read: usize,
     /// Last written before the window began.
     older: usize,
@@ -104,17 +104,12 @@ pub fn report(options: &Options, out: &mut impl Write) -> io::Result<bool> {
 }
 
 fn read(log: Log, options: &Options, tally: &mut Tally, course: &mut Course) {
-    let name = log.name.clone();
-    let outcome = log.with(|source| count(source, options, tally));
-    course.bytes += outcome.bytes;
-    match outcome {
-        Outcome { trouble: None, .. } => course.read += 1,
-        Outcome { trouble: Some(trouble), bytes, .. } => {
-            // What was read until then counts.
-            course.read += usize::from(bytes > 0 && !matches!(trouble, Trouble::Compressed(_)));
-            course.troubles.push((name, trouble));
-        }
-    }
+    let (name, lines) = (log.name.clone(), tally.lines);
+    let Outcome { bytes, trouble } = log.with(|source| count(source, options, tally));
+    course.bytes += bytes;
+    // What was read until something went wrong counts.
+    course.read += usize::from(trouble.is_none() || tally.lines > lines);
+    course.troubles.extend(trouble.map(|trouble| (name, trouble)));
 }
 
 /// Every line of a source, counted.

@@ -154,10 +154,13 @@ fn a_report_without_any_file_says_so_and_fails() {
     let folder = tempfile::tempdir().unwrap();
 
     let (text, is_read) = report_of(&options(folder.path(), "access.log*"), folder.path());
+    write(folder.path(), "access.log", [0x1f, 0x8b, 0, 0]);
+    let (broken, is_broken_read) = report_of(&options(folder.path(), "access.log*"), folder.path());
     write(folder.path(), "access.log", "");
     let (empty, is_empty_read) = report_of(&options(folder.path(), "access.log*"), folder.path());
 
     assert!(!is_read && text.contains("No file could be read"), "{text}");
+    assert!(!is_broken_read && broken.contains("No file could be read"), "{broken}");
     assert!(is_empty_read && empty.contains("No request in this time"), "{empty}");
 }
 

@@ -49,6 +49,13 @@ both_engines! {
         assert!(deployed.contains(r#""version":"v1.3","schema":4"#), "{deployed}");
         let back = service.health().await.1;
         assert!(back.contains(r#""version":"v1.2","schema":3"#), "{back}");
+        bot.say("U0BOB", "log-audit").await;
+        // The bot's clock is not the service's: to it, the log may be of another day.
+        bot.until("both colours' log was found", |bot| {
+            let found = ["读取 1 个文件", "更早的文件 1 个"];
+            bot.thread().iter().any(|message| found.iter().any(|words| message.contains(words)))
+        }).await;
+        bot.until_card("✅").await;
         bot.finish().await;
     }
 

@@ -237,6 +237,10 @@ async fn a_backup_is_good_only_when_a_restore_proves_it() {
     let said = service.refuses("verify-backup").await;
     assert!(said.contains("内容一致") && said.contains("备份太旧: 超过 RPO 5 分"), "{said}");
 
+    edit_manifest(backup, |manifest| manifest["taken_ms"] = i64::MAX.into());
+    let said = service.refuses("verify-backup").await;
+    assert!(said.contains("✗ 备份的时间在未来"), "{said}");
+
     edit_manifest(backup, |manifest| manifest["format"] = 2.into());
     let said = service.refuses("verify-backup").await;
     assert!(said.contains("格式 2 比本程序认识的 1 新"), "{said}");

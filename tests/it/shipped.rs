@@ -4,12 +4,15 @@ use crate::harness::bot::Bot;
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::parts::{Parts, said};
 use crate::harness::place::Place;
+use axum::routing::post;
+use axum::{Json, Router};
 use neostock_ops::sandbox::Options;
 use sqlx::Row;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How many ask at the same time while the traffic is switched.
@@ -17,11 +20,23 @@ const ASKERS: usize = 4;
 /// Fewer answers than this would not be a load.
 const ANSWERS_MIN: u64 = 200;
 
+/// How long nginx may take to reload.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The bot with the shipped runbook.
 async fn bot(database: &TestDatabase, parts: &Parts) -> Bot {
     let place = Place::new("");
     std::fs::copy(parts.place.runbook(), place.runbook()).unwrap();
     Bot::in_workspace(database, place, Options::default()).await
+}
+
+/// Somebody asks for a deploy, and a lead agrees.
+async fn deploy(bot: &Bot, text: &str) {
+    let answer = bot.say("U0ANN", text).await;
+    assert!(answer.contains("等待批准"), "{answer}");
+    bot.until_card("✋").await;
+    let answer = bot.click("U0BOB", "批准").await;
+    assert!(answer.contains("approved by you"), "{answer}");
 }
 
 /// What the service answers through nginx.
@@ -89,7 +104,7 @@ fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback
 
         // A good version, under load.
         let load = Load::start(parts.health_url());
-        bot.say("U0ANN", "deploy v1.2.0 新的提醒功能").await;
+        deploy(&bot, "deploy v1.2.0 新的提醒功能").await;
         bot.until_card("✅ 版本 v1.2.0 已上线").await;
         let answers = load.end().await;
         let answered = |version: &str| {
@@ -105,7 +120,7 @@ fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback
 
         // One that is ill: the traffic stays.
         let upstream = std::fs::read_to_string(parts.upstream_file()).unwrap();
-        bot.say("U0ANN", "deploy v1.3.0 试试").await;
+        deploy(&bot, "deploy v1.3.0 试试").await;
         let card = bot.until_card("❌ 版本 v1.3.0 部署失败").await;
         assert!(card.contains("健康检查失败"), "{card}");
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
@@ -141,7 +156,11 @@ fn a_switch_that_does_not_arrive_is_taken_back() {
         assert_eq!(switch.status.code(), Some(1), "{words}");
         assert!(words.contains("恢复原来的 upstream (blue)"), "{words}");
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
-        assert_eq!(live_version(&parts).await, "1.1.0");
+        // nginx reloads in its own time.
+        let deadline = Instant::now() + PATIENCE;
+        while live_version(&parts).await != "1.1.0" {
+            assert!(Instant::now() < deadline, "the old version did not come back");
+        }
 
         // A tag that moved after people approved it.
         let approved = [("NEOSTOCK_COMMIT_VERSION", "0123456789012345678901234567890123456789")];
@@ -156,10 +175,22 @@ fn a_switch_that_does_not_arrive_is_taken_back() {
         // By hand, the whole of it: forward and back again.
         parts.done("switch-traffic.sh", &["v1.2.0"]);
         assert_eq!(live_version(&parts).await, "1.2.0");
-        let words = parts.done("rollback.sh", &["v1.1.0", "p99 \"high\""]);
+        let (webhook, told) = listen().await;
+        let hook = [("SLACK_WEBHOOK", webhook.as_str())];
+        let words = said(&parts.by_hand("rollback.sh", &["v1.1.0", "p99 \"high\""], &hook));
         assert!(words.contains("✅ 回滚成功完成"), "{words}");
+        assert_eq!(*told.lock().unwrap(), ["🔄 应用已成功回滚到版本 v1.1.0"]);
         assert_eq!(live_version(&parts).await, "1.1.0");
         assert_eq!(migrations(&parts).await, ["0001"]);
+
+        // A failure is told too, but not where the bot itself tells.
+        let broken = [hook[0], ("RELEASES_DIR", "/nowhere")];
+        let failed = parts.by_hand("rollback.sh", &["v1.1.0", "again"], &broken);
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        let in_a_run = [broken[0], broken[1], ("NEOSTOCK_RUN", "R-00000000")];
+        let failed = parts.by_hand("rollback.sh", &["v1.1.0", "again"], &in_a_run);
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        assert_eq!(told.lock().unwrap()[1..], ["🚨 应用回滚失败，需要立即人工干预"]);
         assert_eq!(parts.stop(), Vec::<String>::new());
     });
 }
@@ -275,8 +306,9 @@ fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
                 "{name}: {}",
                 said(&help)
             );
-            let many = parts.by_hand(name, &["a", "b", "c"], &[]);
-            assert_eq!(many.status.code(), Some(2), "{name}: {}", said(&many));
+            let wrong_number: &[&str] = if name == "live.sh" { &[] } else { &["a", "b", "c"] };
+            let refused = parts.by_hand(name, wrong_number, &[]);
+            assert_eq!(refused.status.code(), Some(2), "{name}: {}", said(&refused));
         }
         let unset = [("BLUE_PORT", ""), ("RELEASES_DIR", "")];
         let cases: [(&str, &[&str], &[(&str, &str)], i32, &str); 9] = [
@@ -301,6 +333,21 @@ fn scripts_refuse_what_they_cannot_do_and_explain_themselves() {
             assert!(said(&refused).contains(words), "{script} {arguments:?}: {}", said(&refused));
         }
     });
+}
+
+/// A webhook, and the texts that it was told.
+async fn listen() -> (String, Arc<Mutex<Vec<String>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let hear = move |Json(body): Json<serde_json::Value>| {
+        heard.lock().unwrap().push(body["text"].as_str().unwrap().to_owned());
+        async {}
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/T0/B0/secret", listener.local_addr().unwrap());
+    let router = Router::new().route("/services/T0/B0/secret", post(hear));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, told)
 }
 
 /// Two tables with something in them.

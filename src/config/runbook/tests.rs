@@ -489,6 +489,23 @@ fn the_machine_is_looked_at_but_only_for_this_host() {
 }
 
 #[test]
+fn a_log_that_no_file_fits_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = with_step("logs: {files: ['access.log*']}")
+        .replace("/srv2", "/")
+        .replace("/srv", &folder.path().display().to_string());
+    let runbook = parse("runbook.yml", text.as_bytes()).unwrap();
+    let is_noted = || {
+        let notes = listing(&check_machine(&runbook, "here"));
+        notes.contains("environment production: log file access.log* is not found")
+    };
+
+    assert!(is_noted());
+    std::fs::write(folder.path().join("access.log.1"), "").unwrap();
+    assert!(!is_noted());
+}
+
+#[test]
 fn a_secret_file_that_everybody_reads_is_noted() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

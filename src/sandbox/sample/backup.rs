@@ -138,16 +138,20 @@ pub(super) async fn tables(
     Ok(found)
 }
 
-/// The number of a table's rows and their checksum: of each value as SQLite quotes it, which no two
-/// values share, in the order of the values, whatever the row ids are.
+/// The number of a table's rows and their checksum: of each value in a form that no two values share,
+/// in the order of these forms, whatever the row ids are.
 async fn contents(database: &mut SqliteConnection, table: &str) -> sqlx::Result<(u64, String)> {
     let columns: Vec<String> = sqlx::query_scalar("select name from pragma_table_info($1)")
         .bind(table)
         .fetch_all(&mut *database)
         .await?;
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let values: Vec<String> =
-        columns.iter().map(|column| format!("quote({})", quoted(column))).collect();
+    // SQLite quotes every kind of value so that it can be read back, but a text only to its first NUL.
+    let form = |column: &String| {
+        let it = quoted(column);
+        format!("case typeof({it}) when 'text' then 't' || hex({it}) else quote({it}) end")
+    };
+    let values: Vec<String> = columns.iter().map(form).collect();
     let order: Vec<String> = (1..=columns.len()).map(|number| number.to_string()).collect();
     let statement = format!(
         "select {} from {} order by {}",
@@ -239,7 +243,10 @@ mod tests {
         sqlx::raw_sql(
             "create table a (x, y); insert into a values (1, '1'), (null, x'00');
              create table b (x, y); insert into b values (null, x'00'), (1, '1');
-             create table c (x, y); insert into c values (null, x'00'), ('1', 1);",
+             create table c (x, y); insert into c values (null, x'00'), ('1', 1);
+             create table d (x); insert into d values ('a' || char(0) || 'b'), (0.1);
+             create table e (x); insert into e values ('a' || char(0) || 'c'), (0.1);
+             create table f (x); insert into f values ('a' || char(0) || 'b'), (0.1 + 1e-16);",
         )
         .execute(&mut database)
         .await
@@ -250,6 +257,8 @@ mod tests {
         let table = |name: &str| found[name].as_ref().expect("readable");
         assert_eq!(table("a").rows, 2);
         assert_eq!(table("a").checksum, table("b").checksum);
-        assert_ne!(table("a").checksum, table("c").checksum);
+        for (one, other) in [("a", "c"), ("d", "e"), ("d", "f")] {
+            assert_ne!(table(one).checksum, table(other).checksum, "{one} and {other}");
+        }
     }
 }

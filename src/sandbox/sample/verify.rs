@@ -44,9 +44,13 @@ pub(super) async fn newest(place: &Place, out: &mut dyn Write) -> anyhow::Result
     writeln!(out, "恢复并核对用时 {}（RTO 目标 {}）", shown(took), shown(RECOVERY_TIME_MAX))?;
     faults.extend(time_fault(took));
     let age_ms = backup::now_ms().saturating_sub(manifest.taken_ms);
-    let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
-    writeln!(out, "备份距今 {}（RPO 目标 {}）", shown(age), shown(RECOVERY_POINT_MAX))?;
-    faults.extend(age_fault(age));
+    match u64::try_from(age_ms).map(Duration::from_millis) {
+        Ok(age) => {
+            writeln!(out, "备份距今 {}（RPO 目标 {}）", shown(age), shown(RECOVERY_POINT_MAX))?;
+            faults.extend(age_fault(age));
+        }
+        Err(_) => faults.push("备份的时间在未来，无法判断有多旧，请校准时钟后做新备份".to_owned()),
+    }
     for fault in &faults {
         writeln!(out, "✗ {fault}")?;
     }

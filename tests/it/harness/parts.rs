@@ -28,6 +28,8 @@ impl Parts {
     /// A repository with v1.1.0, v1.2.0 (which migrates the database) and v1.3.0 (which is ill), and
     /// the shipped runbook with an environment of this test's own. Nothing runs yet.
     pub async fn new() -> Self {
+        // The second test of a process finds it installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let bin = project().join("build/parts/bin");
         for (found, what) in [
             (bin.join("bun").exists(), "bun and pm2 are not here: run tools/prepare.sh"),
@@ -66,7 +68,7 @@ impl Parts {
              location / {{ proxy_pass http://neostock_web; }} }} }}\n"
         );
         std::fs::write(self.folder("nginx").join("nginx.conf"), text).unwrap();
-        let nginx = &self.settings["NGINX"];
+        let nginx = &self.settings["NGINX_COMMAND"];
         let mut words = nginx.split(' ');
         let mut command = Command::new(words.next().unwrap());
         command.args(words).env("PATH", &self.settings["PATH"]).stdin(Stdio::null());
@@ -244,7 +246,7 @@ fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str,
         ("HEALTH_URL", format!("http://127.0.0.1:{port}/health")),
         ("PORT", port),
         ("HEALTH_WITHIN", "5".to_owned()),
-        ("NGINX", format!("nginx -p {nginx} -e {nginx}/error.log -c {nginx}/nginx.conf")),
+        ("NGINX_COMMAND", format!("nginx -p {nginx} -e {nginx}/error.log -c {nginx}/nginx.conf")),
         ("NGINX_UPSTREAM_FILE", format!("{nginx}/upstream.conf")),
         ("RELEASES_DIR", folder("releases")),
         ("FREE_MB_MIN", "1".to_owned()),
