@@ -42,7 +42,7 @@ enum Command {
     Serve,
     /// Run it against a local workspace and a sample service: nothing to install, nothing kept.
     Demo {
-        /// Ask for one rollback, print the conversation, check what came of it, and exit.
+        /// Ask for a deploy and a rollback, print the conversation, check what came of it, and exit.
         #[arg(long)]
         script: bool,
         /// The language of the transcript.

@@ -67,7 +67,8 @@ enum Act {
 /// How it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
-    /// Ask for one rollback, check what came of it and end; otherwise a person plays until Ctrl-C.
+    /// Ask for a deploy and a rollback, check what came of them and end; otherwise a person plays
+    /// until Ctrl-C.
     pub is_script: bool,
     /// The language of the transcript.
     pub lang: Lang,
@@ -164,7 +165,7 @@ impl Demo {
             .map_err(|fault| anyhow::anyhow!("read the sample's versions: {fault:?}"))?;
         let runbook = crate::config::runbook::load(&settings.runbook)
             .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
-        let guide = guide::guide(&runbook, versions, CHANNEL);
+        let guide = guide::guide(&runbook, &versions, CHANNEL);
         workspace.set_guide(guide.clone());
         let database_url = settings.database_url.expose_secret().to_owned();
         let stop = CancellationToken::new();

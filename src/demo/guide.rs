@@ -2,7 +2,7 @@
 //! typed. The commands come from the bot's own list and from the runbook in force.
 
 use crate::command::{VERBS, action_usage};
-use crate::core::action::Runbook;
+use crate::core::action::{ParameterKind, Runbook};
 use crate::sandbox::{CommandHint, Guide, Idea};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ const IDEAS: [(&str, &str, &str, &str); 5] = [
 ];
 
 /// What the page helps people to type; `versions` newest first.
-pub(super) fn guide(runbook: &Runbook, versions: Vec<String>, channel: &str) -> Guide {
+pub(super) fn guide(runbook: &Runbook, versions: &[String], channel: &str) -> Guide {
     let verbs = VERBS.iter().map(|spec| CommandHint {
         usage: format!("{} {}", spec.name, spec.usage).trim_end().to_owned(),
         zh: spec.zh.to_owned(),
@@ -56,7 +56,17 @@ pub(super) fn guide(runbook: &Runbook, versions: Vec<String>, channel: &str) -> 
     let commands: Vec<CommandHint> = actions.chain(verbs).collect();
     let name = |usage: &str| usage.split(' ').next().unwrap_or_default().to_owned();
     let names: Vec<String> = commands.iter().map(|hint| name(&hint.usage)).collect();
-    let environments = runbook.environments.keys().map(|name| format!("env={name}"));
+    let environments = runbook.environments.keys().map(|name| format!("env={name}")).collect();
+    let mut choices =
+        BTreeMap::from([("command".to_owned(), names.clone()), ("env".to_owned(), environments)]);
+    for parameter in runbook.actions.values().flat_map(|action| &action.parameters) {
+        let known = match &parameter.kind {
+            ParameterKind::Choice(words) => words.as_slice(),
+            ParameterKind::GitRef => versions,
+            _ => continue,
+        };
+        choices.insert(parameter.name.clone(), known.to_vec());
+    }
     let ideas = IDEAS.iter().filter(|(_, text, ..)| names.contains(&name(text)));
     let ideas = ideas.map(|(user, text, zh, en)| Idea {
         user: (*user).to_owned(),
@@ -65,15 +75,7 @@ pub(super) fn guide(runbook: &Runbook, versions: Vec<String>, channel: &str) -> 
         zh: (*zh).to_owned(),
         en: (*en).to_owned(),
     });
-    Guide {
-        ideas: ideas.collect(),
-        choices: BTreeMap::from([
-            ("command".to_owned(), names),
-            ("env".to_owned(), environments.collect()),
-            ("version".to_owned(), versions),
-        ]),
-        commands,
-    }
+    Guide { ideas: ideas.collect(), choices, commands }
 }
 
 /// What is printed once everything answers.
@@ -111,7 +113,7 @@ mod tests {
         )
         .expect("the shipped runbook has no faults");
 
-        let guide = guide(&runbook, vec!["v1.3".to_owned(), "v1.2".to_owned()], "C0OPS");
+        let guide = guide(&runbook, &["v1.3".to_owned(), "v1.2".to_owned()], "C0OPS");
 
         assert_eq!(guide.choices["version"], ["v1.3", "v1.2"]);
         assert!(guide.choices["command"].contains(&"rollback".to_owned()));

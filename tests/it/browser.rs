@@ -116,7 +116,7 @@ fn the_page_does_what_people_do_and_ctrl_c_leaves_nothing() {
         played.status.success(),
         "{told}\n{complaint}\n(tools/prepare.sh installs the browser)"
     );
-    assert!(told.matches("ok ").count() >= 8, "{told}");
+    assert!(told.matches("ok ").count() >= 11, "{told}");
     println!("{told}");
     assert_eq!(demo.end_with(Signal::INT), Some(0));
     demo.assert_nothing_is_left();

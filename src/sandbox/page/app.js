@@ -96,6 +96,8 @@ async function send(text, threadTs) {
   }
 }
 
+world.redraw = () => draw();
+
 world.press = async (message, element, node) => {
   if (element.confirm && !(await confirmed(element.confirm))) return;
   if (element.url) {
@@ -304,7 +306,7 @@ function drawTools() {
       onclick: () => { language = NEXT_LANGUAGE[language]; kept.set('language', language); draw(); toast(word(`language_${language}`)); },
     }, isChinese() ? '中' : 'EN'),
     tool(icons[theme], word(`theme_${theme}`), () => { theme = NEXT_THEME[theme]; kept.set('theme', theme); draw(); toast(word(`theme_${theme}`)); }, { 'data-focus': 'theme', id: 'theme' }),
-    tool('wire', word('traffic'), () => { traffic.toggle(); draw(); }, { 'data-focus': 'traffic', id: 'traffic-button', 'aria-pressed': String(traffic.isOpen()) }));
+    tool('wire', word('traffic'), () => traffic.toggle(), { 'data-focus': 'traffic', id: 'traffic-button', 'aria-pressed': String(traffic.isOpen()) }));
 }
 
 function drawSide() {
@@ -427,8 +429,6 @@ document.addEventListener('keydown', (event) => {
       at('menu').focus();
     } else if (traffic.isOpen() && at('traffic').contains(document.activeElement)) {
       traffic.toggle(false);
-      draw();
-      at('traffic-button').focus();
     } else if (place.thread) closeThread();
   }
 });

@@ -115,7 +115,7 @@ export function composer({ id, allowCommands, send }) {
       ...shown.items.map((item, at) => el('li', {
         id: `${id}-${at}`, role: 'option', 'aria-selected': String(at === chosen),
         onmousedown: (event) => { event.preventDefault(); accept(at); },
-      }, el('span', { class: 'suggestion', text: item.label ?? item.insert }), el('span', { class: 'faint', text: item.detail }))),
+      }, el('span', { class: 'suggestion', text: item.label ?? item.insert }), el('span', { class: 'faint', text: item.detail.replace(/`/g, '') }))),
     );
     list.children[chosen + (shown.hint ? 1 : 0)]?.scrollIntoView({ block: 'nearest' });
   }

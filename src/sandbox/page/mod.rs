@@ -23,7 +23,6 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The largest body that is read.
@@ -223,16 +222,11 @@ async fn file(
 
 /// A name for `filename*`: everything but letters, digits, `-`, `.` and `_` as `%XX` (RFC 8187).
 fn percent_encoded(name: &str) -> String {
-    let mut out = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let bytes = name.bytes();
+    bytes
+        .map(|byte| if is_plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Something typed into a composer.

@@ -2,7 +2,7 @@
 
 import { el, icon, sync } from './dom.js';
 import { seconds, word } from './words.js';
-import { ask, nameOf } from './world.js';
+import { ask, nameOf, world } from './world.js';
 
 /** Exchanges that are kept in the list; the oldest go first. */
 const KEPT_MAX = 500;
@@ -18,6 +18,9 @@ const list = el('ul', { class: 'exchanges' });
 const detail = el('div', { class: 'detail', tabindex: 0 });
 const input = el('input', { type: 'search', spellcheck: 'false', autocomplete: 'off', oninput: () => { filter = input.value.trim().toLowerCase(); draw(); } });
 
+const head = el('div', { class: 'traffic-head' });
+drawer.append(head, el('div', { class: 'traffic-body' }, list, detail));
+
 export const isOpen = () => !drawer.hidden;
 
 export function toggle(open = drawer.hidden) {
@@ -25,30 +28,37 @@ export function toggle(open = drawer.hidden) {
   document.body.classList.toggle('with-traffic', open);
   if (open) {
     frame();
-    refresh();
+    refresh().then(() => { list.scrollTop = list.scrollHeight; });
     input.focus({ preventScroll: true });
   }
+  world.redraw();
+  if (!open) document.getElementById('traffic-button')?.focus();
 }
 
 /** Draws the drawer's own words again, in the language of now. */
 export function frame() {
-  if (drawer.hidden) return;
-  const choice = (value) => el('button', {
-    class: 'chip', type: 'button', 'aria-pressed': String(direction === value), 'data-focus': value,
-    onclick: () => { direction = value; frame(); drawer.querySelector(`[data-focus=${value}]`).focus(); },
-  }, word(value));
+  const signature = `${word('traffic')} ${direction} ${onlyFailures}`;
+  if (drawer.hidden || head.signature === signature) return;
+  head.signature = signature;
+  const chip = (name, isOn, turn) => el('button', {
+    class: 'chip', type: 'button', 'aria-pressed': String(isOn), 'data-focus': name,
+    onclick: () => {
+      turn();
+      frame();
+      head.querySelector(`[data-focus=${name}]`).focus();
+    },
+  }, word(name));
   drawer.setAttribute('aria-label', word('traffic_title'));
   input.placeholder = word('filter');
   input.setAttribute('aria-label', word('filter'));
   detail.setAttribute('aria-label', `${word('asked')} · ${word('answer')}`);
-  drawer.replaceChildren(
-    el('div', { class: 'traffic-head' },
-      el('h2', { text: word('traffic') }),
-      el('div', { class: 'chips', role: 'group', 'aria-label': word('filter') }, choice('all'), choice('to_bot'), choice('from_bot'),
-        el('button', { class: 'chip', type: 'button', 'aria-pressed': String(onlyFailures), 'data-focus': 'failures', onclick: () => { onlyFailures = !onlyFailures; frame(); drawer.querySelector('[data-focus=failures]').focus(); } }, word('only_failures'))),
-      input,
-      el('button', { class: 'tool', type: 'button', 'aria-label': word('dock'), title: word('dock'), onclick: () => { toggle(false); document.getElementById('traffic-button')?.focus(); } }, icon('close'))),
-    el('div', { class: 'traffic-body' }, list, detail),
+  head.replaceChildren(
+    el('h2', { text: word('traffic') }),
+    el('div', { class: 'chips', role: 'group', 'aria-label': word('filter') },
+      ['all', 'to_bot', 'from_bot'].map((it) => chip(it, direction === it, () => { direction = it; })),
+      chip('only_failures', onlyFailures, () => { onlyFailures = !onlyFailures; })),
+    input,
+    el('button', { class: 'tool', type: 'button', 'aria-label': word('dock'), title: word('dock'), onclick: () => toggle(false) }, icon('close')),
   );
   draw();
 }

@@ -6,12 +6,8 @@ import { word } from './words.js';
 export const world = {
   /** The answer of `/page/state`; null before the first. */
   snapshot: null,
-  /** Deeds: goTo(channel, ts), openThread(channel, ts), press(message, element), become(user) … */
-  goTo: null,
-  openThread: null,
-  press: null,
-  become: null,
-  fillIn: null,
+  // Deeds, by app.js: goTo(channel, ts, thread), openThread(channel, ts), press(message, element, node),
+  // become(user), fillIn(idea), copyLink(channel, message), redraw().
 };
 
 export const person = (id) => world.snapshot.persons.find((it) => it.id === id);
