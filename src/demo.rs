@@ -194,6 +194,9 @@ impl Demo {
         let health = format!("{}/readyz", self.address);
         let page = self.workspace.base_url();
         let words = guide::welcome(&page, &health, &self.sample.health_url(), &self.guide);
+        let starting = "正在启动，先登记当前版本 v1.2（约十秒）… Starting, and registering v1.2 as what is live (about \
+                        ten seconds) …";
+        writeln!(std::io::stdout(), "{starting}")?;
         // Before anybody is told the address: nobody else presses these buttons meanwhile.
         ensure!(self.perform(BEFORE).await, "the first deploy did not come to its end");
         std::io::stdout().write_all(words.as_bytes())?;

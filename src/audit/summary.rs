@@ -6,6 +6,7 @@
 use crate::clock::Millis;
 use crate::core::duration;
 use crate::core::journal::Row;
+use crate::core::journal_words;
 use crate::core::run::State;
 use crate::core::table::{Page, Side, cut, thousands};
 use crate::core::text::{Lang, Text};
@@ -153,7 +154,8 @@ impl Sums {
             self.denials.add(key, row.at_ms, &row.subject);
         } else if is_exception(&row.kind) {
             self.exceptions.add(row.kind.clone(), row.at_ms, &row.subject);
-        } else if row.actor != BOT && !row.actor.is_empty() && row.kind != "run.requested" {
+        } else if row.actor != BOT && !row.actor.is_empty() && !row.kind.starts_with("run.") {
+            // What a run did on somebody's word stands with the decision.
             self.deeds.add((row.actor.clone(), row.kind.clone()), row.at_ms, &row.subject);
         }
     }
@@ -328,31 +330,7 @@ fn is_exception(kind: &str) -> bool {
 
 /// A kind as people say it; the kind itself where there are no words for it yet.
 fn words(kind: &str) -> Text {
-    let (zh, en) = match kind {
-        "request.answered" => ("查询", "asked a question"),
-        "request.refused" => ("指令有误，未执行", "a command that was not understood"),
-        "run.approved" => ("批准", "approved"),
-        "run.rejected" => ("拒绝", "rejected"),
-        "run.cancelled" | "step.cancelled" => ("取消", "cancelled"),
-        "run.resumed" => ("执行被接管", "a run was taken over"),
-        "run.expired" => ("审批过期", "an approval expired"),
-        "run.gate_voided" => ("关卡失效", "a gate was voided"),
-        "step.failed" => ("步骤失败", "a step failed"),
-        "step.timed_out" => ("步骤超时", "a step timed out"),
-        "step.lost" => ("步骤结果未知", "a step's outcome is unknown"),
-        "step.cannot_start" => ("步骤无法启动", "a step could not start"),
-        "step.never_started" => ("步骤未曾启动", "a step had not started"),
-        "step.again" => ("再次执行步骤", "ran a step again"),
-        "step.settled_ok" => ("裁定步骤成功", "settled a step as done"),
-        "step.settled_failed" => ("裁定步骤失败", "settled a step as failed"),
-        "step.survivors_stopped" => ("停止遗留进程", "stopped what a step left running"),
-        "settle.refused" => ("裁定被拒", "a settlement was refused"),
-        "notice.refused" => ("Slack 拒收消息", "Slack refused a message"),
-        "bot.started" => ("机器人启动", "the bot started"),
-        "journal.key_changed" => ("日志密钥更换", "the journal's key was changed"),
-        other => return Text::same(other),
-    };
-    Text::new(zh, en)
+    journal_words::of(kind).map_or_else(|| Text::same(kind), |(_, words)| words)
 }
 
 #[cfg(test)]

@@ -132,7 +132,8 @@ impl Entry<'_> {
 pub(super) struct MayList<'c> {
     actions: Vec<Entry<'c>>,
     verbs: Vec<Entry<'c>>,
-    denied: Vec<Denied>,
+    /// Names of commands, with why not.
+    denied: Vec<(String, Denied)>,
     /// Names of commands, with the role that Slack could not be asked about.
     unknown: Vec<(String, String)>,
 }
@@ -173,7 +174,7 @@ pub(super) fn may_list<'c>(facts: &Facts, context: &Context<'c>) -> MayList<'c> 
             Ok(()) if is_action => list.actions.push(entry),
             Ok(()) => list.verbs.push(entry),
             Err(Some(Denied::CannotTell { role })) => list.unknown.push((entry.name, role)),
-            Err(Some(denied)) => list.denied.push(denied),
+            Err(Some(denied)) => list.denied.push((entry.name.clone(), denied)),
             // No action of this runbook has a use for the verb.
             Err(None) => {}
         }
@@ -205,13 +206,16 @@ pub(super) fn whom_line(list: &MayList<'_>, lang: Lang) -> Option<Line> {
         if !line.is_empty() {
             line.push(text("\n"));
         }
-        let count = list.denied.len();
-        line.push(text(match lang {
-            Lang::Zh => format!("⛔ 另有 {count} 个命令您不能使用。可以请他们来做："),
-            Lang::En => format!("⛔ {count} more that you may not use. Ask one of: "),
-        }));
+        line.push(text(lang.pick("⛔ 您不能使用：", "⛔ You may not use: ")));
+        for (index, (name, _)) in list.denied.iter().enumerate() {
+            if index > 0 {
+                line.push(text(lang.pick("、", ", ")));
+            }
+            line.push(Span::Code(name.clone()));
+        }
+        line.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
         let mut members: Vec<Member> = Vec::new();
-        for denied in &list.denied {
+        for (_, denied) in &list.denied {
             let Denied::NotAMember { members: of_role, .. } = denied else { continue };
             members.extend(of_role.iter().cloned());
         }

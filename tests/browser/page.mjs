@@ -22,7 +22,7 @@ const FORMATS = [
 const SCENARIOS = {
   async 'the first look shows what to try and fills it in'(browser) {
     const page = await open(browser, url, 'U0ANN');
-    const ideas = page.locator('.try.inline .idea');
+    const ideas = page.locator('.try .idea:visible');
     check(await ideas.count() > 0, 'nothing to try is offered');
     await picture(page, 'first');
     await checkAccessible(page, 'the first look');
@@ -44,7 +44,7 @@ const SCENARIOS = {
     await page.keyboard.press('Tab');
     check(await field.inputValue() === '/neostock status ', `completed to ${await field.inputValue()}`);
     await page.keyboard.press('Enter');
-    const answer = page.locator('#log .row.private').last();
+    const answer = page.locator('#log .row.private', { hasText: 'neostock · status' }).last();
     await answer.waitFor();
     check((await answer.textContent()).includes('Only visible to you'), 'the answer does not say that it is private');
     await field.fill('/neostock rollback v1');
@@ -59,7 +59,7 @@ const SCENARIOS = {
     await field.fill('');
     await become(page, 'U0ANN');
     await page.locator('#log .intro').waitFor();
-    check(await page.locator('#log .row.private').count() === 0, 'somebody else sees a private answer');
+    check(await page.locator('#log .row.private', { hasText: 'neostock · status' }).count() === 0, 'somebody else sees a private answer');
     return page;
   },
 

@@ -61,7 +61,7 @@ both_engines! {
         lines.push(("01:30:00", "GET /too-early", 200));
         write(&bot, "access.log", NIGHT_MS, &lines);
         bot.say("U0BOB", "rollback v1.2 bad p99").await;
-        bot.until_card("log-audit ✅").await;
+        bot.until_card("rolled back to version v1.2").await;
         let denied = bot.say("U0CAT", "rollback v1.1 let me").await;
 
         bot.say("U0BOB", "log-audit 1h").await;
