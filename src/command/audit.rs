@@ -58,14 +58,17 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Trail, Argument
                 let name = narrow_word(&value);
                 if !runbook.actions.contains_key(&name) {
                     let known: Vec<&str> = runbook.actions.keys().map(String::as_str).collect();
-                    return Err(invalid("action", &value, &Text::same(known.join(", "))));
+                    let known = known.join(", ");
+                    let words = Text::new(format!("以下之一：{known}"), format!("one of: {known}"));
+                    return Err(invalid("action", &value, &words));
                 }
                 once(&mut trail.action, "action", name)?;
             }
             Some(("outcome", value)) => {
                 let outcome = Outcome::parse(&narrow_word(&value)).ok_or_else(|| {
                     let known = Outcome::ALL.map(Outcome::as_str).join(", ");
-                    invalid("outcome", &value, &Text::same(known))
+                    let words = Text::new(format!("以下之一：{known}"), format!("one of: {known}"));
+                    invalid("outcome", &value, &words)
                 })?;
                 once(&mut trail.outcome, "outcome", outcome)?;
             }

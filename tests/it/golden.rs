@@ -4,6 +4,7 @@
 use crate::harness::bot::Bot;
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::place::Place;
+use crate::settle::{kill, supervisors};
 use neostock_ops::sandbox::{Message, Options};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -14,11 +15,21 @@ const ACTIONS: &str = r#"
     summary: {zh: 部署一个版本, en: Deploy a version}
     role: operator
     approval: {from: lead, count: 1, expires: 15m}
+    makes_live: version
     parameters:
       version: {type: git_ref, required: true, help: {zh: 要上线的标签, en: The tag that goes live}}
       reason: {type: text, required: true}
     steps:
       - {name: {zh: 部署, en: Deploy}, run: [sh, -c, "echo deploying $1", sh, "{version}"], timeout: 20s}
+  rollback:
+    summary: {zh: 回滚到指定版本, en: Roll the service back to a version}
+    role: operator
+    makes_live: version
+    parameters:
+      version: {type: git_ref, required: true, suggest: last_good}
+      reason: {type: text, required: true}
+    steps:
+      - {name: {zh: 回滚, en: Roll back}, run: [sh, -c, "echo back to $1", sh, "{version}"], timeout: 20s}
   by-two:
     summary: {zh: 需要两人批准, en: Two people agree}
     role: operator
@@ -143,11 +154,13 @@ impl Album {
 type Length = fn(&str) -> Option<usize>;
 
 /// Each with what stands for it.
-const PATTERNS: [(Length, &str); 6] = [
+const PATTERNS: [(Length, &str); 8] = [
     (run_id, "[run]"),
     (|text| hex_of(text, 64), "[digest]"),
     (|text| hex_of(text, 40), "[commit]"),
     (|text| hex_of(text, 10), "[short commit]"),
+    (cut_hex, "[hex]"),
+    (process, "([process])"),
     (moment, "[moment]"),
     (duration, "[duration]"),
 ];
@@ -164,6 +177,19 @@ fn hex_of(text: &str, length: usize) -> Option<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count();
     (digits == length && text[..length].bytes().any(|digit| digit.is_ascii_digit()))
         .then_some(length)
+}
+
+/// The beginning of a digest.
+fn cut_hex(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count();
+    (digits >= 12 && text[..digits].bytes().any(|digit| digit.is_ascii_digit())).then_some(digits)
+}
+
+/// `(30287)`
+fn process(text: &str) -> Option<usize> {
+    let number = text.strip_prefix('(')?;
+    let digits = number.bytes().take_while(u8::is_ascii_digit).count();
+    (digits > 0 && number[digits..].starts_with(')')).then_some(digits + 2)
 }
 
 /// `<!date^…>`, `2026-11-24 03:00:00 UTC`, and a message's number in a link.
@@ -195,6 +221,8 @@ async fn album(database: TestDatabase, lang: &str) -> String {
     whoever_asks(&mut album).await;
     gates(&mut album).await;
     ends(&mut album).await;
+    releases(&mut album).await;
+    lost(&mut album).await;
     let Album { bot, text } = album;
     bot.finish().await;
     text
@@ -218,8 +246,15 @@ async fn whoever_asks(album: &mut Album) {
     ] {
         album.says("U0BOB", text).await;
     }
-    album.says("U0CAT", "deploy v1.3 x").await;
-    album.says("U0EVE", "status").await;
+    for text in ["deploy v1.3 x", "help", "help deploy", "whoami", "why deploy v1.3 x"] {
+        album.says("U0CAT", text).await;
+    }
+    for text in ["status", "whoami"] {
+        album.says("U0EVE", text).await;
+    }
+    album.says("U0BOB", "whoami").await;
+    album.says("U0BOB", "why deploy v1.3 x").await;
+    album.says("U0BOB", "rollback").await;
 }
 
 /// A run that waits for people, until it may not, or may.
@@ -287,6 +322,70 @@ async fn ends(album: &mut Album) {
     album.settles("cancelled").await;
     let cancelled = album.bot.run_id();
     album.says("U0BOB", &format!("retry {cancelled}")).await;
+}
+
+/// What is live, what lies between, and the way back.
+async fn releases(album: &mut Album) {
+    for version in ["v1.2", "v1.3"] {
+        album.bot.say("U0ANN", &format!("deploy {version} why")).await;
+        album
+            .bot
+            .until("it asks", |bot| bot.card().contains("✋") && bot.card().contains(version))
+            .await;
+        album.bot.until_quiet().await;
+        if version == "v1.3" {
+            album.settles("a deploy with commits between").await;
+        }
+        let card = album.newest_card();
+        let approve = card.buttons().into_iter().find(|one| one.action_id == "approve").unwrap();
+        album
+            .bot
+            .workspace
+            .click("U0BOB", "C0OPS", &card.ts, "approve", Some(&approve.value))
+            .await;
+        album.bot.until("it is live", |bot| bot.card().contains("✅ 1.")).await;
+        album.bot.until_quiet().await;
+    }
+    album.says("U0BOB", "status").await;
+    album.says("U0ANN", "rollback").await;
+    album.says("U0ANN", "rollback p99 too slow").await;
+    let proposed = album.bot.workspace.ephemerals("U0ANN").pop().unwrap();
+    let button = proposed.buttons().remove(0);
+    album.bot.workspace.click("U0ANN", "C0OPS", &proposed.ts, "propose", Some(&button.value)).await;
+    album.answered("U0ANN", "[propose]");
+    album
+        .bot
+        .until("it is back", |bot| {
+            bot.card().contains("rollback v1.2") && bot.card().contains("✅ 1.")
+        })
+        .await;
+    album.settles("rolled back as proposed").await;
+    let run = album.bot.run_id();
+    album.says("U0BOB", "runs rollback").await;
+    album.says("U0BOB", "runs since").await;
+    album.says("U0BOB", &format!("audit run {run}")).await;
+    album.says("U0BOB", "audit outcome denied").await;
+    album.says("U0BOB", "audit outcome maybe").await;
+    album.says("U0BOB", &format!("logs {run}")).await;
+    album.says("U0BOB", &format!("logs {run} 7")).await;
+}
+
+/// A step whose supervisor died.
+async fn lost(album: &mut Album) {
+    let begun = album.bot.place.marks().len();
+    album.bot.say("U0ANN", "hang").await;
+    album.bot.until("it runs", |bot| bot.place.marks().len() == begun + 1).await;
+    album.bot.until("it is shown", |bot| bot.card().contains("⏳ 1.")).await;
+    kill(supervisors(&album.bot)[0]);
+    album.bot.until("it is lost", |bot| bot.card().contains("⚠️")).await;
+    album.settles("needs attention").await;
+    let run = album.bot.run_id();
+    album.says("U0BOB", &format!("cancel {run}")).await;
+    album.says("U0BOB", &format!("settle {run} again nothing happened")).await;
+    album.says("U0BOB", &format!("settle {run} stop it must not go on")).await;
+    album.says("U0BOB", &format!("settle {run} failed I looked")).await;
+    album.bot.until("it ends", |bot| bot.card().contains("🚨")).await;
+    album.settles("settled as failed").await;
 }
 
 #[test]

@@ -30,7 +30,8 @@ const HARMLESS: &str = r#"
       - {name: Hang, idempotent: true, run: [sh, -c, "echo hang >> $MARKS; while ! [ -e go ]; do sleep 0.05; done"], timeout: 60s}
 "#;
 
-fn supervisors(bot: &Bot) -> Vec<i32> {
+/// The supervisors of steps that run.
+pub fn supervisors(bot: &Bot) -> Vec<i32> {
     let Ok(attempts) = std::fs::read_dir(bot.place.data().join("attempts")) else { return vec![] };
     attempts
         .filter_map(|attempt| {
@@ -47,7 +48,8 @@ fn supervisors(bot: &Bot) -> Vec<i32> {
         .collect()
 }
 
-fn kill(pid: i32) {
+/// kill -9.
+pub fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
