@@ -239,6 +239,27 @@ both_engines! {
         bot.finish().await;
     }
 
+    async fn two_presses_at_once_open_the_gate_once(database: TestDatabase) {
+        let any_one = DEPLOY.replace("{from: lead, count: 1,", "{from: operator, count: 1, self: true,");
+        let bot = Bot::start(&database, &any_one).await;
+        bot.say("U0ANN", "deploy v1.3").await;
+        bot.until_card("✋ deploy v1.3").await;
+
+        let (ann, bob) = tokio::join!(
+            bot.workspace.press("U0ANN", "Approve"),
+            bot.workspace.press("U0BOB", "Approve"),
+        );
+        assert!(ann.is_ok() && bob.is_ok(), "{ann:?} {bob:?}");
+        bot.until_card("deploy v1.3 ✅ done").await;
+
+        assert_eq!(bot.place.marks(), ["deployed v1.3"]);
+        let kinds = bot.journal_kinds().await;
+        let count = |kind: &str| kinds.iter().filter(|found| *found == kind).count();
+        assert_eq!((count("decision.approved"), count("decision.refused")), (1, 1), "{kinds:?}");
+        assert_eq!((count("run.queued"), count("run.started")), (1, 1), "{kinds:?}");
+        bot.finish().await;
+    }
+
     async fn the_same_press_delivered_twice_counts_once(database: TestDatabase) {
         let bot = Bot::start(&database, &by_two()).await;
         bot.say("U0ANN", "deploy v1.3").await;
