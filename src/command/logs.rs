@@ -72,6 +72,10 @@ enum Nothing {
 
 /// Answers.
 pub async fn run(logs: &Logs, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    // Sharing a file cannot be undone with its transaction: the same delivery again shares nothing.
+    if let Some(answered) = context.engine.answered(&asked.delivery).await? {
+        return Ok(answered);
+    }
     let Some(view) = context.engine.view(&logs.run).await? else {
         return no_such_run(&logs.run, context, asked).await;
     };

@@ -84,6 +84,15 @@ impl Engine {
         .await
     }
 
+    /// What a delivery was answered, if it was delivered before.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn answered(&self, delivery: &str) -> Result<Option<String>, Error> {
+        let mut reader = self.store().read().await?;
+        Ok(deliveries::answer_of(&mut reader, delivery).await?)
+    }
+
     /// Writes a new run: its plan, its steps, its card and its first events.
     ///
     /// # Errors

@@ -7,10 +7,12 @@ use crate::core::plan::{Plan, PlannedStep, Work};
 use crate::core::text::Text;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A script larger than this is not read into the plan's digest; it is named as too large instead.
 const SCRIPT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Files beside a script that are looked at.
+const NEIGHBOURS_MAX: usize = 100;
 
 /// What is not as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,8 @@ pub async fn drift(plan: &Plan) -> Option<Drift> {
     changed.map(|path| Drift::Script { path: path.clone() })
 }
 
-/// SHA-256 of every file in the working directory that a step names by its path.
+/// SHA-256 of every file in the working directory that a step names by its path, and of those beside it
+/// that are of its kind: a script reads its neighbours (`. lib.sh`).
 pub async fn scripts(plan: &Plan) -> BTreeMap<String, String> {
     let (workdir, steps) = (plan.workdir.clone(), plan.steps.clone());
     let reading = tokio::task::spawn_blocking(move || scripts_of(&workdir, &steps));
@@ -69,22 +72,42 @@ fn scripts_of(workdir: &Path, steps: &[PlannedStep]) -> BTreeMap<String, String>
         let Work::Run { argv } = &step.work else { continue };
         for element in argv.iter().filter(|element| element.contains('/')) {
             let path = workdir.join(element);
-            let Ok(facts) = std::fs::metadata(&path) else { continue };
-            if !facts.is_file() || !path.starts_with(workdir) {
+            if !path.starts_with(workdir) || !path.is_file() {
                 continue;
             }
-            let digest = if facts.len() > SCRIPT_BYTES_MAX {
-                format!("not read: {} bytes", facts.len())
-            } else {
-                std::fs::read(&path).map_or_else(
-                    |error| format!("not read: {error}"),
-                    |bytes| hex::encode(Sha256::digest(bytes)),
-                )
-            };
-            found.insert(element.clone(), digest);
+            for name in neighbours(workdir, Path::new(element)) {
+                found.entry(name.clone()).or_insert_with(|| digest(&workdir.join(&name)));
+            }
+            found.insert(element.clone(), digest(&path));
         }
     }
     found
+}
+
+/// The files beside one that have its extension, as a step would name them; the first of them, by name.
+fn neighbours(workdir: &Path, script: &Path) -> Vec<String> {
+    let (Some(folder), Some(kind)) = (script.parent(), script.extension()) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(workdir.join(folder)).into_iter().flatten().flatten();
+    let names = entries.map(|entry| folder.join(entry.file_name()));
+    let is_alike = |path: &PathBuf| path.extension() == Some(kind) && workdir.join(path).is_file();
+    let mut alike: Vec<String> =
+        names.filter(is_alike).map(|path| path.display().to_string()).collect();
+    alike.sort();
+    alike.truncate(NEIGHBOURS_MAX);
+    alike
+}
+
+fn digest(path: &Path) -> String {
+    let size = std::fs::metadata(path).map_or(0, |facts| facts.len());
+    if size > SCRIPT_BYTES_MAX {
+        return format!("not read: {size} bytes");
+    }
+    std::fs::read(path).map_or_else(
+        |error| format!("not read: {error}"),
+        |bytes| hex::encode(Sha256::digest(bytes)),
+    )
 }
 
 impl Drift {

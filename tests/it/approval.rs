@@ -204,11 +204,16 @@ both_engines! {
         let answer = bot.click("U0BOB", "Approve").await;
         assert!(answer.contains("the script `./deploy.sh` was changed since it was asked"), "{answer}");
         std::fs::write(&script, "#!/bin/sh\necho deployed $1 >> $MARKS\n").unwrap();
+        let neighbour = bot.place.repo().join("lib.sh");
+        std::fs::write(&neighbour, "echo evil\n").unwrap();
+        let answer = bot.click("U0BOB", "Approve").await;
+        assert!(answer.contains("the script `./lib.sh` was changed"), "{answer}");
+        std::fs::remove_file(&neighbour).unwrap();
         bot.place.git(&["tag", "--force", "v1.3", "v1.2"]);
         let answer = bot.click("U0BOB", "Approve").await;
         assert!(answer.contains("`v1.3` was") && answer.contains("when it was asked"), "{answer}");
         let whys: Vec<String> = refusals(&bot).await.into_iter().map(|(_, why)| why).collect();
-        assert_eq!(whys, ["plan_changed", "plan_changed"]);
+        assert_eq!(whys, ["plan_changed", "plan_changed", "plan_changed"]);
 
         // As it was shown, it may be approved; what changes after that is seen before the first step.
         bot.place.git(&["tag", "--force", "v1.3", "main"]);
