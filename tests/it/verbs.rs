@@ -4,6 +4,7 @@ use crate::harness::bot::{Bot, shown};
 use crate::harness::database::both_engines;
 use crate::harness::place::ROLLBACK;
 use crate::harness::wire::rows;
+use crate::harness::wire::{EVENTS, FORM, slash};
 use neostock_ops::sandbox::Fault;
 use std::time::Instant;
 
@@ -224,6 +225,13 @@ both_engines! {
         let message = shown_in.iter().find(|message| message.files.contains(&files[0].id)).unwrap();
         assert_eq!(message.thread_ts.as_ref(), Some(&shown_in[0].ts));
         assert!(message.text.contains("<@U0BOB>"), "{}", message.text);
+
+        let before = bot.workspace.files().len();
+        let body = slash("U0BOB", &format!("logs {run}"), "the-same-delivery");
+        let first = bot.deliver(EVENTS, Some(FORM), body.as_bytes()).await;
+        let second = bot.deliver(EVENTS, Some(FORM), body.as_bytes()).await;
+        assert_eq!(first.body(), second.body());
+        assert_eq!(bot.workspace.files().len(), before + 1, "the same delivery shared it twice");
 
         let role = plain(&bot, "U0ANN", &format!("logs {run}")).await;
         assert!(role.contains("您没有 `lead` 角色"), "{role}");
