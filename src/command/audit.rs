@@ -1,7 +1,8 @@
 //! `audit [filters]`: what the journal tells, newest first, a page at a time.
 
 use super::filter::{Whose, by, invalid, once, pages, since, take_named};
-use super::{Context, Spec, VIEWER, answer, text};
+use super::roles::VIEWER;
+use super::{Context, Spec, answer, text};
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::duration;

@@ -1,10 +1,8 @@
 //! `help [command]`: what can be typed.
 
+use super::roles::{role_named, roles_of_verb};
 use super::whoami::{self, roles_in_use};
-use super::{
-    Context, Spec, VERBS, action_usage, answer, refusal, role_named, roles_of_verb, text,
-    whom_to_ask, with_code,
-};
+use super::{Context, Spec, VERBS, action_usage, answer, refusal, text, whom_to_ask, with_code};
 use crate::core::action::{Action, Member, ParameterKind, Role};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};

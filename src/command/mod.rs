@@ -9,9 +9,11 @@ mod decide;
 mod filter;
 mod help;
 mod logs;
+mod misunderstood;
 mod powers;
 mod propose;
 mod retry;
+mod roles;
 mod runs;
 mod settle;
 mod show;
@@ -21,12 +23,14 @@ mod why;
 
 pub use powers::Powers;
 
-use crate::core::action::{Action, Member, Role, Runbook};
+pub use misunderstood::Misunderstood;
+pub use roles::needed_role;
+
+use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
 use crate::core::decision::Verdict;
-use crate::core::id::{ChannelId, RunId, UserId};
+use crate::core::id::{ChannelId, UserId};
 use crate::core::param::{ArgumentFault, did_you_mean};
-use crate::core::plan::Plan;
 use crate::core::policy::{Authorized, Denied};
 use crate::core::press::Press;
 use crate::core::run_card;
@@ -100,38 +104,6 @@ pub enum Command {
     Action(Box<action::Ask>),
     /// The same without its version.
     Propose(Box<propose::Propose>),
-}
-
-/// A request that was not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misunderstood {
-    /// More text than is read.
-    TooLong,
-    /// No verb and no action has this name.
-    UnknownCommand {
-        /// What was typed, cut.
-        word: String,
-        /// A close one.
-        did_you_mean: Option<String>,
-    },
-    /// The command is known, its words are not.
-    Arguments {
-        /// The command.
-        command: String,
-        /// How it is written.
-        usage: String,
-        /// What is wrong.
-        fault: Box<ArgumentFault>,
-    },
-    /// A button that no card of this version has.
-    UnknownButton,
-    /// No environment has this name.
-    UnknownEnvironment {
-        /// What was typed, cut.
-        word: String,
-        /// Those that exist.
-        known: Vec<String>,
-    },
 }
 
 /// Everything a command may use.
@@ -275,88 +247,6 @@ impl Command {
     }
 }
 
-/// The role that a command needs. Whoever touches a run needs the role that its plan names: the
-/// action's, or the one that approves. About oneself everybody may ask.
-///
-/// # Errors
-/// The database's.
-pub async fn needed_role(
-    command: &Command,
-    runbook: &Runbook,
-    engine: &Engine,
-    asker: &UserId,
-) -> Result<Role, Error> {
-    let name = match command {
-        Command::Action(ask) => ask.action.role.clone(),
-        Command::Propose(propose) => propose.ask.action.role.clone(),
-        Command::Settle(settle::Settle { run, .. })
-        | Command::Retry(retry::Retry { run })
-        | Command::Logs(logs::Logs { run, .. }) => {
-            role_of_run(engine, run, |plan| plan.role).await?
-        }
-        Command::Decide(decide) => {
-            let is_cancel = decide.verdict == Verdict::Cancelled;
-            role_of_run(engine, &decide.run, |plan| match plan.approval {
-                Some(approval) if !is_cancel => approval.from,
-                _ => plan.role,
-            })
-            .await?
-        }
-        Command::Audit(_) => audit::role(runbook).to_owned(),
-        Command::Whoami(_) => {
-            let members = vec![Member::User(asker.to_string())];
-            return Ok(Role { name: whoami::SPEC.name.to_owned(), members });
-        }
-        Command::Status(_)
-        | Command::Show(_)
-        | Command::Runs(_)
-        | Command::Why(_)
-        | Command::Help(_) => VIEWER.to_owned(),
-    };
-    Ok(role_named(&name, runbook))
-}
-
-/// A role as the runbook has it.
-fn role_named(name: &str, runbook: &Runbook) -> Role {
-    runbook.roles.get(name).cloned().unwrap_or_else(|| {
-        // Looking is for every full member unless the runbook says otherwise; a role that the
-        // runbook no longer knows is held by nobody.
-        let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
-        Role { name: name.to_owned(), members }
-    })
-}
-
-/// The roles of which any lets a person use a verb; for a verb about a run, of some run at least.
-fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
-    let actions = || runbook.actions.values();
-    let mut names: Vec<&str> = match verb {
-        "approve" | "reject" => actions()
-            .filter_map(|action| action.approval.as_ref())
-            .map(|a| a.from.as_str())
-            .collect(),
-        "cancel" | "retry" | "settle" | "logs" => {
-            actions().map(|action| action.role.as_str()).collect()
-        }
-        "audit" => vec![audit::role(runbook)],
-        _ => vec![VIEWER],
-    };
-    names.sort_unstable();
-    names.dedup();
-    names.into_iter().map(|name| role_named(name, runbook)).collect()
-}
-
-/// A role that a run's plan names; looking is enough to be told that there is no such run.
-async fn role_of_run(
-    engine: &Engine,
-    run: &RunId,
-    role: impl FnOnce(Plan) -> String,
-) -> Result<String, Error> {
-    Ok(engine.view(run).await?.map_or_else(|| VIEWER.to_owned(), |view| role(view.plan)))
-}
-
-/// Who may look: the runbook can define this role.
-const VIEWER: &str = "viewer";
-
 /// Answers without doing anything: the journal's kind, and what more it should tell.
 pub(crate) async fn answer(
     context: &Context<'_>,
@@ -384,72 +274,6 @@ pub fn ephemeral(card: &Card) -> String {
     let rendered = render::render(card);
     // Blocks are strings and numbers: they always serialize.
     serde_json::to_string(&rendered.answer(render::Place::Private)).unwrap_or_default()
-}
-
-impl Misunderstood {
-    /// The word in the journal and in metrics.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::TooLong => "too_long",
-            Self::UnknownCommand { .. } => "unknown_command",
-            Self::Arguments { .. } => "arguments",
-            Self::UnknownButton => "unknown_button",
-            Self::UnknownEnvironment { .. } => "unknown_environment",
-        }
-    }
-
-    /// What the asker reads.
-    pub fn card(&self, lang: Lang) -> Card {
-        let line: Line = match self {
-            Self::TooLong => vec![text(lang.pick(
-                "内容太长，没有读取。请把命令写短一些。",
-                "That is too long to be read. Please write a shorter command.",
-            ))],
-            Self::UnknownCommand { word, did_you_mean } => {
-                unknown(word, did_you_mean.as_deref(), lang)
-            }
-            Self::Arguments { usage, fault, .. } => {
-                let mut line = with_code(fault.text().get(lang));
-                line.push(text(lang.pick("\n写法：", "\nWrite: ")));
-                line.push(Span::Code(format!("/neostock {usage}")));
-                line
-            }
-            Self::UnknownButton => with_code(lang.pick(
-                "这个按钮已经不起作用，什么也没有执行。请用 `/neostock status` 查看现在的情况。",
-                "This button does nothing any more, and nothing was done. See `/neostock status`.",
-            )),
-            Self::UnknownEnvironment { word, known } => {
-                vec![
-                    text(lang.pick("没有环境 ", "There is no environment ")),
-                    Span::Code(word.clone()),
-                    text(lang.pick("。可用的环境：", ". There are: ")),
-                    Span::Code(known.join(", ")),
-                ]
-            }
-        };
-        refusal(line)
-    }
-}
-
-fn unknown(word: &str, did_you_mean: Option<&str>, lang: Lang) -> Line {
-    let mut line = vec![
-        text(lang.pick("没有命令 ", "There is no command ")),
-        Span::Code(word.to_owned()),
-        text(lang.pick("。", ". ")),
-    ];
-    match did_you_mean {
-        Some(close) => line.extend([
-            text(lang.pick("您是指 ", "Did you mean ")),
-            Span::Code(format!("/neostock {close}")),
-            text(lang.pick(" 吗？", "?")),
-        ]),
-        None => line.extend([
-            text(lang.pick("可以输入的命令见 ", "What can be typed is listed by ")),
-            Span::Code("/neostock help".to_owned()),
-            text(lang.pick("。", ".")),
-        ]),
-    }
-    line
 }
 
 /// A refusal as a card: one paragraph, and the same words for the lock screen.

@@ -1,7 +1,8 @@
 //! `whoami`: who the asker is to the bot, and why they may what they may.
 
 use super::help::{may_list, whom_line};
-use super::{Context, Spec, answer, role_named, roles_of_verb, text, with_code};
+use super::roles::{VIEWER, role_named, roles_of_verb};
+use super::{Context, Spec, answer, text, with_code};
 use crate::core::action::{Member, Role};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::id::UserId;
@@ -34,8 +35,8 @@ pub fn parse(words: &mut Words<'_>) -> Result<Whoami, ArgumentFault> {
 pub async fn run(context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     let lang = context.lang;
     let mut roles: Vec<Role> = context.runbook.roles.values().cloned().collect();
-    if !context.runbook.roles.contains_key(super::VIEWER) {
-        roles.push(role_named(super::VIEWER, context.runbook));
+    if !context.runbook.roles.contains_key(VIEWER) {
+        roles.push(role_named(VIEWER, context.runbook));
     }
     let everyone = Role { name: String::new(), members: vec![Member::Everyone] };
     let facts = context.powers.facts(roles.iter().chain([&everyone])).await;

@@ -228,7 +228,7 @@ fn approval_rule(approval: &Approval, context: &Context<'_>) -> Line {
     } else {
         lang.pick("，您自己的不算：", ", not your own: ")
     }));
-    line.extend(super::whom_to_ask(&super::role_named(from, context.runbook).members));
+    line.extend(super::whom_to_ask(&super::roles::role_named(from, context.runbook).members));
     line
 }
 
