@@ -30,6 +30,7 @@ impl Bot {
             .map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        workspace.set_request_url(&format!("http://{address}"));
         let stop = CancellationToken::new();
         let start = Start {
             settings,
