@@ -6,9 +6,8 @@
 use super::client::{CallError, Client};
 use super::inbound::upload_url_allowed;
 use super::mrkdwn;
-use super::wire::{CompletedFile, Completion, RawUpload};
+use super::wire::{CompletedFile, Completion, RawShared, RawUpload};
 use crate::core::card::Line;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Longest sending of a file's bytes.
@@ -52,8 +51,8 @@ impl Client {
             thread_ts: file.thread_ts,
             initial_comment: &comment,
         };
-        let _: Value = self.write("files.completeUploadExternal", &completion).await?;
-        Ok(())
+        let shared: RawShared = self.write("files.completeUploadExternal", &completion).await?;
+        if shared.files.is_empty() { Err(CallError::Unknown) } else { Ok(()) }
     }
 }
 

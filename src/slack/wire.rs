@@ -156,6 +156,12 @@ pub struct RawUpload {
     pub file_id: String,
 }
 
+/// That a file is shown: an answer without this field proves nothing, whatever its status.
+#[derive(Deserialize)]
+pub struct RawShared {
+    pub files: Vec<serde::de::IgnoredAny>,
+}
+
 /// The body of `files.completeUploadExternal`.
 #[derive(Serialize)]
 pub struct Completion<'f> {

@@ -239,6 +239,7 @@ both_engines! {
         assert!(missing.contains("has no such step: it has 1"), "{missing}");
         for (method, fault, words) in [
             ("files.completeUploadExternal", Fault::TimeoutAfterApplying(50), "whether Slack took it is unknown"),
+            ("files.completeUploadExternal", Fault::NotJson, "whether Slack took it is unknown"),
             ("files.getUploadURLExternal", Fault::Error("missing_scope"), "lacks the scope `files:write`"),
             ("files.getUploadURLExternal", Fault::RateLimited { retry_after_secs: 7 }, "asks to wait 7 s"),
             ("upload", Fault::ServerError(503), "cannot be reached right now"),
