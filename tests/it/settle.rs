@@ -67,19 +67,13 @@ fn survivor(bot: &Bot) -> i32 {
     std::fs::read_to_string(bot.place.repo().join("survivor")).unwrap().trim().parse().unwrap()
 }
 
-fn run_id(bot: &Bot) -> String {
-    let card = bot.card();
-    let at = card.find("R-").unwrap();
-    card[at..at + 10].to_owned()
-}
-
 both_engines! {
     async fn a_lost_step_waits_for_a_person_and_its_survivor_is_reported(database: TestDatabase) {
         let bot = Bot::start(&database, HANG).await;
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         let card = bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot);
+        let run = bot.run_id();
         let survivor = survivor(&bot);
 
         assert!(card.contains(&format!("sleep ({survivor})")), "{card}");
@@ -113,7 +107,7 @@ both_engines! {
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot);
+        let run = bot.run_id();
 
         let denied = bot.say("U0CAT", &format!("settle {run} ok I think so")).await;
         assert!(denied.contains("operator"), "{denied}");
@@ -132,7 +126,7 @@ both_engines! {
         bot.say("U0BOB", "hang").await;
         lose(&bot, 1).await;
         bot.until_card("a step's outcome is unknown").await;
-        let run = run_id(&bot);
+        let run = bot.run_id();
 
         bot.say("U0BOB", &format!("settle {run} failed it was cut off")).await;
         bot.until_card("somebody must act now").await;
