@@ -15,7 +15,7 @@ use crate::core::run_card::RunView;
 use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Decided, Error};
-use crate::exec::drift::drift;
+use crate::exec::drift::{Drift, drift};
 use serde_json::json;
 
 /// How an approval is typed.
@@ -124,12 +124,26 @@ async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str,
     let lang = context.lang;
     let mut line = about(view, lang);
     line.extend(with_code(drift.text().get(lang)));
-    line.push(text(lang.pick(
-        "。您看到的计划已经不成立，所以没有批准。请拒绝它，再重新发起。",
-        ". What you were shown does not hold any more, so it was not approved. Reject it, and have it \
-         asked again.",
-    )));
-    Some(("plan_changed", refusal(line)))
+    let (why, advice) = match drift {
+        Drift::Unreadable { .. } => (
+            "plan_unreadable",
+            lang.pick(
+                "，所以没有批准。请稍后再试；一直这样的话，请联系维护机器人的人。",
+                ", so it was not approved. Try again in a moment; if it goes on, tell whoever looks \
+                 after this bot.",
+            ),
+        ),
+        _ => (
+            "plan_changed",
+            lang.pick(
+                "。您看到的计划已经不成立，所以没有批准。请拒绝它，再重新发起。",
+                ". What you were shown does not hold any more, so it was not approved. Reject it, and \
+                 have it asked again.",
+            ),
+        ),
+    };
+    line.push(text(advice));
+    Some((why, refusal(line)))
 }
 
 fn about(view: &RunView, lang: Lang) -> Line {

@@ -63,27 +63,29 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Ends requests that nobody answered in time; how many.
+    /// Ends requests that nobody answered in time.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn expire_overdue(&self) -> Result<usize, Error> {
+    /// The database's; those before the failure are ended.
+    pub async fn expire_overdue(&self) -> Result<(), Error> {
         let mut reader = self.store.read().await?;
         let overdue = runs::overdue(&mut reader, self.clock().now_ms(), OVERDUE_MAX).await?;
         drop(reader);
-        for id in &overdue {
-            let run = RunId::new(id.clone());
-            self.patiently(|| {
-                let run = run.clone();
-                self.store.unit(move |unit| Box::pin(async move { expire_in(unit, &run).await }))
-            })
-            .await?;
-            self.metrics.run_event("run.expired");
+        for id in overdue {
+            let run = RunId::new(id);
+            let has_expired = self
+                .patiently(|| {
+                    let run = run.clone();
+                    self.store
+                        .unit(move |unit| Box::pin(async move { expire_in(unit, &run).await }))
+                })
+                .await?;
+            if has_expired {
+                self.metrics.run_event("run.expired");
+                self.mail.notify_one();
+            }
         }
-        if !overdue.is_empty() {
-            self.mail.notify_one();
-        }
-        Ok(overdue.len())
+        Ok(())
     }
 
     /// Returns when somebody wants this run stopped; asks again twice a second, for the wish may have
@@ -199,12 +201,13 @@ async fn accept(
     Ok(())
 }
 
-async fn expire_in(unit: &mut Unit, run: &RunId) -> Result<(), Error> {
+/// Whether it did: somebody may have decided while this one waited for the row.
+async fn expire_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
     runs::hold_whoever_drives(unit.connection(), run.as_str()).await?;
     let row = view::row(unit.connection(), run).await?;
-    // Somebody may have decided while this one waited for the row.
-    if row.state == State::Waiting.as_str() && row.expires_ms <= unit.now_ms() {
+    let is_due = row.state == State::Waiting.as_str() && row.expires_ms <= unit.now_ms();
+    if is_due {
         apply_in(unit, run, &[Event::Expired], Facts::default()).await?;
     }
-    Ok(())
+    Ok(is_due)
 }

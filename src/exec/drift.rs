@@ -26,8 +26,13 @@ pub enum Drift {
         /// The commit that it names now.
         now: String,
     },
-    /// A version cannot be resolved any more.
+    /// No tag, branch or commit has a version's name any more.
     Gone {
+        /// As it was typed.
+        version: String,
+    },
+    /// git could not say what a version names: nothing is proved.
+    Unreadable {
         /// As it was typed.
         version: String,
         /// Why, for the log.
@@ -43,13 +48,15 @@ pub enum Drift {
 /// The first thing that is not as it was when the plan was made; `None`: all is.
 pub async fn drift(plan: &Plan) -> Option<Drift> {
     for (name, commit) in &plan.commits {
-        let version = plan.arguments.get(name)?;
+        // A commit without its argument is no plan of ours; its scripts are looked at all the same.
+        let Some(version) = plan.arguments.get(name) else { continue };
         match git::resolve(&plan.workdir, version).await {
             Ok(now) if now == *commit => {}
             Ok(now) => {
                 return Some(Drift::Moved { version: version.clone(), was: commit.clone(), now });
             }
-            Err(error) => return Some(Drift::Gone { version: version.clone(), error }),
+            Err(GitError::NoSuchVersion) => return Some(Drift::Gone { version: version.clone() }),
+            Err(error) => return Some(Drift::Unreadable { version: version.clone(), error }),
         }
     }
     let now = scripts(plan).await;
@@ -122,9 +129,13 @@ impl Drift {
                     short(now)
                 ),
             ),
-            Self::Gone { version, .. } => Text::new(
-                format!("`{version}` 现在无法在仓库中找到"),
-                format!("`{version}` cannot be found in the repository any more"),
+            Self::Gone { version } => Text::new(
+                format!("仓库里已经没有 `{version}`"),
+                format!("the repository has no `{version}` any more"),
+            ),
+            Self::Unreadable { version, .. } => Text::new(
+                format!("现在无法读取仓库来核对 `{version}`"),
+                format!("the repository cannot be read right now to check `{version}`"),
             ),
             Self::Script { path } => {
                 let path = cut(path);

@@ -127,7 +127,10 @@ impl At<'_> {
         if self.row.position > 0 || self.row.attempts > 0 {
             return None;
         }
-        Some(drift(&self.view.plan).await?.text().get(self.view.plan.language).to_owned())
+        let plan = &self.view.plan;
+        let drift = drift(plan).await?;
+        info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
+        Some(drift.text().get(plan.language).to_owned())
     }
 
     async fn cannot_start(&self, why: String) -> Result<(), Error> {

@@ -209,11 +209,17 @@ both_engines! {
         let answer = bot.click("U0BOB", "Approve").await;
         assert!(answer.contains("the script `./lib.sh` was changed"), "{answer}");
         std::fs::remove_file(&neighbour).unwrap();
+        let (git, away) = (bot.place.repo().join(".git"), bot.place.path().join("away"));
+        std::fs::rename(&git, &away).unwrap();
+        let answer = bot.click("U0BOB", "Approve").await;
+        assert!(answer.contains("the repository cannot be read right now to check `v1.3`"), "{answer}");
+        assert!(answer.contains("Try again in a moment"), "{answer}");
+        std::fs::rename(&away, &git).unwrap();
         bot.place.git(&["tag", "--force", "v1.3", "v1.2"]);
         let answer = bot.click("U0BOB", "Approve").await;
         assert!(answer.contains("`v1.3` was") && answer.contains("when it was asked"), "{answer}");
         let whys: Vec<String> = refusals(&bot).await.into_iter().map(|(_, why)| why).collect();
-        assert_eq!(whys, ["plan_changed", "plan_changed", "plan_changed"]);
+        assert_eq!(whys, ["plan_changed", "plan_changed", "plan_unreadable", "plan_changed"]);
 
         // As it was shown, it may be approved; what changes after that is seen before the first step.
         bot.place.git(&["tag", "--force", "v1.3", "main"]);
