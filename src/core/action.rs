@@ -217,6 +217,8 @@ pub struct Step {
     pub idempotent: bool,
     /// Whether what it left running is meant to stay.
     pub leaves_processes: bool,
+    /// Whether it is cleanup: done although an earlier step ended badly.
+    pub always: bool,
 }
 
 /// The kinds of step.

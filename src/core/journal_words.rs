@@ -60,7 +60,7 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 36] = [
+const KINDS: [(&str, Outcome, &str, &str); 38] = [
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
@@ -104,6 +104,13 @@ const KINDS: [(&str, Outcome, &str, &str); 36] = [
     ("step.failed", Outcome::Failed, "步骤失败", "a step failed"),
     ("step.timed_out", Outcome::Failed, "步骤超时", "a step took too long"),
     ("step.cancelled", Outcome::Stopped, "步骤被停止", "a step was stopped"),
+    (
+        "step.skipped",
+        Outcome::Progress,
+        "步骤已跳过：条件不成立",
+        "a step was passed over: its condition does not hold",
+    ),
+    ("step.retrying", Outcome::Progress, "步骤失败，稍后重试", "a step failed and is tried again"),
     ("step.lost", Outcome::Failed, "步骤结果未知", "a step's outcome is unknown"),
     ("step.again", Outcome::Progress, "重做步骤", "a step is done again"),
     ("step.settled_ok", Outcome::Ok, "人工确认步骤已完成", "said that a step was done"),

@@ -99,6 +99,9 @@ pub struct PlannedStep {
     pub idempotent: bool,
     /// Whether what it leaves running stays.
     pub leaves_processes: bool,
+    /// Whether it is done although an earlier one ended badly.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
 }
 
 /// What a step does.
@@ -213,6 +216,7 @@ impl Plan {
                 timeout_ms: step.timeout_ms,
                 idempotent: step.idempotent,
                 leaves_processes: step.leaves_processes,
+                always: step.always,
             });
         }
         let given = arguments.values.iter();
@@ -345,6 +349,7 @@ pub(crate) mod tests {
                 timeout_ms: 1_000,
                 idempotent: false,
                 leaves_processes: false,
+                always: false,
             }],
             notices: Notices::default(),
         }

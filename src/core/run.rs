@@ -80,7 +80,7 @@ states!(
         Cancelled = "cancelled" "已取消",
         /// It began and nobody saw it end.
         Unknown = "unknown" "结果未知",
-        /// Never begun because the run ended before it.
+        /// Never begun: the run ended before it, or its `when` did not hold.
         Skipped = "skipped" "未执行",
     }
 );
@@ -91,7 +91,7 @@ states!(
 pub enum Event {
     /// Every gate holds.
     GatesPassed,
-    /// A gate that held was voided.
+    /// A gate that held was voided, before any step began.
     GateVoided,
     /// An approver said no.
     Rejected,
@@ -117,8 +117,12 @@ pub enum Event {
     StepTimedOut,
     /// Evidence: its supervisor stopped it for a person.
     StepCancelled,
-    /// Evidence: it began, and there is no record of its end.
+    /// Evidence: it began, and there is no record of its end; or its host cannot be asked.
     StepLost,
+    /// The step's `when` does not hold.
+    StepSkipped,
+    /// Evidence: it ended badly; its `retry` says that it is tried again.
+    Retrying,
     /// The lost step is to run again: a person says so, or it is idempotent.
     Again,
     /// A person says that the lost step was done.
@@ -159,36 +163,51 @@ impl State {
             (Self::Waiting, E::GatesPassed) => Self::Queued,
             (Self::Waiting, E::Rejected) => Self::Rejected,
             (Self::Waiting, E::Expired) => Self::Expired,
-            (Self::Queued, E::GateVoided) => Self::Waiting,
-            (Self::Waiting | Self::Queued | Self::NeedsAttention, E::Cancelled)
-            | (Self::Running, E::StepCancelled) => Self::Cancelled,
-            (Self::Running, E::StepFailed | E::CannotStart)
-            | (Self::NeedsAttention, E::SettledFailed) => Self::Failed,
-            (Self::Running, E::StepTimedOut) => Self::TimedOut,
+            (Self::Queued | Self::Running, E::GateVoided) => Self::Waiting,
+            (Self::Waiting | Self::Queued, E::Cancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::NeedsAttention,
-            (Self::Running, E::Starting | E::NeverStarted | E::Started | E::StepOk)
+            // A step that ended badly ends the run as soon as its cleanup is done: see `Progress`.
+            (Self::Running, E::CannotStart | E::Starting | E::StepSkipped | E::Retrying)
             | (Self::Queued, E::Claimed)
-            | (Self::NeedsAttention, E::SettledOk | E::Again) => Self::Running,
+            | (Self::NeedsAttention, E::SettledOk | E::SettledFailed | E::Again)
+            // Evidence that appears late, of a step whose host could not be asked, counts as any other.
+            | (
+                Self::Running | Self::NeedsAttention,
+                E::NeverStarted
+                | E::Started
+                | E::StepOk
+                | E::StepFailed
+                | E::StepTimedOut
+                | E::StepCancelled,
+            ) => Self::Running,
             _ => return None,
         })
     }
 }
 
 impl StepState {
+    /// Whether nothing can happen to it any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Ok | Self::Failed | Self::TimedOut | Self::Cancelled | Self::Skipped)
+    }
+
     fn after(self, event: Event) -> Option<Self> {
         use Event as E;
         Some(match (self, event) {
             (Self::Pending, E::Starting) => Self::Starting,
-            (Self::Starting, E::NeverStarted) | (Self::Unknown, E::Again) => Self::Pending,
-            (Self::Starting, E::Started) => Self::Running,
-            (Self::Running, E::StepOk) | (Self::Unknown, E::SettledOk) => Self::Ok,
-            (Self::Running, E::StepFailed)
+            (Self::Starting | Self::Unknown, E::NeverStarted)
+            | (Self::Unknown, E::Again)
+            | (Self::Running, E::Retrying) => Self::Pending,
+            (Self::Starting | Self::Unknown, E::Started) => Self::Running,
+            (Self::Running | Self::Unknown, E::StepOk) | (Self::Unknown, E::SettledOk) => Self::Ok,
+            (Self::Running | Self::Unknown, E::StepFailed)
             | (Self::Pending | Self::Starting, E::CannotStart)
             | (Self::Unknown, E::SettledFailed) => Self::Failed,
-            (Self::Running, E::StepTimedOut) => Self::TimedOut,
+            (Self::Running | Self::Unknown, E::StepTimedOut) => Self::TimedOut,
             // Between two steps there is nothing to stop: the next is not begun.
-            (Self::Pending | Self::Running, E::StepCancelled) => Self::Cancelled,
+            (Self::Pending | Self::Running | Self::Unknown, E::StepCancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::Unknown,
+            (Self::Pending, E::StepSkipped) => Self::Skipped,
             _ => return None,
         })
     }
@@ -203,12 +222,15 @@ pub struct Progress {
     pub position: usize,
     /// Each step.
     pub steps: Vec<StepState>,
+    /// Which steps are cleanup (`always`): they are done although an earlier one ended badly.
+    pub always: Vec<bool>,
 }
 
 impl Progress {
-    /// A new run whose gates are still to be asked.
-    pub fn new(steps: usize) -> Self {
-        Self { state: State::Waiting, position: 0, steps: vec![StepState::Pending; steps] }
+    /// A new run whose gates are still to be asked; for each step, whether it is cleanup.
+    pub fn new(always: Vec<bool>) -> Self {
+        let steps = vec![StepState::Pending; always.len()];
+        Self { state: State::Waiting, position: 0, steps, always }
     }
 
     /// What the run is after an event.
@@ -223,22 +245,53 @@ impl Progress {
         };
         let mut next = self.clone();
         next.state = self.state.after(event).ok_or_else(illegal)?;
+        if event == Event::GateVoided && self.steps.iter().any(|step| *step != StepState::Pending) {
+            return Err(illegal());
+        }
         if event.is_about_a_step() {
             let step = next.steps.get_mut(self.position).ok_or_else(illegal)?;
             *step = step.after(event).ok_or_else(illegal)?;
         }
-        if next.steps.get(next.position) == Some(&StepState::Ok) {
-            next.position += 1;
-            if next.position == next.steps.len() {
-                next.state = State::Succeeded;
-            }
-        }
         if next.state.is_final() {
-            for step in next.steps.iter_mut().filter(|step| **step == StepState::Pending) {
+            next.skip(|_| true);
+        }
+        if next.state == State::Running {
+            next.go_on();
+        }
+        Ok(next)
+    }
+
+    /// Moves past what has ended. A step that ended badly leaves only the cleanup to be done.
+    fn go_on(&mut self) {
+        if self.outcome() != State::Succeeded {
+            let always = self.always.clone();
+            self.skip(|index| always.get(index) != Some(&true));
+        }
+        while self.steps.get(self.position).is_some_and(|step| step.is_final()) {
+            self.position += 1;
+        }
+        if self.position == self.steps.len() {
+            self.state = self.outcome();
+        }
+    }
+
+    fn skip(&mut self, is_skipped: impl Fn(usize) -> bool) {
+        for (index, step) in self.steps.iter_mut().enumerate() {
+            if *step == StepState::Pending && is_skipped(index) {
                 *step = StepState::Skipped;
             }
         }
-        Ok(next)
+    }
+
+    /// How the run ends by what its steps say so far: as the first that ended badly, else well.
+    pub fn outcome(&self) -> State {
+        let bad = self.steps.iter().find_map(|step| match step {
+            StepState::Failed => Some(State::Failed),
+            StepState::TimedOut => Some(State::TimedOut),
+            StepState::Cancelled => Some(State::Cancelled),
+            _ => None,
+        });
+        bad.unwrap_or(State::Succeeded)
     }
 
     /// The state of the step at the position; `None` when all are done.
@@ -268,7 +321,7 @@ mod tests {
     use proptest::prelude::*;
     use std::fmt::Write as _;
 
-    const EVENTS: [Event; 18] = [
+    const EVENTS: [Event; 20] = [
         E::GatesPassed,
         E::GateVoided,
         E::Rejected,
@@ -284,33 +337,48 @@ mod tests {
         E::StepTimedOut,
         E::StepCancelled,
         E::StepLost,
+        E::StepSkipped,
+        E::Retrying,
         E::Again,
         E::SettledOk,
         E::SettledFailed,
     ];
+    const BEGUN: [Event; 4] = [E::GatesPassed, E::Claimed, E::Starting, E::Started];
 
     fn drive(steps: usize, events: &[Event]) -> Result<Progress, IllegalEvent> {
-        events.iter().try_fold(Progress::new(steps), |run, event| run.after(*event))
+        events.iter().try_fold(Progress::new(vec![false; steps]), |run, event| run.after(*event))
+    }
+
+    /// Two steps, and a third that cleans up.
+    fn with_cleanup(events: &[Event]) -> Progress {
+        let new = Progress::new(vec![false, false, true]);
+        events.iter().try_fold(new, |run, event| run.after(*event)).unwrap()
+    }
+
+    /// Every event at one state: where it leads, or that it is refused.
+    fn row(name: &str, after: impl Fn(Event) -> Option<&'static str>) -> String {
+        let mut row = format!("{name}\n");
+        let mut refused = String::new();
+        for event in EVENTS {
+            match after(event) {
+                Some(next) => writeln!(row, "  {event:<13?} {next}").unwrap(),
+                None => write!(refused, " {event:?}").unwrap(),
+            }
+        }
+        writeln!(row, "  refused:{refused}").unwrap();
+        row
     }
 
     #[test]
-    fn the_whole_table() {
+    fn every_event_at_every_state() {
         let mut table = String::new();
         for state in State::ALL {
-            for event in EVENTS {
-                if let Some(next) = state.after(event) {
-                    writeln!(table, "run  {:<15} {event:<14?} {}", state.as_str(), next.as_str())
-                        .unwrap();
-                }
-            }
+            let name = format!("run {}", state.as_str());
+            table += &row(&name, |event| state.after(event).map(State::as_str));
         }
         for state in StepState::ALL {
-            for event in EVENTS {
-                if let Some(next) = state.after(event) {
-                    writeln!(table, "step {:<15} {event:<14?} {}", state.as_str(), next.as_str())
-                        .unwrap();
-                }
-            }
+            let name = format!("step {}", state.as_str());
+            table += &row(&name, |event| state.after(event).map(StepState::as_str));
         }
         insta::assert_snapshot!(table);
     }
@@ -335,6 +403,68 @@ mod tests {
     }
 
     #[test]
+    fn cleanup_is_done_after_a_step_that_ended_badly_and_the_run_ends_as_that_step() {
+        for (event, outcome) in [
+            (E::StepFailed, State::Failed),
+            (E::StepTimedOut, State::TimedOut),
+            (E::StepCancelled, State::Cancelled),
+        ] {
+            let run = with_cleanup(&[&BEGUN[..], &[event]].concat());
+            assert_eq!((run.state, run.position), (State::Running, 2));
+            assert_eq!(run.steps[1], StepState::Skipped);
+
+            let cleaned = run.after(E::Starting).unwrap().after(E::Started).unwrap();
+
+            assert_eq!(cleaned.after(E::StepOk).unwrap().state, outcome);
+            assert_eq!(cleaned.after(E::StepFailed).unwrap().state, outcome);
+        }
+    }
+
+    #[test]
+    fn cleanup_that_fails_alone_fails_the_run() {
+        let ok = [E::Starting, E::Started, E::StepOk];
+        let claimed = [E::GatesPassed, E::Claimed];
+        let events = [&claimed[..], &ok, &ok, &[E::Starting, E::Started, E::StepFailed]].concat();
+        assert_eq!(with_cleanup(&events).state, State::Failed);
+    }
+
+    #[test]
+    fn a_run_that_never_began_has_nothing_to_clean_up() {
+        let run = with_cleanup(&[E::Expired]);
+        assert_eq!(run.steps, [StepState::Skipped; 3]);
+    }
+
+    #[test]
+    fn a_step_whose_condition_does_not_hold_is_passed_over() {
+        let run = drive(2, &[E::GatesPassed, E::Claimed, E::StepSkipped]).unwrap();
+        assert_eq!((run.state, run.position), (State::Running, 1));
+        assert_eq!(run.after(E::StepSkipped).unwrap().state, State::Succeeded);
+    }
+
+    #[test]
+    fn a_step_that_failed_and_is_tried_again_is_pending() {
+        let run = drive(1, &[&BEGUN[..], &[E::Retrying]].concat()).unwrap();
+        assert_eq!((run.state, run.step()), (State::Running, Some(StepState::Pending)));
+    }
+
+    #[test]
+    fn a_gate_is_voided_only_before_the_first_step() {
+        let claimed = drive(1, &[E::GatesPassed, E::Claimed]).unwrap();
+        assert_eq!(claimed.after(E::GateVoided).unwrap().state, State::Waiting);
+        assert!(claimed.after(E::Starting).unwrap().after(E::GateVoided).is_err());
+    }
+
+    #[test]
+    fn evidence_that_appears_late_counts() {
+        let lost = drive(2, &[&BEGUN[..], &[E::StepLost]].concat()).unwrap();
+
+        assert_eq!(lost.after(E::StepOk).unwrap().position, 1);
+        assert_eq!(lost.after(E::StepFailed).unwrap().state, State::Failed);
+        assert_eq!(lost.after(E::Started).unwrap().step(), Some(StepState::Running));
+        assert_eq!(lost.after(E::NeverStarted).unwrap().step(), Some(StepState::Pending));
+    }
+
+    #[test]
     fn a_lost_step_waits_for_a_person() {
         let begun = [E::GatesPassed, E::Claimed, E::Starting, E::Started, E::StepLost];
         let lost = drive(2, &begun).unwrap();
@@ -352,25 +482,59 @@ mod tests {
         assert_eq!(drive(1, &begun).unwrap().after(E::SettledOk).unwrap().state, State::Succeeded);
     }
 
+    /// What must hold of a run whatever has happened to it.
+    fn is_consistent(run: &Progress) -> bool {
+        let at = run.step();
+        let is_ahead = |step: &StepState| *step == StepState::Pending;
+        match run.state {
+            State::Waiting | State::Queued => run.position == 0 && run.steps.iter().all(is_ahead),
+            State::Running => at.is_some_and(|step| !step.is_final() && step != StepState::Unknown),
+            State::NeedsAttention => at == Some(StepState::Unknown),
+            State::Rejected | State::Expired => {
+                run.steps.iter().all(|step| *step == StepState::Skipped)
+            }
+            ended => {
+                let is_outcome = ended == State::Cancelled || ended == run.outcome();
+                is_outcome && run.steps.iter().all(|step| step.is_final())
+            }
+        }
+    }
+
     proptest! {
         #[test]
+        fn no_order_of_events_reaches_what_the_table_lacks(
+            always in prop::collection::vec(any::<bool>(), 1..5),
+            picks in prop::collection::vec(0..EVENTS.len(), 0..120),
+        ) {
+            let mut run = Progress::new(always);
+            for pick in picks {
+                let Ok(next) = run.after(EVENTS[pick]) else { continue };
+                prop_assert!(!run.state.is_final(), "a final run moved");
+                for (index, step) in run.steps.iter().enumerate() {
+                    prop_assert!(!step.is_final() || *step == next.steps[index], "a final step moved");
+                }
+                prop_assert!(is_consistent(&next), "{:?} from {run:?}: {next:?}", EVENTS[pick]);
+                run = next;
+            }
+        }
+
+        #[test]
         fn no_step_starts_twice_without_proof_or_a_person(picks in prop::collection::vec(0..EVENTS.len(), 0..60)) {
-            let mut run = Progress::new(3);
+            let mut run = Progress::new(vec![false; 3]);
             let mut begun = [false; 3];
             for pick in picks {
                 let event = EVENTS[pick];
                 let at = run.position;
+                let was = run.step();
                 let Ok(next) = run.after(event) else { continue };
                 match event {
-                    E::Started => {
+                    // Found running again is no new start.
+                    E::Started if was == Some(StepState::Starting) => {
                         prop_assert!(!begun[at], "step {at} began twice");
                         begun[at] = true;
                     }
-                    E::Again => begun[at] = false,
+                    E::Again | E::Retrying | E::NeverStarted => begun[at] = false,
                     _ => {}
-                }
-                if run.state.is_final() {
-                    prop_assert!(false, "a final run moved");
                 }
                 run = next;
             }

@@ -351,7 +351,7 @@ async fn apply_in(
     let now_ms = unit.now_ms();
     let row = view::row(unit.connection(), run).await?;
     let mut steps = runs::steps_of(unit.connection(), run.as_str()).await?;
-    let before = view::progress(run, &row, &steps)?;
+    let before = view::progress(run, &row, &view::plan(run, &row)?, &steps)?;
     let mut progress = before.clone();
     for event in events {
         progress = progress.after(*event)?;
@@ -554,6 +554,8 @@ fn event_kind(event: Event) -> &'static str {
         Event::StepTimedOut => "step.timed_out",
         Event::StepCancelled => "step.cancelled",
         Event::StepLost => "step.lost",
+        Event::StepSkipped => "step.skipped",
+        Event::Retrying => "step.retrying",
         Event::Again => "step.again",
         Event::SettledOk => "step.settled_ok",
         Event::SettledFailed => "step.settled_failed",

@@ -6,6 +6,7 @@ use crate::core::decision::{Decision, Verdict};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
 use crate::core::journal::Row;
+use crate::core::plan::Plan;
 use crate::core::release::Release;
 use crate::core::run::{Progress, State, StepState};
 use crate::core::run_card::{RunView, StepView};
@@ -180,8 +181,18 @@ pub(super) async fn row(connection: &mut AnyConnection, run: &RunId) -> Result<R
     runs::run(connection, run.as_str()).await?.ok_or_else(|| Error::NoSuchRun(run.clone()))
 }
 
+/// A run's plan.
+pub(super) fn plan(run: &RunId, row: &RunRow) -> Result<Plan, Error> {
+    serde_json::from_str(&row.plan).map_err(|error| corrupt(run, &error.to_string()))
+}
+
 /// The machines' part of a run.
-pub(super) fn progress(run: &RunId, row: &RunRow, steps: &[StepRow]) -> Result<Progress, Error> {
+pub(super) fn progress(
+    run: &RunId,
+    row: &RunRow,
+    plan: &Plan,
+    steps: &[StepRow],
+) -> Result<Progress, Error> {
     let steps = steps
         .iter()
         .map(|step| StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state)))
@@ -190,6 +201,7 @@ pub(super) fn progress(run: &RunId, row: &RunRow, steps: &[StepRow]) -> Result<P
         state: State::parse(&row.state).ok_or_else(|| corrupt(run, &row.state))?,
         position: usize::try_from(row.position).map_err(|_| corrupt(run, "position"))?,
         steps,
+        always: plan.steps.iter().map(|step| step.always).collect(),
     })
 }
 
@@ -200,7 +212,7 @@ pub(super) fn assemble(
     steps: &[StepRow],
     decisions: &[DecisionRow],
 ) -> Result<RunView, Error> {
-    let plan = serde_json::from_str(&row.plan).map_err(|error| corrupt(run, &error.to_string()))?;
+    let plan = plan(run, &row)?;
     let steps = steps
         .iter()
         .map(|step| {

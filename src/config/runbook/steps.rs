@@ -110,6 +110,7 @@ impl Reading<'_> {
             timeout_ms: timeout_ms.unwrap_or(timeout_default_ms),
             idempotent: node.get("idempotent").map_or(idempotent_default, |one| is_true(Some(one))),
             leaves_processes: is_true(node.get("leaves_processes")),
+            always: is_true(node.get("always")),
         })
     }
 
