@@ -6,6 +6,7 @@
 //! refused.
 
 mod decisions;
+mod follow_up;
 mod gathered;
 mod outbox;
 mod releases;
@@ -22,7 +23,7 @@ use crate::core::card::Card;
 use crate::core::evidence::Evidence;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::journal::Entry;
-use crate::core::run::{Event, IllegalEvent, Progress, State};
+use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
 use crate::core::run_card::{self, RunView};
 use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
@@ -117,6 +118,8 @@ pub struct Facts {
     pub attempt: Option<(AttemptId, PathBuf)>,
     /// How the attempt ended.
     pub evidence: Option<Evidence>,
+    /// With [`Event::Retrying`]: when the next attempt is due.
+    pub due_ms: Millis,
     /// The last of its output, redacted.
     pub tail: String,
     /// Its output as messages for the thread.
@@ -370,15 +373,19 @@ async fn apply_in(
         }
     }
     let row = change_run(unit, row, &progress, now_ms).await?;
-    if progress.state.is_final() {
-        runs::release_lock(unit.connection(), run.as_str()).await?;
-    }
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
     let view = view::assemble(run, row, &steps, &decisions)?;
     let released = match view.state {
         State::Succeeded => releases::go_live(unit, &view).await?,
         _ => None,
     };
+    if view.state.is_final() {
+        if view.is_followed() {
+            follow_up::begin(unit, &view).await?;
+        }
+        // After it: what follows has been handed the environment.
+        runs::release_lock(unit.connection(), run.as_str()).await?;
+    }
     let attempts = steps.get(position).map_or(0, |step| step.attempts);
     put_messages(unit, &view, &facts.output, (position, attempts)).await?;
     for event in events {
@@ -391,6 +398,14 @@ async fn apply_in(
 }
 
 fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Millis) {
+    // Found running again, a step has not begun anew.
+    if events.contains(&Event::Started) && step.state == StepState::Starting.as_str() {
+        step.begun += 1;
+    }
+    if events.contains(&Event::Retrying) {
+        step.failures += 1;
+        step.due_ms = facts.due_ms;
+    }
     if let Some((attempt, directory)) = &facts.attempt {
         *step = StepRow {
             position: step.position,
@@ -398,6 +413,8 @@ fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Mill
             attempts: step.attempts + 1,
             directory: directory.display().to_string(),
             started_ms: now_ms,
+            begun: step.begun,
+            failures: step.failures,
             ..StepRow::default()
         };
     }

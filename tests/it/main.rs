@@ -22,6 +22,7 @@ mod journal;
 mod log_audit;
 mod outbox;
 mod page;
+mod policy;
 mod releases;
 mod replicas;
 mod rollback;
