@@ -261,8 +261,11 @@ impl At<'_> {
     /// no harm: it is asked whenever it is found running.
     async fn wait(&self, directory: &Path) -> Result<(), Error> {
         if !self.view.is_cancel_asked() {
+            // Back in time to prolong the lease.
+            let ended =
+                tokio::time::timeout(self.engine.renewal(), self.means.local.wait(directory));
             tokio::select! {
-                () = self.means.local.wait(directory) => return Ok(()),
+                _ = ended => return Ok(()),
                 () = self.engine.cancel_asked(&self.view.id) => {}
             }
         }
