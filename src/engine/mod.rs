@@ -35,8 +35,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long a driver may be silent before another bot takes its run over.
-pub const LEASE_MS: i64 = 30_000;
+/// A channel is leased for so many leases of a run: a call to Slack takes longer than a renewal.
+const CHANNEL_LEASES: i64 = 2;
+/// Of a channel's lease, how much a sender leaves unused: from here on its call might end after it.
+const CHANNEL_LEASE_UNUSED: i64 = 3;
 /// How often a unit that another transaction was in the way of is tried again.
 const BUSY_TRIES_MAX: u32 = 6;
 /// The first wait between two tries, in real time; doubled each time.
@@ -53,6 +55,8 @@ pub struct Identity {
     pub owner: String,
     /// The host it runs on, as environments name it.
     pub host: String,
+    /// How long a driver may be silent before another bot takes its run over.
+    pub lease_ms: i64,
 }
 
 /// The state of all runs. Cheap to clone.
@@ -159,6 +163,17 @@ impl Engine {
         &self.identity.host
     }
 
+    /// How often a driver must prolong its lease, to be sure of it.
+    pub fn renewal(&self) -> Duration {
+        Duration::from_millis(self.identity.lease_ms.unsigned_abs() / 4)
+    }
+
+    /// The longest call to Slack that ends within the lease of its channel.
+    pub fn call_time_max(&self) -> Duration {
+        let unused_ms = channel_lease_ms(&self.identity) / CHANNEL_LEASE_UNUSED;
+        Duration::from_millis(unused_ms.unsigned_abs())
+    }
+
     /// The counters.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -215,7 +230,7 @@ impl Engine {
             owner: &identity.owner,
             host: &identity.host,
             now_ms,
-            lease_until_ms: now_ms + LEASE_MS,
+            lease_until_ms: now_ms + identity.lease_ms,
         };
         let mut reader = self.store.read().await?;
         if !runs::is_work_due(&mut reader, claim).await? {
@@ -240,9 +255,10 @@ impl Engine {
     pub async fn renew(&self, driven: &Driven) -> Result<(), Error> {
         self.patiently(|| {
             let driven = driven.clone();
+            let lease_ms = self.identity.lease_ms;
             self.store.unit(move |unit| {
                 Box::pin(async move {
-                    let until = unit.now_ms() + LEASE_MS;
+                    let until = unit.now_ms() + lease_ms;
                     let id = driven.run.as_str();
                     if runs::renew(unit.connection(), id, driven.fence, until).await? {
                         Ok(())
@@ -314,13 +330,18 @@ impl Engine {
     }
 }
 
+/// How long a sender may hold a channel.
+fn channel_lease_ms(identity: &Identity) -> i64 {
+    identity.lease_ms * CHANNEL_LEASES
+}
+
 async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>, Error> {
     let now_ms = unit.now_ms();
     let claim = Claim {
         owner: &identity.owner,
         host: &identity.host,
         now_ms,
-        lease_until_ms: now_ms + LEASE_MS,
+        lease_until_ms: now_ms + identity.lease_ms,
     };
     if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
         let detail = json!({"fence": fence, "owner": identity.owner});

@@ -317,8 +317,11 @@ impl At<'_> {
             return Ok(());
         }
         if !self.view.is_cancel_asked() {
+            // Back in time to prolong the lease.
+            let ended =
+                tokio::time::timeout(self.engine.renewal(), self.means.local.wait(directory));
             tokio::select! {
-                () = self.means.local.wait(directory) => return Ok(()),
+                _ = ended => return Ok(()),
                 () = self.engine.cancel_asked(&self.view.id) => {}
             }
         }

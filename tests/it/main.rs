@@ -32,4 +32,5 @@ mod settle;
 mod shipped;
 mod store;
 mod tidy;
+mod torture;
 mod verbs;
