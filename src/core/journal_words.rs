@@ -60,7 +60,7 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 38] = [
+const KINDS: [(&str, Outcome, &str, &str); 39] = [
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
@@ -83,6 +83,12 @@ const KINDS: [(&str, Outcome, &str, &str); 38] = [
     ("decision.refused", Outcome::Refused, "决定不算数", "decided, and it did not count"),
     ("settle.refused", Outcome::Refused, "处理未被接受", "tried to settle, and was refused"),
     ("run.requested", Outcome::Ok, "发起", "asked for"),
+    (
+        "run.follows",
+        Outcome::Progress,
+        "因另一次执行失败而自动发起",
+        "follows the failure of another run",
+    ),
     ("run.queued", Outcome::Progress, "进入队列", "was queued"),
     ("run.gate_voided", Outcome::Progress, "批准失效", "lost its approval"),
     ("run.started", Outcome::Progress, "开始执行", "began"),
