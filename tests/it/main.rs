@@ -21,6 +21,7 @@ mod hostile;
 mod journal;
 mod log_audit;
 mod outbox;
+mod output;
 mod page;
 mod policy;
 mod releases;
