@@ -24,6 +24,7 @@ mod output;
 pub mod probe;
 pub mod record;
 pub mod redact;
+pub mod space;
 pub mod spec;
 mod supervisor;
 mod tree;

@@ -12,6 +12,7 @@ use crate::engine::{Driven, Engine, Error, Facts};
 use crate::exec::drift::drift;
 use crate::exec::local::{Local, Verdict};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
+use crate::exec::space::has_room_for_a_step;
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +28,8 @@ const LOST_AGAIN_MAX: i64 = 3;
 const SURVIVOR_LOOKS: u32 = 4;
 /// Between two counts.
 const SURVIVOR_WAIT: Duration = Duration::from_millis(250);
+/// How often a step that waits for room on the disk looks for it.
+const ROOM_WAIT_MS: u64 = 1_000;
 /// Bytes of output that the store keeps.
 const TAIL_BYTES_MAX: usize = 16 * 1024;
 
@@ -100,6 +103,12 @@ impl At<'_> {
         }
         if let Some(why) = self.moved().await {
             return self.cannot_start(why).await;
+        }
+        if !has_room_for_a_step(&self.means.attempts) {
+            // Waiting is not failing: the step begins when there is room, or the run is cancelled.
+            warn!(run.id = %self.view.id, "no room for the evidence of step {}", self.row.position + 1);
+            self.engine.clock().sleep_ms(ROOM_WAIT_MS).await;
+            return Ok(());
         }
         let attempt = AttemptId::from_entropy(crate::entropy::bytes());
         let spec = match self.spec(&attempt) {
