@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A private PostgreSQL for tests: `start DIR` makes one in a new folder, starts it on a free
-# loopback port and prints its url; `stop DIR` stops it and removes the folder.
+# loopback port and prints its url; `stop DIR` stops it and removes the folder. `halt DIR` takes the
+# server away without a goodbye and leaves its data; `resume DIR` brings it back at the same url.
 set -euo pipefail
 
 usage() {
-    echo "usage: $0 start|stop DIR" >&2
+    echo "usage: $0 start|stop|halt|resume DIR" >&2
     exit 2
 }
 
@@ -49,6 +50,15 @@ free_port() {
     exit 1
 }
 
+# A test cluster that dies is thrown away, so nothing waits for the disk. A killed server still
+# recovers: only a power cut would lose something.
+serve() {
+    as_owner "$1/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s start -o \
+        "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='$dir' \
+         -c max_connections=200 -c fsync=off -c synchronous_commit=on \
+         -c full_page_writes=off -c shared_buffers=64MB" >/dev/null
+}
+
 start() {
     local bin port
     bin=$(find_bin)
@@ -68,12 +78,8 @@ start() {
     }
     for _ in 1 2 3; do
         port=$(free_port)
-        # A test cluster that dies is thrown away, so nothing waits for the disk. A killed server
-        # still recovers: only a power cut would lose something.
-        if as_owner "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s start -o \
-            "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$dir' \
-             -c max_connections=200 -c fsync=off -c synchronous_commit=on \
-             -c full_page_writes=off -c shared_buffers=64MB" >/dev/null; then
+        if serve "$bin" "$port"; then
+            echo "$port" >"$dir/port"
             echo "postgres://postgres@127.0.0.1:$port/postgres"
             return
         fi
@@ -92,8 +98,24 @@ stop() {
     fi
 }
 
+halt() {
+    local bin
+    bin=$(find_bin)
+    cd /
+    as_owner "$bin/pg_ctl" -D "$dir/data" -m immediate -w -s stop
+}
+
+resume() {
+    local bin
+    bin=$(find_bin)
+    cd -- "$dir"
+    serve "$bin" "$(<"$dir/port")"
+}
+
 case $verb in
 start) start ;;
 stop) stop ;;
+halt) halt ;;
+resume) resume ;;
 *) usage ;;
 esac

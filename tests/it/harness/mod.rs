@@ -1,6 +1,7 @@
 //! What tests stand on.
 
 pub mod bot;
+pub mod cluster;
 pub mod database;
 pub mod parts;
 pub mod place;
