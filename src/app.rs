@@ -91,10 +91,12 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let identity = Identity {
         owner: format!("{}/{}", settings.host, data.instance),
         host: settings.host.clone(),
+        lease_ms: settings.lease_ms.cast_signed(),
     };
     let engine = Engine::new(store, identity, metrics.clone())
         .with_runs_waiting_max(settings.runs_waiting_max);
-    let client = Client::new(&slack.api_url, &slack.bot_token, Timeouts::default())?;
+    let timeouts = Timeouts::default().at_most(engine.call_time_max());
+    let client = Client::new(&slack.api_url, &slack.bot_token, timeouts)?;
     let secret =
         SigningSecret::new(&slack.signing_secret).context("the signing secret is empty")?;
     let workspace = Arc::new(OnceLock::new());

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A private PostgreSQL for tests: `start DIR` makes one in a new folder, starts it on a free
-# loopback port and prints its url; `stop DIR` stops it and removes the folder. `halt DIR` takes the
-# server away without a goodbye and leaves its data; `resume DIR` brings it back at the same url.
+# loopback port and prints its url; `stop DIR` stops it and removes the folder. `crash DIR` kills
+# all of it as a machine's death would, and `resume DIR` starts it again on the same port.
 set -euo pipefail
 
 usage() {
-    echo "usage: $0 start|stop|halt|resume DIR" >&2
+    echo "usage: $0 start|stop|crash|resume DIR" >&2
     exit 2
 }
 
@@ -50,15 +50,6 @@ free_port() {
     exit 1
 }
 
-# A test cluster that dies is thrown away, so nothing waits for the disk. A killed server still
-# recovers: only a power cut would lose something.
-serve() {
-    as_owner "$1/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s start -o \
-        "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='$dir' \
-         -c max_connections=200 -c fsync=off -c synchronous_commit=on \
-         -c full_page_writes=off -c shared_buffers=64MB" >/dev/null
-}
-
 start() {
     local bin port
     bin=$(find_bin)
@@ -78,11 +69,44 @@ start() {
     }
     for _ in 1 2 3; do
         port=$(free_port)
-        if serve "$bin" "$port"; then
-            echo "$port" >"$dir/port"
-            echo "postgres://postgres@127.0.0.1:$port/postgres"
-            return
-        fi
+        serve "$bin" "$port" && return
+    done
+    tail -n 20 "$dir/server.log" >&2
+    exit 1
+}
+
+# Starts the server on a port and prints its url.
+serve() {
+    local bin=$1 port=$2
+    # A test cluster that dies is thrown away, so nothing waits for the disk. A killed server
+    # still recovers: only a power cut would lose something.
+    as_owner "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -t 60 -s start -o \
+        "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories='$dir' \
+         -c max_connections=200 -c fsync=off -c synchronous_commit=on \
+         -c full_page_writes=off -c shared_buffers=64MB" >/dev/null || return 1
+    echo "postgres://postgres@127.0.0.1:$port/postgres"
+}
+
+# kill -9 of the postmaster and of everything it started; what it listened on is kept for `resume`.
+crash() {
+    local pid
+    pid=$(head -n 1 "$dir/data/postmaster.pid")
+    sed -n 4p "$dir/data/postmaster.pid" >"$dir/port"
+    # The postmaster first: it would start its children anew.
+    # shellcheck disable=SC2046  # one word a child
+    kill -KILL "$pid" $(pgrep -P "$pid") || true
+    # Whoever is its parent now may take its time to bury it.
+    while grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$pid/status"; do sleep 0.01; done
+}
+
+resume() {
+    local bin
+    bin=$(find_bin)
+    cd -- "$dir"
+    # Backends that are only just dying hold the shared memory for a moment.
+    for _ in $(seq 50); do
+        serve "$bin" "$(cat "$dir/port")" 2>/dev/null && return
+        sleep 0.1
     done
     tail -n 20 "$dir/server.log" >&2
     exit 1
@@ -98,24 +122,10 @@ stop() {
     fi
 }
 
-halt() {
-    local bin
-    bin=$(find_bin)
-    cd /
-    as_owner "$bin/pg_ctl" -D "$dir/data" -m immediate -w -s stop
-}
-
-resume() {
-    local bin
-    bin=$(find_bin)
-    cd -- "$dir"
-    serve "$bin" "$(<"$dir/port")"
-}
-
 case $verb in
 start) start ;;
 stop) stop ;;
-halt) halt ;;
+crash) crash ;;
 resume) resume ;;
 *) usage ;;
 esac

@@ -8,6 +8,7 @@ mod audit;
 mod decide;
 mod failure;
 mod filter;
+mod follow_up;
 mod help;
 mod logs;
 mod misunderstood;

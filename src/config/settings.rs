@@ -7,6 +7,7 @@ use super::fault::{Fault, Faults, did_you_mean};
 use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
+use crate::core::duration;
 use crate::core::journal::Keys;
 use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
@@ -26,11 +27,14 @@ const KEYS_PREVIOUS_MAX: usize = 50;
 const RUNS_WAITING_MAX_MAX: i64 = 100_000;
 /// Settings that are lists; in a variable, commas stand between.
 const LISTS: [&str; 2] = ["response_hosts", "journal_key_previous"];
+/// A shorter lease would be lost to a busy machine; a longer one leaves runs without a driver.
+const LEASE_MS_MIN: u64 = 2_000;
+const LEASE_MS_MAX: u64 = 600_000;
 
 /// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
 pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 17] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -41,6 +45,7 @@ const VARIABLES: [(&str, &str); 17] = [
     ("NEOSTOCK_RUNBOOK", "runbook"),
     ("NEOSTOCK_ALERTING", "alerting"),
     ("NEOSTOCK_HOST", "host"),
+    ("NEOSTOCK_LEASE", "lease"),
     ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
     ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "journal_key_previous"),
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
@@ -95,6 +100,8 @@ pub struct Settings {
     pub alerting: Option<PathBuf>,
     /// The name that an environment's `host` is compared with.
     pub host: String,
+    /// How long this bot may be silent before another takes its runs over.
+    pub lease_ms: u64,
     /// At least 32 bytes.
     pub journal_key: Option<SecretString>,
     /// Keys that the journal was under before, each at least 32 bytes; in no order.
@@ -414,6 +421,7 @@ impl Conversion<'_> {
             runbook: self.path("runbook").unwrap_or_default(),
             alerting: self.path("alerting"),
             host: self.convert("host", |text| Ok(text.to_owned())).unwrap_or(host),
+            lease_ms: self.duration_ms("lease"),
             journal_key: self.convert("journal_key", journal_key),
             journal_keys_previous: self.journal_keys_previous(),
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
@@ -438,6 +446,12 @@ impl Conversion<'_> {
                 convert(self.defaults.get(key)?.words.first()?).ok()
             }
         }
+    }
+
+    /// A duration, which its shape has proved to be one.
+    fn duration_ms(&self, key: &str) -> u64 {
+        let words = self.given.get(key).and_then(|given| given.words.first());
+        words.and_then(|word| duration::parse(word)).unwrap_or_default()
     }
 
     fn path(&mut self, key: &str) -> Option<PathBuf> {
@@ -600,6 +614,11 @@ static ROOT: Object = Object {
         optional("runbook", Shape::Text(&LINE), "What people may do"),
         optional("alerting", Shape::Text(&LINE), "The alerting configuration"),
         optional("host", Shape::Text(&LINE), "The name that environments' hosts are compared with"),
+        optional(
+            "lease",
+            Shape::Duration { min_ms: LEASE_MS_MIN, max_ms: LEASE_MS_MAX },
+            "How long a bot may be silent",
+        ),
         optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
         optional("journal_key_previous", Shape::List(&KEYS), "Keys that it was under before"),
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
@@ -690,6 +709,7 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("/opt/ops/neostock-data"));
         assert_eq!(settings.runbook, PathBuf::from("/opt/ops/runbook/runbook.yml"));
         assert_eq!(settings.host, "app-1");
+        assert_eq!(settings.lease_ms, 30_000);
         assert_eq!(settings.log, "info");
         assert_eq!(settings.log_format, LogFormat::Text);
         assert!(settings.alerting.is_none() && settings.response_hosts.is_empty());
@@ -720,6 +740,7 @@ mod tests {
             ("NEOSTOCK_RUNBOOK", "r.yml"),
             ("NEOSTOCK_ALERTING", "a.yml"),
             ("NEOSTOCK_HOST", "here"),
+            ("NEOSTOCK_LEASE", "45s"),
             ("NEOSTOCK_JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
             (
                 "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
@@ -735,6 +756,7 @@ mod tests {
                     api_url: 'http://127.0.0.1:3999/api/'}\n\
                     database_url: postgres://u:p@db/ops\nlisten: '[::1]:80'\ndata_dir: d\n\
                     runbook: r.yml\nalerting: a.yml\nhost: here\n\
+                    lease: 45s\n\
                     journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
                     journal_key_previous: [fedcba9876543210fedcba9876543210, \
                     00112233445566778899aabbccddeeff]\nruns_waiting_max: 7\n\
@@ -829,7 +851,7 @@ mod tests {
         assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
         insta::assert_snapshot!(faults, @r#"
         neostock.yml:1:1: `lissten` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
         neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
             copy it again from your Slack app's pages
         neostock.yml:2:43: http would send the bot's token unencrypted

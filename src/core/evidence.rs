@@ -2,6 +2,7 @@
 
 use super::text::Text;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A process that outlived what started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Evidence {
     /// Whether output was lost because it could not be written.
     #[serde(default)]
     pub is_output_incomplete: bool,
+    /// What it hands to later steps, redacted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// How an attempt ended.
@@ -64,6 +68,7 @@ impl Evidence {
             output_bytes: 0,
             dropped_bytes: 0,
             is_output_incomplete: false,
+            outputs: BTreeMap::new(),
         }
     }
 

@@ -60,7 +60,7 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 43] = [
+const KINDS: [(&str, Outcome, &str, &str); 44] = [
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     ("trouble.began", Outcome::Failed, "发现故障", "something the bot needs went bad"),
     ("trouble.over", Outcome::Progress, "故障结束", "it is as it should be again"),
@@ -92,6 +92,12 @@ const KINDS: [(&str, Outcome, &str, &str); 43] = [
     ("decision.refused", Outcome::Refused, "决定不算数", "decided, and it did not count"),
     ("settle.refused", Outcome::Refused, "处理未被接受", "tried to settle, and was refused"),
     ("run.requested", Outcome::Ok, "发起", "asked for"),
+    (
+        "run.follows",
+        Outcome::Progress,
+        "因另一次执行失败而自动发起",
+        "follows the failure of another run",
+    ),
     ("run.queued", Outcome::Progress, "进入队列", "was queued"),
     ("run.gate_voided", Outcome::Progress, "批准失效", "lost its approval"),
     ("run.started", Outcome::Progress, "开始执行", "began"),

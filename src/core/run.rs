@@ -224,13 +224,15 @@ pub struct Progress {
     pub steps: Vec<StepState>,
     /// Which steps are cleanup (`always`): they are done although an earlier one ended badly.
     pub always: Vec<bool>,
+    /// Whether a step ever began: before, there is nothing to clean up.
+    pub has_begun: bool,
 }
 
 impl Progress {
     /// A new run whose gates are still to be asked; for each step, whether it is cleanup.
     pub fn new(always: Vec<bool>) -> Self {
         let steps = vec![StepState::Pending; always.len()];
-        Self { state: State::Waiting, position: 0, steps, always }
+        Self { state: State::Waiting, position: 0, steps, always, has_begun: false }
     }
 
     /// What the run is after an event.
@@ -245,9 +247,12 @@ impl Progress {
         };
         let mut next = self.clone();
         next.state = self.state.after(event).ok_or_else(illegal)?;
-        if event == Event::GateVoided && self.steps.iter().any(|step| *step != StepState::Pending) {
+        let is_untouched =
+            !self.has_begun && self.steps.iter().all(|step| *step == StepState::Pending);
+        if event == Event::GateVoided && !is_untouched {
             return Err(illegal());
         }
+        next.has_begun |= event == Event::Started;
         if event.is_about_a_step() {
             let step = next.steps.get_mut(self.position).ok_or_else(illegal)?;
             *step = step.after(event).ok_or_else(illegal)?;
@@ -265,7 +270,8 @@ impl Progress {
     fn go_on(&mut self) {
         if self.outcome() != State::Succeeded {
             let always = self.always.clone();
-            self.skip(|index| always.get(index) != Some(&true));
+            let has_begun = self.has_begun;
+            self.skip(|index| !has_begun || always.get(index) != Some(&true));
         }
         while self.steps.get(self.position).is_some_and(|step| step.is_final()) {
             self.position += 1;
@@ -432,6 +438,9 @@ mod tests {
     fn a_run_that_never_began_has_nothing_to_clean_up() {
         let run = with_cleanup(&[E::Expired]);
         assert_eq!(run.steps, [StepState::Skipped; 3]);
+
+        let run = with_cleanup(&[E::GatesPassed, E::Claimed, E::CannotStart]);
+        assert_eq!((run.state, run.steps[2]), (State::Failed, StepState::Skipped));
     }
 
     #[test]

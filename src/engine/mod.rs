@@ -7,6 +7,7 @@
 
 mod announcements;
 mod decisions;
+mod follow_up;
 mod gathered;
 mod outbox;
 mod releases;
@@ -24,7 +25,7 @@ use crate::core::card::Card;
 use crate::core::evidence::Evidence;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::journal::Entry;
-use crate::core::run::{Event, IllegalEvent, Progress, State};
+use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
 use crate::core::run_card::{self, RunView};
 use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
@@ -37,10 +38,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long a driver may be silent before another bot takes its run over.
-pub const LEASE_MS: i64 = 30_000;
 /// How many runs may wait or be queued when the settings do not say.
 const RUNS_WAITING_MAX_DEFAULT: i64 = 500;
+/// A channel is leased for so many leases of a run: a call to Slack takes longer than a renewal.
+const CHANNEL_LEASES: i64 = 2;
+/// Of a channel's lease, how much a sender leaves unused: from here on its call might end after it.
+const CHANNEL_LEASE_UNUSED: i64 = 3;
 /// How often a unit that another transaction was in the way of is tried again.
 const BUSY_TRIES_MAX: u32 = 6;
 /// The first wait between two tries, in real time; doubled each time.
@@ -57,6 +60,8 @@ pub struct Identity {
     pub owner: String,
     /// The host it runs on, as environments name it.
     pub host: String,
+    /// How long a driver may be silent before another bot takes its run over.
+    pub lease_ms: i64,
 }
 
 /// The state of all runs. Cheap to clone.
@@ -126,6 +131,8 @@ pub struct Facts {
     pub attempt: Option<(AttemptId, PathBuf)>,
     /// How the attempt ended.
     pub evidence: Option<Evidence>,
+    /// With [`Event::Retrying`]: when the next attempt is due.
+    pub due_ms: Millis,
     /// The last of its output, redacted.
     pub tail: String,
     /// Its output as messages for the thread.
@@ -182,6 +189,17 @@ impl Engine {
     /// The host this bot runs on, as environments name it.
     pub fn host(&self) -> &str {
         &self.identity.host
+    }
+
+    /// How often a driver must prolong its lease, to be sure of it.
+    pub fn renewal(&self) -> Duration {
+        Duration::from_millis(self.identity.lease_ms.unsigned_abs() / 4)
+    }
+
+    /// The longest call to Slack that ends within the lease of its channel.
+    pub fn call_time_max(&self) -> Duration {
+        let unused_ms = channel_lease_ms(&self.identity) / CHANNEL_LEASE_UNUSED;
+        Duration::from_millis(unused_ms.unsigned_abs())
     }
 
     /// The counters.
@@ -241,7 +259,7 @@ impl Engine {
             owner: &identity.owner,
             host: &identity.host,
             now_ms,
-            lease_until_ms: now_ms + LEASE_MS,
+            lease_until_ms: now_ms + identity.lease_ms,
         };
         let mut reader = self.store.read().await?;
         if !runs::is_work_due(&mut reader, claim).await? {
@@ -267,9 +285,10 @@ impl Engine {
     pub async fn renew(&self, driven: &Driven) -> Result<(), Error> {
         self.patiently(|| {
             let driven = driven.clone();
+            let lease_ms = self.identity.lease_ms;
             self.store.unit(move |unit| {
                 Box::pin(async move {
-                    let until = unit.now_ms() + LEASE_MS;
+                    let until = unit.now_ms() + lease_ms;
                     let id = driven.run.as_str();
                     if runs::renew(unit.connection(), id, driven.fence, until).await? {
                         Ok(())
@@ -341,6 +360,11 @@ impl Engine {
     }
 }
 
+/// How long a sender may hold a channel.
+fn channel_lease_ms(identity: &Identity) -> i64 {
+    identity.lease_ms * CHANNEL_LEASES
+}
+
 async fn claim_in(
     unit: &mut Unit,
     identity: &Identity,
@@ -351,7 +375,7 @@ async fn claim_in(
         owner: &identity.owner,
         host: &identity.host,
         now_ms,
-        lease_until_ms: now_ms + LEASE_MS,
+        lease_until_ms: now_ms + identity.lease_ms,
     };
     if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
         let detail = json!({"fence": fence, "owner": identity.owner});
@@ -407,15 +431,19 @@ async fn apply_in(
         }
     }
     let row = change_run(unit, row, &progress, now_ms).await?;
-    if progress.state.is_final() {
-        runs::release_lock(unit.connection(), run.as_str()).await?;
-    }
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
     let view = view::assemble(run, row, &steps, &decisions)?;
     let released = match view.state {
         State::Succeeded => releases::go_live(unit, &view).await?,
         _ => None,
     };
+    if view.state.is_final() {
+        if view.is_followed() {
+            follow_up::begin(unit, &view).await?;
+        }
+        // After it: what follows has been handed the environment.
+        runs::release_lock(unit.connection(), run.as_str()).await?;
+    }
     let attempts = steps.get(position).map_or(0, |step| step.attempts);
     put_messages(unit, &view, &facts.output, (position, attempts)).await?;
     for event in events {
@@ -428,6 +456,14 @@ async fn apply_in(
 }
 
 fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Millis) {
+    // Found running again, a step has not begun anew.
+    if events.contains(&Event::Started) && step.state == StepState::Starting.as_str() {
+        step.begun += 1;
+    }
+    if events.contains(&Event::Retrying) {
+        step.failures += 1;
+        step.due_ms = facts.due_ms;
+    }
     if let Some((attempt, directory)) = &facts.attempt {
         *step = StepRow {
             position: step.position,
@@ -435,6 +471,8 @@ fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Mill
             attempts: step.attempts + 1,
             directory: directory.display().to_string(),
             started_ms: now_ms,
+            begun: step.begun,
+            failures: step.failures,
             ..StepRow::default()
         };
     }

@@ -1,14 +1,12 @@
 //! One message at a time from the outbox to a sender, and what came of it back.
 
-use super::{Engine, Error, bot_entry};
+use super::{CHANNEL_LEASE_UNUSED, Engine, Error, bot_entry, channel_lease_ms};
 use crate::core::card::Card;
 use crate::store::Unit;
 use crate::store::outbox::{self, ChannelClaim};
 use serde_json::json;
 use std::sync::Arc;
 
-/// How long a sender may hold a channel; longer than any call to Slack may take.
-const CHANNEL_LEASE_MS: i64 = 60_000;
 /// Between two calls for one channel: Slack takes about one message a second there.
 pub const PACE_MS: i64 = 1_050;
 /// After a failure: doubled each time up to the most.
@@ -34,6 +32,8 @@ pub struct Message {
     pub may_be_posted: bool,
     /// When it was first due; nothing of it can be in Slack before that.
     pub since_ms: i64,
+    /// No call that writes begins after this: another sender may have the channel before it ends.
+    pub call_until_ms: i64,
     version: i64,
 }
 
@@ -69,11 +69,12 @@ impl Engine {
             return Ok(None);
         }
         let owner = self.identity.owner.clone();
+        let lease_ms = channel_lease_ms(&self.identity);
         self.store
             .unit(move |unit| {
                 Box::pin(async move {
                     let now_ms = unit.now_ms();
-                    let until_ms = now_ms + CHANNEL_LEASE_MS;
+                    let until_ms = now_ms + lease_ms;
                     let connection = unit.connection();
                     let claimed =
                         outbox::claim_channel(connection, &owner, now_ms, until_ms).await?;
@@ -100,6 +101,7 @@ impl Engine {
                         ts: text(due.ts),
                         may_be_posted: due.is_posting,
                         since_ms: due.created_ms,
+                        call_until_ms: until_ms - lease_ms / CHANNEL_LEASE_UNUSED,
                         version: due.version,
                     }))
                 })

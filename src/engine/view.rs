@@ -207,9 +207,9 @@ pub(super) fn progress(
     run: &RunId,
     row: &RunRow,
     plan: &Plan,
-    steps: &[StepRow],
+    rows: &[StepRow],
 ) -> Result<Progress, Error> {
-    let steps = steps
+    let steps = rows
         .iter()
         .map(|step| StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state)))
         .collect::<Result<_, _>>()?;
@@ -218,6 +218,7 @@ pub(super) fn progress(
         position: usize::try_from(row.position).map_err(|_| corrupt(run, "position"))?,
         steps,
         always: plan.steps.iter().map(|step| step.always).collect(),
+        has_begun: rows.iter().any(|step| step.begun > 0),
     })
 }
 
@@ -241,6 +242,9 @@ pub(super) fn assemble(
             Ok(StepView {
                 state: StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state))?,
                 attempts: step.attempts,
+                begun: step.begun,
+                failures: step.failures,
+                due_ms: step.due_ms,
                 started_ms: step.started_ms,
                 ended_ms: step.ended_ms,
                 evidence,

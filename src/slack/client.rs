@@ -160,6 +160,15 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// The same, with no call longer than this.
+    #[must_use]
+    pub fn at_most(self, call: Duration) -> Self {
+        let Self { connect, silence, call: longest } = self;
+        Self { connect: connect.min(call), silence: silence.min(call), call: longest.min(call) }
+    }
+}
+
 /// A connection to one workspace. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Client {

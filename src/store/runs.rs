@@ -69,6 +69,12 @@ pub struct StepRow {
     pub evidence: String,
     /// The last of its output, redacted.
     pub tail: String,
+    /// How many attempts began, by their evidence.
+    pub begun: i64,
+    /// How many of these ended badly and were tried again.
+    pub failures: i64,
+    /// When the next attempt is due; 0: at once.
+    pub due_ms: i64,
 }
 
 /// A row of `environment_locks`.
@@ -118,6 +124,9 @@ fn step_row(row: &AnyRow) -> sqlx::Result<StepRow> {
         ended_ms: row.try_get(6)?,
         evidence: row.try_get(7)?,
         tail: row.try_get(8)?,
+        begun: row.try_get(9)?,
+        failures: row.try_get(10)?,
+        due_ms: row.try_get(11)?,
     })
 }
 
@@ -168,11 +177,13 @@ pub async fn put_step(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into steps (run_id, position, state, attempt, attempts, directory, started_ms, \
-         ended_ms, evidence, tail) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ended_ms, evidence, tail, begun, failures, due_ms) values \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          on conflict (run_id, position) do update set state = excluded.state, \
          attempt = excluded.attempt, attempts = excluded.attempts, directory = excluded.directory, \
          started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, \
-         evidence = excluded.evidence, tail = excluded.tail",
+         evidence = excluded.evidence, tail = excluded.tail, begun = excluded.begun, \
+         failures = excluded.failures, due_ms = excluded.due_ms",
     )
     .bind(run_id)
     .bind(step.position)
@@ -184,6 +195,9 @@ pub async fn put_step(
     .bind(step.ended_ms)
     .bind(&step.evidence)
     .bind(&step.tail)
+    .bind(step.begun)
+    .bind(step.failures)
+    .bind(step.due_ms)
     .execute(connection)
     .await?;
     Ok(())
@@ -211,8 +225,8 @@ pub async fn run(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Optio
 /// The database's.
 pub async fn steps_of(connection: &mut AnyConnection, run_id: &str) -> sqlx::Result<Vec<StepRow>> {
     let rows = sqlx::query(
-        "select position, state, attempt, attempts, directory, started_ms, ended_ms, evidence, tail \
-         from steps where run_id = $1 order by position",
+        "select position, state, attempt, attempts, directory, started_ms, ended_ms, evidence, tail, \
+         begun, failures, due_ms from steps where run_id = $1 order by position",
     )
     .bind(run_id)
     .fetch_all(connection)
@@ -452,7 +466,8 @@ pub async fn claim_queued(
          where state = 'queued' and id = (\
            select r.id from runs r where r.state = 'queued' and (r.host = '' or r.host = $3) \
            and (r.holds_lock = 0 or not exists (\
-             select 1 from environment_locks l where l.environment = r.environment)) \
+             select 1 from environment_locks l where l.environment = r.environment \
+             and l.run_id <> r.id)) \
            order by r.created_ms, r.id limit 1) \
          returning id, fence",
     )
@@ -473,7 +488,8 @@ pub async fn is_work_due(connection: &mut AnyConnection, claim: Claim<'_>) -> sq
         "select id from runs r where (r.host = '' or r.host = $1) and (\
            (r.state = 'running' and r.lease_until_ms <= $2) or \
            (r.state = 'queued' and (r.holds_lock = 0 or not exists (\
-             select 1 from environment_locks l where l.environment = r.environment)))) limit 1",
+             select 1 from environment_locks l where l.environment = r.environment \
+             and l.run_id <> r.id)))) limit 1",
     )
     .bind(claim.host)
     .bind(claim.now_ms)
@@ -516,7 +532,7 @@ pub async fn end_leases_of(connection: &mut AnyConnection, owner: &str) -> sqlx:
     Ok(result.rows_affected())
 }
 
-/// Takes an environment; `false`: it is held.
+/// Takes an environment, which may have been handed to the run already; `false`: another holds it.
 ///
 /// # Errors
 /// The database's.
@@ -527,7 +543,8 @@ pub async fn take_lock(
 ) -> sqlx::Result<bool> {
     let result = sqlx::query(
         "insert into environment_locks (environment, run_id, fence, taken_ms) \
-         values ($1, $2, $3, $4) on conflict (environment) do nothing",
+         values ($1, $2, $3, $4) on conflict (environment) do update set fence = excluded.fence \
+         where environment_locks.run_id = excluded.run_id",
     )
     .bind(&lock.environment)
     .bind(&lock.run_id)
@@ -536,6 +553,19 @@ pub async fn take_lock(
     .execute(connection)
     .await?;
     Ok(result.rows_affected() == 1)
+}
+
+/// Hands what a run holds to another, which is queued and does not hold it yet: nobody comes between.
+///
+/// # Errors
+/// The database's.
+pub async fn hand_lock(connection: &mut AnyConnection, from: &str, to: &str) -> sqlx::Result<()> {
+    sqlx::query("update environment_locks set run_id = $2 where run_id = $1")
+        .bind(from)
+        .bind(to)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Frees what a run holds.

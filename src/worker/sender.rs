@@ -26,7 +26,7 @@ const CONTENT_CODES: [&str; 6] = [
 pub async fn send_one(engine: &Engine, client: &Client) -> Result<bool, Error> {
     let Some(message) = engine.next_message().await? else { return Ok(false) };
     crate::fault::point("sender.before_call");
-    let outcome = send(client, &message).await;
+    let outcome = send(engine, client, &message).await;
     crate::fault::point("sender.after_call");
     if !matches!(outcome, Outcome::Sent(_) | Outcome::Found(_)) {
         warn!("message {} to {}: {outcome:?}", message.key, message.channel);
@@ -35,9 +35,15 @@ pub async fn send_one(engine: &Engine, client: &Client) -> Result<bool, Error> {
     Ok(true)
 }
 
-async fn send(client: &Client, message: &Message) -> Outcome {
+async fn send(engine: &Engine, client: &Client, message: &Message) -> Outcome {
+    // This process may have been stopped since it claimed the channel, or the search below may have
+    // taken long: another sender may be at the same message by now.
+    let is_late = || engine.clock().now_ms() > message.call_until_ms;
     let body = render(&message.card);
     let channel = &ChannelId::new(message.channel.clone());
+    if is_late() {
+        return Outcome::NotSent;
+    }
     if let Some(ts) = &message.ts {
         return match client.update(channel, &Ts::new(ts.clone()), &body, &message.key).await {
             Ok(()) => Outcome::Sent(ts.clone()),
@@ -56,6 +62,9 @@ async fn send(client: &Client, message: &Message) -> Outcome {
                 return Outcome::Paced(i64::try_from(retry_after_ms).unwrap_or(i64::MAX));
             }
             Err(_) => return Outcome::Unknown,
+        }
+        if is_late() {
+            return Outcome::NotSent;
         }
     }
     match client.post(channel, thread, &body, &message.key).await {

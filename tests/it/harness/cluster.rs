@@ -21,7 +21,7 @@ impl Cluster {
 
     /// Takes it away without a goodbye.
     pub fn halt(&self) {
-        tool("halt", &self.folder);
+        tool("crash", &self.folder);
     }
 
     /// Brings it back at the same url.
