@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::engine::{Engine, Error, Identity};
 use crate::exec::local::Local;
+use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, router};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Workspace};
@@ -104,6 +105,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let means = Means {
         local: local.clone(),
         attempts: data.attempts(),
+        past: Arc::new(Past::read(&data.attempts())),
         program,
         database_url: settings.database_url.clone(),
     };

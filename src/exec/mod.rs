@@ -21,6 +21,7 @@ pub mod drift;
 pub mod git;
 pub mod local;
 mod output;
+pub mod past;
 pub mod probe;
 pub mod record;
 pub mod redact;

@@ -13,12 +13,14 @@ use crate::core::text::Text;
 use crate::engine::{Driven, Engine, Error, Facts};
 use crate::exec::drift;
 use crate::exec::local::{Local, Verdict};
+use crate::exec::past::{self, Past};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
 use crate::exec::space::has_room_for_a_step;
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, info, warn};
 
@@ -44,6 +46,8 @@ pub struct Means {
     pub local: Local,
     /// Where attempts leave their evidence.
     pub attempts: PathBuf,
+    /// What was begun before this process did.
+    pub past: Arc<Past>,
     /// This program, for every kind of step but `run`.
     pub program: PathBuf,
     /// The bot's own database, for `journal` steps alone.
@@ -102,6 +106,19 @@ struct At<'d> {
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
+        if let Some((attempt, directory)) = self.forgotten() {
+            warn!(
+                run.id = %self.view.id,
+                "step {} began before, which the database does not know: it was restored",
+                self.row.position + 1
+            );
+            let facts = Facts {
+                attempt: Some((attempt.clone(), directory.clone())),
+                detail: serde_json::json!({"found": "evidence that the database lacked"}),
+                ..Facts::default()
+            };
+            return self.engine.apply(self.driven, &[Event::Starting], facts).await.map(drop);
+        }
         if self.is_to_be_stopped() {
             return self.apply(&[Event::StepCancelled], Facts::default()).await;
         }
@@ -133,7 +150,9 @@ impl At<'_> {
             Err(why) => return self.cannot_start(why).await,
         };
         let directory = self.means.attempts.join(attempt.as_str());
-        if let Err(error) = make_folder(&directory) {
+        let (run, position) = (self.view.id.as_str(), self.row.position);
+        let made = make_folder(&directory).and_then(|()| past::mark(&directory, run, position));
+        if let Err(error) = made {
             return self.cannot_start(format!("no folder for its evidence: {error}")).await;
         }
         let facts = Facts {
@@ -149,6 +168,12 @@ impl At<'_> {
         }
         crate::fault::point("driver.after_start");
         Ok(())
+    }
+
+    /// An attempt that the data folder knows and the database does not.
+    fn forgotten(&self) -> Option<&(AttemptId, PathBuf)> {
+        let run = self.view.id.as_str();
+        self.means.past.attempt_after(run, self.row.position, self.row.begun)
     }
 
     /// Before the first step: a plan that does not mean any more what people saw is not what was asked

@@ -25,6 +25,7 @@ pub struct Process {
     /// Where it listens.
     pub url: String,
     child: Option<Child>,
+    others: Vec<Child>,
 }
 
 impl Process {
@@ -40,6 +41,7 @@ impl Process {
             variables: Vec::new(),
             url: String::new(),
             child: None,
+            others: Vec::new(),
         }
     }
 
@@ -49,24 +51,7 @@ impl Process {
         assert!(self.child.is_none(), "it runs already");
         let port = free_port();
         self.url = format!("http://127.0.0.1:{port}");
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.place.path().join("bot.log"))
-            .unwrap();
-        let mut command = Command::new(&self.program);
-        command
-            .arg("serve")
-            .env_clear()
-            .envs(environment(&self.workspace, &self.place, &self.database_url))
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("NEOSTOCK_LISTEN", format!("127.0.0.1:{port}"))
-            .env("NEOSTOCK_HOST", "test")
-            .envs(self.variables.iter().cloned())
-            .current_dir(self.place.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        let mut command = self.command(port);
         if let Some(fault) = fault {
             command.env("NEOSTOCK_FAULT", fault);
         }
@@ -88,6 +73,36 @@ impl Process {
         }
     }
 
+    fn command(&self, port: u16) -> Command {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.place.path().join("bot.log"))
+            .unwrap();
+        let mut command = Command::new(&self.program);
+        command
+            .arg("serve")
+            .env_clear()
+            .envs(environment(&self.workspace, &self.place, &self.database_url))
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("NEOSTOCK_LISTEN", format!("127.0.0.1:{port}"))
+            .env("NEOSTOCK_HOST", "test")
+            .envs(self.variables.iter().cloned())
+            .current_dir(self.place.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command
+    }
+
+    /// Starts another bot beside this one, with a data folder of its own; Slack keeps talking to the
+    /// first.
+    pub fn second(&mut self) {
+        let mut command = self.command(free_port());
+        command.env("NEOSTOCK_DATA_DIR", self.place.path().join("data-2"));
+        self.others.push(command.spawn().unwrap());
+    }
+
     /// Whether the bot's process has ended by itself.
     pub fn has_died(&mut self) -> bool {
         let Some(child) = &mut self.child else { return true };
@@ -98,9 +113,9 @@ impl Process {
         false
     }
 
-    /// kill -9.
+    /// kill -9, of all bots.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for mut child in self.child.take().into_iter().chain(self.others.drain(..)) {
             child.kill().unwrap();
             child.wait().unwrap();
         }
