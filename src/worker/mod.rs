@@ -2,5 +2,8 @@
 //! the engine, and looks again; a crash between any two of these loses nothing.
 
 pub mod driver;
+pub mod health;
 mod output;
+pub mod patience;
+pub mod reload;
 pub mod sender;
