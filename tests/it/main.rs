@@ -29,6 +29,7 @@ mod sample;
 mod sandbox;
 mod settle;
 mod shipped;
+mod slack_storm;
 mod store;
 mod tidy;
 mod torture;

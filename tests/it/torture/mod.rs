@@ -2,6 +2,7 @@
 //! knows something of the runs is held against each other. `make torture` runs it.
 
 mod check;
+mod fence;
 mod history;
 mod people;
 mod plan;
@@ -122,7 +123,7 @@ async fn run_season(shape: Shape, seed: u64, end: Instant, score: &mut Score) {
         let rested = rest(&world).await;
         score.rounds += 1;
         let found = match rested {
-            Ok(()) => check(&world, score).await,
+            Ok(()) => check(&world).await,
             Err(unrest) => unrest,
         };
         println!(
@@ -235,7 +236,9 @@ async fn strike(
             world.kill_bot(bot, down_ms);
             let all = world.supervisors();
             let what = format!("bot {bot} and {} supervisors killed", all.len());
-            all.into_iter().for_each(|one| world.kill_supervisor(one));
+            for one in all {
+                world.kill_supervisor(one);
+            }
             Some(what)
         }
         Blow::Database { down_ms } => {
@@ -283,7 +286,7 @@ async fn rest(world: &World) -> Result<(), Vec<String>> {
 }
 
 /// Holds everything against each other.
-async fn check(world: &World, score: &mut Score) -> Vec<String> {
+async fn check(world: &World) -> Vec<String> {
     let history = match history::gather(world).await {
         Ok(history) => history,
         Err(error) => return vec![format!("the database cannot be read: {error}")],
@@ -292,13 +295,12 @@ async fn check(world: &World, score: &mut Score) -> Vec<String> {
     found.extend(world.leftovers());
     found.extend(world.workspace.faults());
     let keys = None::<SecretString>;
-    let store = Store::inspect(&world.database.url, Clock::System, keys).await.unwrap();
-    let (report, is_sound) = audit::verify_report(&store, None, Lang::En).await.unwrap();
-    store.close().await;
+    let reader = Store::inspect(&world.database.url, Clock::System, keys).await.unwrap();
+    let (report, is_sound) = audit::verify_report(&reader, None, Lang::En).await.unwrap();
+    reader.close().await;
     if !is_sound {
         found.push(report);
     }
-    let _ = score;
     found
 }
 
@@ -327,7 +329,9 @@ fn report(world: &World, seed: u64, round: u64, blows: &[String], found: &[Strin
     );
     println!("blows of the round: {blows:#?}");
     println!("violations:");
-    found.iter().for_each(|what| println!("  {what}"));
+    for what in found {
+        println!("  {what}");
+    }
     world.keep();
     panic!("{} violations", found.len());
 }

@@ -81,7 +81,7 @@ async fn settle(world: &World, channel: &str, run: &str, chance: &mut Chance) {
     let Some(bot) = someone(world, chance) else { return };
     let card = say(world, bot, OPERATOR, channel, &format!("show {run}")).await;
     let Some(step) = lost_step(&card) else { return };
-    let word = if card.contains(&format!("settle {run} stop")) {
+    let decision = if card.contains(&format!("settle {run} stop")) {
         "stop"
     } else {
         let environment = super::world::environment(
@@ -89,7 +89,7 @@ async fn settle(world: &World, channel: &str, run: &str, chance: &mut Chance) {
         );
         truth(&world.evidence(&environment), run, &step, chance)
     };
-    say(world, bot, OPERATOR, channel, &format!("settle {run} {word} I looked")).await;
+    say(world, bot, OPERATOR, channel, &format!("settle {run} {decision} I looked")).await;
 }
 
 /// The number of the step that a card calls unknown: its line begins with the sign and the number.

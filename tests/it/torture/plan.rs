@@ -152,7 +152,7 @@ const PLACES: [&str; 6] = [
     "sender.after_call",
 ];
 /// Between the first and the last deed of a round.
-const ROUND_MS: u64 = 4_500;
+const ROUND_MS: u64 = 6_000;
 /// The bots' lease under torture.
 pub const LEASE_MS: u64 = 2_500;
 
@@ -176,7 +176,7 @@ pub fn round(shape: Shape, chance: &mut Chance) -> Vec<(u64, Deed)> {
     for _ in 0..chance.below(3) {
         deeds.push((chance.below(ROUND_MS), Deed::Status { bot: chance.below(bots) as usize }));
     }
-    for _ in 0..chance.between(2, 5) {
+    for _ in 0..chance.between(4, 9) {
         let blow = blow(shape, chance);
         deeds.push((chance.between(200, ROUND_MS), Deed::Blow(blow)));
     }

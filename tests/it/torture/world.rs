@@ -66,10 +66,19 @@ const fn harmless(lines: u32, pause: &'static str) -> Step {
     Step { is_idempotent: true, ..step(lines, pause) }
 }
 
-pub const ACTIONS: [Action; 9] = [
+impl Step {
+    /// It takes longer than it may.
+    pub fn is_late(self) -> bool {
+        self.timeout == "1s"
+    }
+}
+
+pub const ACTIONS: [Action; 10] = [
     Action { name: "quick", extra: "", steps: &[step(3, "0")] },
     Action { name: "three", extra: "", steps: &[step(2, "0.1"), step(3, "0.1"), step(2, "0.1")] },
     Action { name: "slow", extra: "", steps: &[step(20, "0.1")] },
+    // Longer than a lease, so that it is taken over while it runs.
+    Action { name: "long", extra: "", steps: &[step(60, "0.1")] },
     Action { name: "harmless", extra: "", steps: &[harmless(8, "0.1")] },
     Action {
         name: "mixed",
@@ -108,9 +117,10 @@ fn runbook(shape: Shape, folder: &Path, mark: &str) -> String {
     for index in 0..shape.environments {
         let (name, channel) = (environment(index), channel(index));
         let default = if index == 0 { "default: true, " } else { "" };
-        let host = match shape.has_hosts {
-            true => format!("host: host-{}, ", index % shape.bots),
-            false => String::new(),
+        let host = if shape.has_hosts {
+            format!("host: host-{}, ", index % shape.bots)
+        } else {
+            String::new()
         };
         let _ = writeln!(
             text,
@@ -285,6 +295,11 @@ impl World {
 
     fn data(&self, bot: usize) -> PathBuf {
         self.path().join(format!("data-{bot}"))
+    }
+
+    /// The name that a bot has in the database.
+    pub fn instance(&self, bot: usize) -> String {
+        std::fs::read_to_string(self.data(bot).join("instance")).unwrap()
     }
 
     /// kill -9; it is started again later.
