@@ -262,6 +262,10 @@ async fn strike(
             });
             Some(format!("bot {bot} stopped for {stopped_ms} ms"))
         }
+        Blow::Slack { for_ms } => {
+            world.storm(for_ms);
+            Some(format!("a storm in Slack for {for_ms} ms"))
+        }
         Blow::Place { bot, place, passage } => {
             world.fault_bot(bot, format!("{place}@{passage}"));
             Some(format!("bot {bot} kills itself at {place}@{passage}"))

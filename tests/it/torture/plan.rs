@@ -117,16 +117,19 @@ pub enum Blow {
     Stop { bot: usize, stopped_ms: u64 },
     /// A bot is started anew and kills itself at the `passage`-th time it comes by a named place.
     Place { bot: usize, place: &'static str, passage: u64 },
+    /// Slack answers nothing well.
+    Slack { for_ms: u64 },
 }
 
 impl Blow {
-    pub const KINDS: [&'static str; 6] = [
+    pub const KINDS: [&'static str; 7] = [
         "bot killed",
         "supervisor killed",
         "bot and supervisors killed",
         "database killed",
         "bot stopped",
         "bot killed at a named place",
+        "storm in Slack",
     ];
 
     /// Its place in [`Blow::KINDS`].
@@ -138,6 +141,7 @@ impl Blow {
             Self::Database { .. } => 3,
             Self::Stop { .. } => 4,
             Self::Place { .. } => 5,
+            Self::Slack { .. } => 6,
         }
     }
 }
@@ -187,13 +191,14 @@ pub fn round(shape: Shape, chance: &mut Chance) -> Vec<(u64, Deed)> {
 fn blow(shape: Shape, chance: &mut Chance) -> Blow {
     let bot = chance.below(shape.bots as u64) as usize;
     let down_ms = chance.below(1_500);
-    match chance.below(12) {
+    match chance.below(13) {
         0..=2 => Blow::Bot { bot, down_ms },
         3..=5 => Blow::Supervisor { pick: chance.next() },
         6 => Blow::Both { bot, down_ms },
         7 | 8 if shape.is_postgres => Blow::Database { down_ms },
         // From just over the lease to well over the lease of a channel, which is twice as long.
         7..=9 => Blow::Stop { bot, stopped_ms: chance.between(LEASE_MS + 500, LEASE_MS * 3) },
+        10 => Blow::Slack { for_ms: chance.between(1_000, 4_000) },
         _ => Blow::Place { bot, place: chance.pick(&PLACES), passage: chance.between(1, 12) },
     }
 }

@@ -4,7 +4,7 @@
 use super::plan::{LEASE_MS, Shape};
 use crate::harness::database::{Engine, TestDatabase};
 use crate::harness::process::free_port;
-use neostock_ops::sandbox::{Channel, Options, Workspace};
+use neostock_ops::sandbox::{Channel, Fault, Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,6 +19,8 @@ use tempfile::TempDir;
 pub const CLUSTER_VARIABLE: &str = "NEOSTOCK_TORTURE_CLUSTER";
 /// How long a bot may take to start.
 const START_MAX: Duration = Duration::from_secs(20);
+/// Longer than a bot with this lease waits for an answer of Slack's.
+const HANG_MS: u64 = LEASE_MS;
 /// Each process of a step carries it, so that none can hide.
 const MARK: &str = "TORTURE_MARK";
 
@@ -426,6 +428,21 @@ impl World {
 
     pub fn is_database_down(&self) -> bool {
         *self.is_database_down.lock().unwrap()
+    }
+
+    // Slack.
+
+    /// For a while every call goes wrong; some hang for longer than the bot waits.
+    pub fn storm(&self, for_ms: u64) {
+        let ways = vec![
+            Fault::ServerError(503),
+            Fault::RateLimited { retry_after_secs: 1 },
+            Fault::TimeoutAfterApplying(HANG_MS),
+            Fault::DropBefore,
+            Fault::TimeoutAfterApplying(1),
+            Fault::NotJson,
+        ];
+        self.workspace.storm(for_ms.cast_signed(), ways);
     }
 
     // For people.
