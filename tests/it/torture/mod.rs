@@ -14,6 +14,7 @@ use neostock_ops::core::text::Lang;
 use neostock_ops::store::Store;
 use plan::{Blow, Chance, Deed, SHAPES, Shape};
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use world::World;
@@ -38,7 +39,7 @@ const LOG_LINES: usize = 60;
 struct Score {
     blows: [usize; Blow::KINDS.len()],
     missed: usize,
-    runs: usize,
+    runs: BTreeMap<String, usize>,
     lost_steps: usize,
     resumed: usize,
     fenced: usize,
@@ -159,20 +160,9 @@ async fn play(world: &Arc<World>, schedule: Vec<(u64, Deed)>, score: &mut Score)
                 under_way.spawn(ask(Arc::clone(world), user, action, environment, bot));
             }
             Deed::Cancel { pick, bot } => {
-                let known = people::known_runs(world);
-                if let Some((run, channel)) = known.get(pick as usize % known.len().max(1)).cloned()
-                {
-                    let world = Arc::clone(world);
-                    under_way.spawn(async move {
-                        people::say(
-                            &world,
-                            bot,
-                            "U0ANN",
-                            &channel,
-                            &format!("cancel {run} enough"),
-                        )
-                        .await;
-                    });
+                let open = people::open_runs(world);
+                if let Some((run, channel)) = open.get(pick as usize % open.len().max(1)).cloned() {
+                    under_way.spawn(cancel(Arc::clone(world), bot, run, channel));
                 }
             }
             Deed::Status { bot } => {
@@ -209,6 +199,10 @@ async fn ask(
     if let Some(run) = people::run_in(&answer) {
         world.note_accepted(&run);
     }
+}
+
+async fn cancel(world: Arc<World>, bot: usize, run: String, channel: String) {
+    people::say(&world, bot, "U0ANN", &channel, &format!("cancel {run} enough")).await;
 }
 
 /// Strikes; what was hit, or nothing when there was nothing to hit.
@@ -312,7 +306,9 @@ async fn check(world: &World) -> Vec<String> {
 async fn finish(world: &World, seed: u64, score: &mut Score) {
     let history = history::gather(world).await.unwrap();
     let count = |kind: &str| history.journal.iter().filter(|entry| entry.kind == kind).count();
-    score.runs += history.runs.len();
+    for run in &history.runs {
+        *score.runs.entry(run.state.clone()).or_default() += 1;
+    }
     score.lost_steps += count("step.lost");
     score.resumed += count("run.resumed");
     let logs: Vec<String> = (0..world.shape.bots).map(|bot| world.log(bot)).collect();
@@ -346,12 +342,14 @@ impl Score {
         let total: usize = self.blows.iter().sum();
         let kinds = Blow::KINDS.iter().zip(self.blows);
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+        let states = self.runs.iter().map(|(state, count)| format!("{count} {state}"));
         format!(
-            "torture: {total} blows survived ({}) in {} rounds with {} runs, {} steps lost, {} runs \
-             resumed, {} late drivers refused: 0 violations",
+            "torture: {total} blows survived ({}) in {} rounds with {} runs ({}), {} steps lost, {} \
+             runs resumed, {} late drivers refused: 0 violations",
             kinds.join(", "),
             self.rounds,
-            self.runs,
+            self.runs.values().sum::<usize>(),
+            states.collect::<Vec<_>>().join(", "),
             self.lost_steps,
             self.resumed,
             self.fenced
