@@ -8,6 +8,7 @@ mod people;
 mod plan;
 mod world;
 
+use history::History;
 use neostock_ops::audit;
 use neostock_ops::clock::Clock;
 use neostock_ops::core::text::Lang;
@@ -31,6 +32,9 @@ const MINUTES_DEFAULT: f64 = 5.0;
 const ROUNDS_MAX: u64 = 40;
 /// How long everything may take to come to rest after the last blow of a round.
 const REST: Duration = Duration::from_secs(90);
+/// How often somebody who gets no answer asks again, and how long they wait in between.
+const ASKS_MAX: usize = 5;
+const ASK_PAUSE: Duration = Duration::from_millis(700);
 /// Lines of each bot's log in the report of a violation.
 const LOG_LINES: usize = 60;
 
@@ -121,12 +125,11 @@ async fn run_season(shape: Shape, seed: u64, end: Instant, score: &mut Score) {
         let schedule = plan::round(shape, &mut chance);
         let blows = play(&world, schedule, score).await;
         let hit = began.elapsed();
-        let rested = rest(&world).await;
-        score.rounds += 1;
-        let found = match rested {
-            Ok(()) => check(&world).await,
+        let found = match rest(&world).await {
+            Ok(history) => check(&world, &history).await,
             Err(unrest) => unrest,
         };
+        score.rounds += 1;
         println!(
             "  round {round}: {} in {:.1} s, at rest after {:.1} s",
             blows.join(", "),
@@ -195,9 +198,13 @@ async fn ask(
     bot: usize,
 ) {
     let text = format!("{action} env={}", world::environment(environment));
-    let answer = people::say(&world, bot, user, &world::channel(environment), &text).await;
-    if let Some(run) = people::run_in(&answer) {
-        world.note_accepted(&run);
+    // Whoever is not heard tries again.
+    for _ in 0..ASKS_MAX {
+        let answer = people::say(&world, bot, user, &world::channel(environment), &text).await;
+        if let Some(run) = people::run_in(&answer) {
+            return world.note_accepted(&run);
+        }
+        tokio::time::sleep(ASK_PAUSE).await;
     }
 }
 
@@ -267,15 +274,25 @@ async fn strike(
     }
 }
 
-/// Waits until every run has ended and every message is sent; what has not, when that takes too long.
-async fn rest(world: &World) -> Result<(), Vec<String>> {
+/// Waits until every run has ended and every message is sent, and gathers what is known then; what has
+/// not, when that takes too long.
+async fn rest(world: &World) -> Result<History, Vec<String>> {
     let deadline = Instant::now() + REST;
+    let mut gathered = None;
     loop {
         let unrest = match history::unrest(world).await {
-            Ok(unrest) if unrest.is_empty() => return Ok(()),
             Ok(unrest) => unrest,
             Err(error) => vec![format!("the database cannot be read: {error}")],
         };
+        // Somebody's late request may have arrived meanwhile: only between two looks is it one moment.
+        match gathered.take() {
+            Some(history) if unrest.is_empty() => return Ok(history),
+            _ if unrest.is_empty() => {
+                gathered = history::gather(world).await.ok();
+                continue;
+            }
+            _ => {}
+        }
         if Instant::now() > deadline {
             return Err(unrest.into_iter().map(|what| format!("no rest: {what}")).collect());
         }
@@ -284,12 +301,8 @@ async fn rest(world: &World) -> Result<(), Vec<String>> {
 }
 
 /// Holds everything against each other.
-async fn check(world: &World) -> Vec<String> {
-    let history = match history::gather(world).await {
-        Ok(history) => history,
-        Err(error) => return vec![format!("the database cannot be read: {error}")],
-    };
-    let mut found = check::violations(&history);
+async fn check(world: &World, history: &History) -> Vec<String> {
+    let mut found = check::violations(history);
     found.extend(world.leftovers());
     found.extend(world.workspace.faults());
     let keys = None::<SecretString>;

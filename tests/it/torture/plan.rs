@@ -50,17 +50,17 @@ pub const SHAPES: [Shape; 4] = [
         name: "one bot on SQLite",
         is_postgres: false,
         bots: 1,
-        environments: 8,
+        environments: 20,
         has_hosts: false,
-        asks_max: 10,
+        asks_max: 20,
     },
     Shape {
         name: "one bot on PostgreSQL",
         is_postgres: true,
         bots: 1,
-        environments: 8,
+        environments: 20,
         has_hosts: false,
-        asks_max: 10,
+        asks_max: 20,
     },
     Shape {
         name: "three bots of one host on PostgreSQL, 50 environments",
@@ -68,7 +68,7 @@ pub const SHAPES: [Shape; 4] = [
         bots: 3,
         environments: 50,
         has_hosts: false,
-        asks_max: 20,
+        asks_max: 30,
     },
     Shape {
         name: "three bots of three hosts on PostgreSQL, 50 environments",
@@ -76,7 +76,7 @@ pub const SHAPES: [Shape; 4] = [
         bots: 3,
         environments: 50,
         has_hosts: true,
-        asks_max: 20,
+        asks_max: 30,
     },
 ];
 
@@ -191,14 +191,14 @@ pub fn round(shape: Shape, chance: &mut Chance) -> Vec<(u64, Deed)> {
 fn blow(shape: Shape, chance: &mut Chance) -> Blow {
     let bot = chance.below(shape.bots as u64) as usize;
     let down_ms = chance.below(1_500);
-    match chance.below(13) {
+    match chance.below(14) {
         0..=2 => Blow::Bot { bot, down_ms },
         3..=5 => Blow::Supervisor { pick: chance.next() },
         6 => Blow::Both { bot, down_ms },
         7 | 8 if shape.is_postgres => Blow::Database { down_ms },
         // From just over the lease to well over the lease of a channel, which is twice as long.
         7..=9 => Blow::Stop { bot, stopped_ms: chance.between(LEASE_MS + 500, LEASE_MS * 3) },
-        10 => Blow::Slack { for_ms: chance.between(1_000, 4_000) },
+        10 | 11 => Blow::Slack { for_ms: chance.between(1_000, 4_000) },
         _ => Blow::Place { bot, place: chance.pick(&PLACES), passage: chance.between(1, 12) },
     }
 }

@@ -368,7 +368,7 @@ impl World {
     /// The supervisors that live, each with its attempt.
     pub fn supervisors(&self) -> Vec<(u32, String)> {
         let root = self.path().display().to_string();
-        processes()
+        let mut found: Vec<(u32, String)> = processes()
             .filter_map(|pid| {
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
                 let words: Vec<_> = line.split(|byte| *byte == 0).collect();
@@ -377,7 +377,11 @@ impl World {
                 let attempt = Path::new(folder).file_name()?.to_str()?.to_owned();
                 is_ours.then_some((pid, attempt))
             })
-            .collect()
+            .collect();
+        // Until it becomes the step, a supervisor's child looks like it.
+        let all: BTreeSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
+        found.retain(|(pid, _)| parent(*pid).is_none_or(|parent| !all.contains(&parent)));
+        found
     }
 
     pub fn kill_supervisor(&self, (pid, attempt): (u32, String)) {
@@ -493,6 +497,11 @@ async fn cluster(verb: &'static str) {
 fn processes() -> impl Iterator<Item = u32> {
     let folder = std::fs::read_dir("/proc").unwrap();
     folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
 }
 
 fn signal(pid: u32, signal: Signal) {
