@@ -1,5 +1,6 @@
 //! An action of the runbook as a chat command: arguments, plan, run.
 
+use super::follow_up;
 use super::propose::{self, Proposal, Propose};
 use super::{
     Command, Context, Misunderstood, action_usage, answer, ephemeral, message_link, refusal, text,
@@ -90,8 +91,18 @@ pub async fn run(
     context.engine.request_run(asked, by, run, plan, answer).await
 }
 
-/// Everything resolved, or the refusal that the asker reads.
+/// Everything resolved, what follows a failure too; or the refusal that the asker reads.
 pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
+    let mut plan = match resolve(ask, context).await? {
+        Ok(plan) => plan,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    plan.on_failure = follow_up::plan(ask, context).await?;
+    Ok(Ok(plan))
+}
+
+/// The action alone.
+pub(super) async fn resolve(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
     let resolved = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments);
     let mut plan = match resolved {
         Ok(plan) => plan,

@@ -7,6 +7,7 @@ mod action;
 mod audit;
 mod decide;
 mod filter;
+mod follow_up;
 mod help;
 mod logs;
 mod misunderstood;

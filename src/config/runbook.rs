@@ -7,6 +7,7 @@ mod gates;
 mod grammar;
 mod machine;
 mod parameters;
+mod policy;
 mod reports;
 mod steps;
 
@@ -121,6 +122,9 @@ impl Reading<'_> {
         for entry in entries(root.get("actions")) {
             let action = self.action(entry, &roles, &environments, &service);
             actions.insert(entry.key.clone(), action);
+        }
+        for entry in entries(root.get("actions")) {
+            self.check_follow_up(entry, &actions);
         }
         let digest = hex::encode(Sha256::digest(bytes));
         Runbook { service, language, environments, roles, actions, digest }
@@ -241,9 +245,23 @@ impl Reading<'_> {
         self.check_role(role, roles);
         let approval = node.get("approval").map(|node| self.approval(node, roles));
         let makes_live = self.makes_live(node.get("makes_live"), &parameters);
-        let scope = Scope { parameters: &parameters, environments, service };
-        let steps = node.get("steps").map_or(&[][..], Node::items);
-        let steps = steps.iter().filter_map(|step| self.step(step, &scope)).collect();
+        let mut outputs = Vec::new();
+        let scope = Scope {
+            parameters: &parameters,
+            outputs: &[],
+            takes_outputs: false,
+            environments,
+            service,
+        };
+        let mut steps = Vec::new();
+        for node in node.get("steps").map_or(&[][..], Node::items) {
+            let Some(step) = self.step(node, &Scope { outputs: &outputs, ..scope }) else {
+                continue;
+            };
+            outputs.extend_from_slice(&step.outputs);
+            steps.push(step);
+        }
+        let on_failure = node.get("on_failure").map(|node| self.on_failure(node, &scope, &steps));
         let notices = node.get("notices");
         let mut notice = |key| self.notice(notices.and_then(|notices| notices.get(key)), &scope);
         let notices = Notices { succeeded: notice("succeeded"), failed: notice("failed") };
@@ -263,6 +281,7 @@ impl Reading<'_> {
             role: text_of(role),
             approval,
             makes_live,
+            on_failure,
             lock,
             steps,
             notices,

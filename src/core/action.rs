@@ -4,6 +4,7 @@
 //! that a template's names are declared); everybody else may rely on it.
 
 use super::id::ChannelId;
+use super::step::{Retry, When};
 use super::template::Template;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,18 @@ pub struct Environment {
     pub secrets: BTreeMap<String, SecretSource>,
 }
 
+impl Environment {
+    /// What a name of the runbook means here, parameters aside.
+    pub fn value<'v>(&'v self, service: &'v str, name: &str) -> Option<&'v str> {
+        match name {
+            "environment" => Some(&self.name),
+            "service" => Some(service),
+            "workdir" => self.workdir.to_str(),
+            _ => self.variables.get(name).map(String::as_str),
+        }
+    }
+}
+
 /// Where the value of a secret is read when a step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,12 +118,26 @@ pub struct Action {
     pub approval: Option<Approval>,
     /// The `git_ref` parameter whose version is live once a run has succeeded.
     pub makes_live: Option<String>,
+    /// What is done by itself when a run of it has failed or timed out.
+    pub on_failure: Option<OnFailure>,
     /// What it holds while it runs.
     pub lock: Lock,
     /// In order.
     pub steps: Vec<Step>,
     /// What is said at the end instead of the general words.
     pub notices: Notices,
+}
+
+/// An action that follows one that failed. It is approved by whoever reviewed the runbook, and nothing
+/// follows it in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnFailure {
+    /// The action's name.
+    pub action: String,
+    /// Its arguments, from names that the failed one knows and from `live_version`.
+    pub arguments: BTreeMap<String, Template>,
+    /// The first step, counted from 0, that must have begun: before it nothing needs undoing.
+    pub from_step: usize,
 }
 
 /// A gate that people open: so many holders of a role agree to exactly this plan.
@@ -219,6 +246,14 @@ pub struct Step {
     pub leaves_processes: bool,
     /// Whether it is cleanup: done although an earlier step ended badly.
     pub always: bool,
+    /// On what condition it is done; `None`: in any case.
+    pub when: Option<When>,
+    /// How often it is tried again when it ended badly; only where it is `idempotent`.
+    pub retry: Option<Retry>,
+    /// Names of values that it hands to later steps.
+    pub outputs: Vec<String>,
+    /// The system user as whom it runs; `None`: the bot's own.
+    pub user: Option<String>,
 }
 
 /// The kinds of step.

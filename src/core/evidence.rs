@@ -2,6 +2,7 @@
 
 use super::text::Text;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A process that outlived what started it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Evidence {
     /// Whether output was lost because it could not be written.
     #[serde(default)]
     pub is_output_incomplete: bool,
+    /// What it hands to later steps, redacted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
 }
 
 /// How an attempt ended.
@@ -53,6 +57,11 @@ pub enum End {
         /// Its processes that still run.
         survivors: Vec<Survivor>,
     },
+    /// Its host cannot be asked: it may have ended, or run still.
+    Unreachable {
+        /// The host that keeps the evidence.
+        host: String,
+    },
 }
 
 impl Evidence {
@@ -64,6 +73,7 @@ impl Evidence {
             output_bytes: 0,
             dropped_bytes: 0,
             is_output_incomplete: false,
+            outputs: BTreeMap::new(),
         }
     }
 
@@ -92,6 +102,10 @@ impl Evidence {
                 };
                 Text::new(zh, en)
             }
+            End::Unreachable { host } => Text::new(
+                format!("主机 {host} 失联，结果不明，也可能仍在运行"),
+                format!("its host {host} cannot be asked: it may have ended, or run still"),
+            ),
             End::Lost { survivors, .. } => {
                 let list = names(survivors);
                 Text::new(

@@ -8,6 +8,7 @@ use super::duration;
 use super::id::RunId;
 use super::text::Text;
 use super::words::{Words, narrow};
+use std::collections::BTreeMap;
 
 /// The longest free text, in characters.
 pub const TEXT_CHARS_MAX: usize = 1_000;
@@ -113,6 +114,31 @@ pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments
     for (index, parameter) in parameters.iter().enumerate() {
         let raw = given.iter().find(|(at, _)| *at == index).map(|(_, value)| value.as_str());
         match raw.or(parameter.default.as_deref()) {
+            Some(raw) => {
+                let value = value(parameter, raw)?;
+                found.values.push(Argument { name: parameter.name.clone(), value });
+            }
+            None if parameter.required => {
+                return Err(ArgumentFault::Missing { name: parameter.name.clone() });
+            }
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Reads values that the runbook gives by name.
+///
+/// # Errors
+/// The first [`ArgumentFault`].
+pub fn from_values(
+    parameters: &[Parameter],
+    given: &BTreeMap<String, String>,
+) -> Result<Arguments, ArgumentFault> {
+    let mut found = Arguments::default();
+    for parameter in parameters {
+        let raw = given.get(&parameter.name).or(parameter.default.as_ref());
+        match raw {
             Some(raw) => {
                 let value = value(parameter, raw)?;
                 found.values.push(Argument { name: parameter.name.clone(), value });

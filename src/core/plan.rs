@@ -7,6 +7,7 @@ use super::action::{
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, cut, duration_ms};
 use super::release::Changes;
+use super::step::{Retry, When};
 use super::template::Template;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,12 @@ pub struct Plan {
     /// The run that this is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
+    /// The run whose failure it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<RunId>,
+    /// What is done by itself when it has failed or timed out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<FollowUp>,
     /// Every argument by name, as given.
     pub arguments: BTreeMap<String, String>,
     /// Each git reference among them: the full commit it named when the plan was made.
@@ -69,6 +76,24 @@ pub struct Plan {
     pub failed: Option<Text>,
     /// SHA-256 of the runbook it came from.
     pub runbook: String,
+}
+
+/// The name under which `on_failure` knows the version that was live when the plan was made.
+pub const LIVE_VERSION: &str = "live_version";
+
+/// What follows a failure, settled before the first step: people see it, and agree to it, with the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FollowUp {
+    /// This is done if a step from this one on began. Nothing follows it in turn.
+    Plan {
+        /// What.
+        plan: Box<Plan>,
+        /// Counted from 0: before it nothing is done that must be undone.
+        from_step: usize,
+    },
+    /// Nothing can be done by itself, and why.
+    Impossible(Text),
 }
 
 /// The people who must agree, as the runbook named them when the plan was made.
@@ -102,6 +127,18 @@ pub struct PlannedStep {
     /// Whether it is done although an earlier one ended badly.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub always: bool,
+    /// On what condition it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// What it hands to later steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
+    /// The system user as whom it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// What a step does.
@@ -112,6 +149,9 @@ pub enum Work {
     Run {
         /// One argument an element.
         argv: Vec<String>,
+        /// The elements that wait for what earlier steps hand on.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        late: BTreeMap<usize, Template>,
     },
     /// Asking an address until it answers as expected.
     Http {
@@ -173,15 +213,8 @@ impl Plan {
         runbook: &Runbook,
         arguments: &Arguments,
     ) -> Result<Self, PlanFault> {
-        let workdir = environment.workdir.display().to_string();
-        let value = |name: &str| match name {
-            "environment" => Some(environment.name.as_str()),
-            "service" => Some(runbook.service.as_str()),
-            "workdir" => Some(workdir.as_str()),
-            name => {
-                arguments.get(name).or_else(|| environment.variables.get(name).map(String::as_str))
-            }
-        };
+        let value =
+            |name: &str| arguments.get(name).or_else(|| environment.value(&runbook.service, name));
         let fill = |template: &Template| {
             template.expand(value).map_err(|name| PlanFault::NoValue { name })
         };
@@ -193,9 +226,10 @@ impl Plan {
             duration_ms(&value).ok_or(PlanFault::NotAWindow { value })
         };
         let mut steps = Vec::new();
+        let mut outputs: Vec<&str> = Vec::new();
         for step in &action.steps {
             let work = match &step.kind {
-                StepKind::Run { argv } => Work::Run { argv: argument_vector(argv, &fill)? },
+                StepKind::Run { argv } => argument_vector(argv, &outputs, &value)?,
                 StepKind::Http { url, expect, contains, within_ms } => Work::Http {
                     url: fill(url)?,
                     expect: *expect,
@@ -217,7 +251,12 @@ impl Plan {
                 idempotent: step.idempotent,
                 leaves_processes: step.leaves_processes,
                 always: step.always,
+                when: step.when.as_ref().map(|when| condition(when, &outputs, &value)),
+                retry: step.retry,
+                outputs: step.outputs.clone(),
+                user: step.user.clone(),
             });
+            outputs.extend(step.outputs.iter().map(String::as_str));
         }
         let given = arguments.values.iter();
         Ok(Self {
@@ -235,6 +274,8 @@ impl Plan {
             makes_live: action.makes_live.clone(),
             changes: None,
             retry_of: None,
+            cause: None,
+            on_failure: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),
             variables: environment.variables.clone(),
@@ -282,14 +323,29 @@ fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
 }
 
 /// Each element is one argument whatever it holds. An element that begins with a substituted value
-/// that begins with `-` is refused unless an earlier element ended the options.
-fn argument_vector(
+/// that begins with `-` is refused unless an earlier element ended the options. What names an output
+/// is filled in when its step begins.
+fn argument_vector<'v>(
     argv: &[Template],
-    fill: &impl Fn(&Template) -> Result<String, PlanFault>,
-) -> Result<Vec<String>, PlanFault> {
+    outputs: &[&str],
+    value: &impl Fn(&str) -> Option<&'v str>,
+) -> Result<Work, PlanFault> {
     let mut filled: Vec<String> = Vec::with_capacity(argv.len());
-    for template in argv {
-        let element = fill(template)?;
+    let mut late = BTreeMap::new();
+    for (index, template) in argv.iter().enumerate() {
+        let is_output = |name: &str| outputs.contains(&name);
+        let element = if template.names().any(is_output) {
+            let known = |name: &str| if is_output(name) { None } else { value(name) };
+            let rest = template.expand_known(known);
+            if let Some(name) = rest.names().find(|name| !is_output(name)) {
+                return Err(PlanFault::NoValue { name: name.to_owned() });
+            }
+            let shown = rest.shown();
+            late.insert(index, rest);
+            shown
+        } else {
+            template.expand(value).map_err(|name| PlanFault::NoValue { name })?
+        };
         let options_ended =
             filled.iter().any(|earlier| earlier == "--" || earlier == "--end-of-options");
         if let Some(name) = template.leading_name()
@@ -300,7 +356,14 @@ fn argument_vector(
         }
         filled.push(element);
     }
-    Ok(filled)
+    Ok(Work::Run { argv: filled, late })
+}
+
+/// An argument that was left out is empty; an output waits for its step.
+fn condition<'v>(when: &When, outputs: &[&str], value: &impl Fn(&str) -> Option<&'v str>) -> When {
+    let known =
+        |name: &str| if outputs.contains(&name) { None } else { Some(value(name).unwrap_or("")) };
+    When { value: when.value.expand_known(known), ..when.clone() }
 }
 
 impl PlanFault {
@@ -340,6 +403,7 @@ pub(crate) mod tests {
             role: "operator".into(),
             approval: None,
             makes_live: None,
+            on_failure: None,
             lock: Lock::Environment,
             steps: vec![Step {
                 name: Text::same("say"),
@@ -350,6 +414,10 @@ pub(crate) mod tests {
                 idempotent: false,
                 leaves_processes: false,
                 always: false,
+                when: None,
+                retry: None,
+                outputs: vec![],
+                user: None,
             }],
             notices: Notices::default(),
         }
@@ -393,7 +461,7 @@ pub(crate) mod tests {
         let found = plan(&["echo", "{word}", "x={word}"], hostile).unwrap();
 
         let argv = vec!["echo".into(), hostile.to_owned(), format!("x={hostile}")];
-        assert_eq!(found.steps[0].work, Work::Run { argv });
+        assert_eq!(found.steps[0].work, Work::Run { argv, late: BTreeMap::new() });
     }
 
     #[test]

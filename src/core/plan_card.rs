@@ -2,6 +2,7 @@
 
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
+use super::follow_up_card;
 use super::plan::{Plan, PlannedStep, Work};
 use super::release_card;
 use super::run_card::RunView;
@@ -27,6 +28,13 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         line.push(text(format!("  {}", terms(step, lang))));
         parts.push(Part::Paragraph(line));
         parts.push(Part::Output(work(&step.work, lang)));
+    }
+    parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
+    if let Some((plan, _)) = run.follow_up() {
+        // One block: the plan itself has the room.
+        let steps = plan.steps.iter().enumerate();
+        let lines = steps.map(|(index, step)| format!("{}. {}", index + 1, work(&step.work, lang)));
+        parts.push(Part::Output(lines.collect::<Vec<_>>().join("\n")));
     }
     Card { summary: title, tone: Tone::Neutral, parts }
 }
@@ -69,13 +77,29 @@ fn terms(step: &PlannedStep, lang: Lang) -> String {
     if step.leaves_processes {
         words.push_str(lang.pick(" · 保留其进程", " · leaves processes"));
     }
+    if step.always {
+        words.push_str(lang.pick(" · 收尾，总会执行", " · cleanup, done in any case"));
+    }
+    if let Some(when) = &step.when {
+        words = format!("{words} · {}", when.text().get(lang));
+    }
+    if let Some(retry) = &step.retry {
+        words = format!("{words} · {} {}", lang.pick("重试", "retried"), retry.shown());
+    }
+    if let Some(user) = &step.user {
+        words = format!("{words} · {} {user}", lang.pick("用户", "as user"));
+    }
+    if !step.outputs.is_empty() {
+        let names = step.outputs.join(", ");
+        words = format!("{words} · {} {names}", lang.pick("产出", "hands on"));
+    }
     words
 }
 
 /// A step's work on one line; an argument that a reader could take for two stands in quotes.
 fn work(work: &Work, lang: Lang) -> String {
     match work {
-        Work::Run { argv } => {
+        Work::Run { argv, .. } => {
             let quoted = argv.iter().map(|argument| match argument {
                 plain if is_plain(plain) => plain.clone(),
                 other => format!("{other:?}"),

@@ -167,7 +167,7 @@ impl State {
             (Self::Waiting | Self::Queued, E::Cancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::NeedsAttention,
             // A step that ended badly ends the run as soon as its cleanup is done: see `Progress`.
-            (Self::Running, E::CannotStart | E::Starting | E::StepSkipped | E::Retrying)
+            (Self::Running, E::CannotStart | E::Starting | E::StepSkipped)
             | (Self::Queued, E::Claimed)
             | (Self::NeedsAttention, E::SettledOk | E::SettledFailed | E::Again)
             // Evidence that appears late, of a step whose host could not be asked, counts as any other.
@@ -178,7 +178,8 @@ impl State {
                 | E::StepOk
                 | E::StepFailed
                 | E::StepTimedOut
-                | E::StepCancelled,
+                | E::StepCancelled
+                | E::Retrying,
             ) => Self::Running,
             _ => return None,
         })
@@ -197,7 +198,7 @@ impl StepState {
             (Self::Pending, E::Starting) => Self::Starting,
             (Self::Starting | Self::Unknown, E::NeverStarted)
             | (Self::Unknown, E::Again)
-            | (Self::Running, E::Retrying) => Self::Pending,
+            | (Self::Running | Self::Unknown, E::Retrying) => Self::Pending,
             (Self::Starting | Self::Unknown, E::Started) => Self::Running,
             (Self::Running | Self::Unknown, E::StepOk) | (Self::Unknown, E::SettledOk) => Self::Ok,
             (Self::Running | Self::Unknown, E::StepFailed)
@@ -224,13 +225,15 @@ pub struct Progress {
     pub steps: Vec<StepState>,
     /// Which steps are cleanup (`always`): they are done although an earlier one ended badly.
     pub always: Vec<bool>,
+    /// Whether a step ever began: before, there is nothing to clean up.
+    pub has_begun: bool,
 }
 
 impl Progress {
     /// A new run whose gates are still to be asked; for each step, whether it is cleanup.
     pub fn new(always: Vec<bool>) -> Self {
         let steps = vec![StepState::Pending; always.len()];
-        Self { state: State::Waiting, position: 0, steps, always }
+        Self { state: State::Waiting, position: 0, steps, always, has_begun: false }
     }
 
     /// What the run is after an event.
@@ -245,9 +248,12 @@ impl Progress {
         };
         let mut next = self.clone();
         next.state = self.state.after(event).ok_or_else(illegal)?;
-        if event == Event::GateVoided && self.steps.iter().any(|step| *step != StepState::Pending) {
+        let is_untouched =
+            !self.has_begun && self.steps.iter().all(|step| *step == StepState::Pending);
+        if event == Event::GateVoided && !is_untouched {
             return Err(illegal());
         }
+        next.has_begun |= event == Event::Started;
         if event.is_about_a_step() {
             let step = next.steps.get_mut(self.position).ok_or_else(illegal)?;
             *step = step.after(event).ok_or_else(illegal)?;
@@ -265,7 +271,8 @@ impl Progress {
     fn go_on(&mut self) {
         if self.outcome() != State::Succeeded {
             let always = self.always.clone();
-            self.skip(|index| always.get(index) != Some(&true));
+            let has_begun = self.has_begun;
+            self.skip(|index| !has_begun || always.get(index) != Some(&true));
         }
         while self.steps.get(self.position).is_some_and(|step| step.is_final()) {
             self.position += 1;
@@ -432,6 +439,9 @@ mod tests {
     fn a_run_that_never_began_has_nothing_to_clean_up() {
         let run = with_cleanup(&[E::Expired]);
         assert_eq!(run.steps, [StepState::Skipped; 3]);
+
+        let run = with_cleanup(&[E::GatesPassed, E::Claimed, E::CannotStart]);
+        assert_eq!((run.state, run.steps[2]), (State::Failed, StepState::Skipped));
     }
 
     #[test]

@@ -4,11 +4,14 @@ use super::card::{Card, Line, Part, Span, Tone, prose, text};
 use super::decision::{self, Decision};
 use super::decision_card;
 use super::evidence::Evidence;
+use super::follow_up_card;
+use super::host_card;
 use super::id::{RunId, UserId};
-use super::plan::Plan;
+use super::plan::{FollowUp, Plan, PlannedStep};
 use super::release_card::{self, COMMIT_CHARS};
 use super::run::{State, StepState};
 use super::text::{Lang, Text};
+use sha2::{Digest, Sha256};
 
 /// Lines of a failing step's output on the card.
 pub const TAIL_LINES_MAX: usize = 15;
@@ -32,6 +35,10 @@ pub struct RunView {
     pub decisions: Vec<Decision>,
     /// When it stops waiting for people; 0: never.
     pub expires_ms: i64,
+    /// The host that keeps its evidence; empty before it is claimed.
+    pub host: String,
+    /// Since when that host cannot be asked; 0: it can.
+    pub unreachable_ms: i64,
     /// When it was asked.
     pub created_ms: i64,
     /// When a worker took it; 0: not yet.
@@ -45,6 +52,25 @@ impl RunView {
     pub fn is_cancel_asked(&self) -> bool {
         decision::is_cancel_asked(&self.decisions)
     }
+
+    /// The plan that follows its failure, and the run of it; once that has begun, or while it may.
+    pub fn follow_up(&self) -> Option<(&Plan, RunId)> {
+        let Some(FollowUp::Plan { plan, .. }) = &self.plan.on_failure else { return None };
+        Some((plan, follow_up_of(&self.id)))
+    }
+
+    /// Whether it ended so that what follows its failure was begun.
+    pub fn is_followed(&self) -> bool {
+        let Some(FollowUp::Plan { from_step, .. }) = self.plan.on_failure else { return false };
+        let is_bad = matches!(self.state, State::Failed | State::TimedOut);
+        is_bad && self.steps.iter().skip(from_step).any(|step| step.begun > 0)
+    }
+}
+
+/// The one run that can follow a run's failure has its id from it: asked twice, it is the same.
+pub fn follow_up_of(run: &RunId) -> RunId {
+    let hash = Sha256::digest(format!("on_failure {run}"));
+    RunId::from_entropy(std::array::from_fn(|at| hash[at]))
 }
 
 /// A step as a card needs it.
@@ -54,6 +80,12 @@ pub struct StepView {
     pub state: StepState,
     /// Tries so far.
     pub attempts: i64,
+    /// How many of them began, by their evidence.
+    pub begun: i64,
+    /// How many of these ended badly and were tried again.
+    pub failures: i64,
+    /// When the next try is due; 0: at once.
+    pub due_ms: i64,
     /// When it was started; 0: not yet.
     pub started_ms: i64,
     /// When it ended; 0: not yet.
@@ -75,6 +107,8 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     }
     parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.push(Part::Paragraph(step_list(run, lang)));
+    parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
+    parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
     parts.extend(decision_card::question(run, lang));
     parts.extend(decision_card::decisions(run, lang));
     if let Some(step) = run.steps.iter().find(|step| wants_output(step.state))
@@ -126,6 +160,7 @@ pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
     let words = words.get(lang);
     let mut line = vec![text(words), text(" "), Span::User(run.actor.clone())];
     line.extend(decision_card::ending(run, lang));
+    line.extend(follow_up_card::at_the_end(run, lang));
     Some(Card {
         summary: words.to_owned(),
         tone: tone(run.state),
@@ -157,6 +192,10 @@ fn fields(run: &RunView, lang: Lang) -> Vec<(String, Line)> {
         let label = lang.pick("重新执行", "Another try of").to_owned();
         fields.push((label, vec![Span::Code(first.to_string())]));
     }
+    if let Some(cause) = &run.plan.cause {
+        let label = lang.pick("起因：执行失败", "Follows the failure of").to_owned();
+        fields.push((label, vec![Span::Code(cause.to_string())]));
+    }
     for (name, value) in run.plan.arguments.iter().filter(|(name, _)| *name != "reason") {
         let mut line = vec![Span::Code(value.clone())];
         if let Some(commit) = run.plan.commits.get(name) {
@@ -184,36 +223,54 @@ fn step_list(run: &RunView, lang: Lang) -> Line {
         }
         line.push(text(format!("{} {}. ", step_icon(step.state), index + 1)));
         line.push(text(planned.name.get(lang)));
-        let mut notes = Vec::new();
-        if !matches!(step.state, StepState::Pending | StepState::Ok) {
-            notes.push(step.state.text().get(lang).to_owned());
-        }
-        if step.ended_ms > 0 && step.started_ms > 0 {
-            notes.push(seconds(step.ended_ms - step.started_ms));
-        }
-        if step.attempts > 1 {
-            let times = step.attempts;
-            notes.push(
-                Text::new(format!("第 {times} 次"), format!("attempt {times}"))
-                    .get(lang)
-                    .to_owned(),
-            );
-        }
-        if let Some(evidence) = &step.evidence {
-            notes.extend(evidence.text().map(|words| words.get(lang).to_owned()));
-            let left = evidence.left_behind_text(planned.leaves_processes);
-            notes.extend(left.map(|words| words.get(lang).to_owned()));
-            if evidence.is_output_incomplete {
-                notes.push(
-                    lang.pick("输出不完整（磁盘已满）", "output incomplete (disk full)").to_owned(),
-                );
-            }
-        }
-        if !notes.is_empty() {
-            line.push(text(format!(" — {}", notes.join(lang.pick("，", ", ")))));
+        for (index, note) in notes(planned, step, lang).into_iter().enumerate() {
+            line.push(text(if index == 0 { " — " } else { lang.pick("，", ", ") }));
+            line.extend(note);
         }
     }
     line
+}
+
+/// What is said behind a step's name.
+fn notes(planned: &PlannedStep, step: &StepView, lang: Lang) -> Vec<Line> {
+    let mut notes: Vec<Line> = Vec::new();
+    let mut note = |words: &str| notes.push(vec![text(words)]);
+    if planned.always {
+        note(lang.pick("收尾", "cleanup"));
+    }
+    if !matches!(step.state, StepState::Pending | StepState::Ok) {
+        note(step.state.text().get(lang));
+    }
+    let is_undecided = matches!(step.state, StepState::Pending | StepState::Skipped);
+    if let Some(when) = planned.when.as_ref().filter(|_| is_undecided) {
+        note(when.text().get(lang));
+    }
+    if step.ended_ms > 0 && step.started_ms > 0 {
+        note(&seconds(step.ended_ms - step.started_ms));
+    }
+    if step.attempts > 1 {
+        let times = step.attempts;
+        note(Text::new(format!("第 {times} 次"), format!("attempt {times}")).get(lang));
+    }
+    if let Some(evidence) = &step.evidence {
+        let said = evidence.text();
+        let left = evidence.left_behind_text(planned.leaves_processes);
+        for words in [said, left].into_iter().flatten() {
+            note(words.get(lang));
+        }
+        if evidence.is_output_incomplete {
+            note(lang.pick("输出不完整（磁盘已满）", "output incomplete (disk full)"));
+        }
+    }
+    if step.state == StepState::Pending && step.failures > 0 {
+        let (number, all) = (step.failures, planned.retry.map_or(0, |retry| retry.times));
+        let words = Text::new(
+            format!("第 {number}/{all} 次重试于 "),
+            format!("retry {number} of {all} at "),
+        );
+        notes.push(vec![text(words.get(lang)), Span::Time(step.due_ms)]);
+    }
+    notes
 }
 
 /// How a person settles a lost step: the three commands, with the run's id in them.
@@ -228,9 +285,17 @@ fn what_now(run: &RunView, lang: Lang) -> Line {
         "请先确认这一步实际做到了哪里，然后选择（环境在此之前保持锁定）：\n",
         "Find out how far this step really got, then choose (the environment stays locked until then):\n",
     ))];
+    let not_done = if run.follow_up().is_some() {
+        (
+            "没有做成：结束这次执行，并自动执行失败后的操作",
+            "it was not done: end the run, and what follows a failure begins by itself",
+        )
+    } else {
+        ("没有做成，结束这次执行", "it was not done: end the run")
+    };
     let choices = [
         ("ok", "已经完成，继续后面的步骤", "it was done: go on with the next step"),
-        ("failed", "没有做成，结束这次执行", "it was not done: end the run"),
+        ("failed", not_done.0, not_done.1),
         ("again", "可以安全地再做一次", "it is safe to do again"),
     ];
     for (word, zh, en) in choices {

@@ -81,6 +81,27 @@ impl Template {
         }
     }
 
+    /// Fills in the names for which `value` has something, and leaves the others.
+    #[must_use]
+    pub fn expand_known<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Self {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Name(name) => {
+                value(name).map_or_else(|| piece.clone(), |value| Piece::Literal(value.to_owned()))
+            }
+            Piece::Literal(_) => piece.clone(),
+        });
+        Self(pieces.collect())
+    }
+
+    /// How people read it: names in braces, literal braces single.
+    pub fn shown(&self) -> String {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Literal(text) => text.clone(),
+            Piece::Name(name) => format!("{{{name}}}"),
+        });
+        pieces.collect()
+    }
+
     /// Fills the names in.
     ///
     /// # Errors
@@ -119,6 +140,17 @@ mod tests {
         assert_eq!(expand("a{version}b{version}").as_deref(), Ok("av1.2bv1.2"));
         assert_eq!(expand("").as_deref(), Ok(""));
         assert_eq!(expand("{other}"), Err("other".to_owned()));
+    }
+
+    #[test]
+    fn what_is_known_is_filled_in_and_the_rest_waits() {
+        let template = Template::parse("{version}-{schema}^{{x}}").unwrap();
+
+        let later = template.expand_known(|name| (name == "version").then_some("v1.2"));
+
+        assert_eq!(later.shown(), "v1.2-{schema}^{x}");
+        let whole = later.expand(|name| (name == "schema").then_some("{version}"));
+        assert_eq!(whole.as_deref(), Ok("v1.2-{version}^{x}"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! refused.
 
 mod decisions;
+mod follow_up;
 mod gathered;
+mod hosts;
 mod outbox;
 mod releases;
 mod requests;
@@ -22,7 +24,7 @@ use crate::core::card::Card;
 use crate::core::evidence::Evidence;
 use crate::core::id::{AttemptId, RunId};
 use crate::core::journal::Entry;
-use crate::core::run::{Event, IllegalEvent, Progress, State};
+use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
 use crate::core::run_card::{self, RunView};
 use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
@@ -121,6 +123,8 @@ pub struct Facts {
     pub attempt: Option<(AttemptId, PathBuf)>,
     /// How the attempt ended.
     pub evidence: Option<Evidence>,
+    /// With [`Event::Retrying`]: when the next attempt is due.
+    pub due_ms: Millis,
     /// The last of its output, redacted.
     pub tail: String,
     /// Its output as messages for the thread.
@@ -343,7 +347,9 @@ async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>
     if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
         let detail = json!({"fence": fence, "owner": identity.owner});
         unit.journal(bot_entry(now_ms, "run.resumed", &id, detail));
-        return Ok(Some(Driven { run: RunId::new(id), fence }));
+        let run = RunId::new(id);
+        hosts::heard_of(unit, &run).await?;
+        return Ok(Some(Driven { run, fence }));
     }
     let Some((id, fence)) = runs::claim_queued(unit.connection(), claim).await? else {
         return Ok(None);
@@ -391,15 +397,19 @@ async fn apply_in(
         }
     }
     let row = change_run(unit, row, &progress, now_ms).await?;
-    if progress.state.is_final() {
-        runs::release_lock(unit.connection(), run.as_str()).await?;
-    }
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
     let view = view::assemble(run, row, &steps, &decisions)?;
     let released = match view.state {
         State::Succeeded => releases::go_live(unit, &view).await?,
         _ => None,
     };
+    if view.state.is_final() {
+        if view.is_followed() {
+            follow_up::begin(unit, &view).await?;
+        }
+        // After it: what follows has been handed the environment.
+        runs::release_lock(unit.connection(), run.as_str()).await?;
+    }
     let attempts = steps.get(position).map_or(0, |step| step.attempts);
     put_messages(unit, &view, &facts.output, (position, attempts)).await?;
     for event in events {
@@ -412,6 +422,14 @@ async fn apply_in(
 }
 
 fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Millis) {
+    // Found running again, a step has not begun anew.
+    if events.contains(&Event::Started) && step.state == StepState::Starting.as_str() {
+        step.begun += 1;
+    }
+    if events.contains(&Event::Retrying) {
+        step.failures += 1;
+        step.due_ms = facts.due_ms;
+    }
     if let Some((attempt, directory)) = &facts.attempt {
         *step = StepRow {
             position: step.position,
@@ -419,8 +437,17 @@ fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Mill
             attempts: step.attempts + 1,
             directory: directory.display().to_string(),
             started_ms: now_ms,
+            begun: step.begun,
+            failures: step.failures,
             ..StepRow::default()
         };
+    }
+    if step.state == StepState::Unknown.as_str()
+        && matches!(events, [Event::Started | Event::NeverStarted])
+    {
+        // That its host could not be asked is over; how it ends is still to come.
+        step.evidence.clear();
+        step.ended_ms = 0;
     }
     if let Some(evidence) = &facts.evidence {
         step.evidence = serde_json::to_string(evidence).unwrap_or_default();
@@ -474,7 +501,7 @@ async fn put_messages(
     (position, attempts): (usize, i64),
 ) -> Result<(), Error> {
     let lang = view.plan.language;
-    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &run_card::card(view, lang)).await?;
+    put_card(unit, view).await?;
     for (index, card) in output.iter().enumerate() {
         let key = format!("{}/{position}.{attempts}.{index}", view.id);
         put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
@@ -488,6 +515,12 @@ async fn put_messages(
         put_slot(unit, view, key, PRIORITY_THREAD, &card).await?;
     }
     Ok(())
+}
+
+/// The card in its latest state.
+async fn put_card(unit: &mut Unit, view: &RunView) -> Result<(), Error> {
+    let card = run_card::card(view, view.plan.language);
+    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &card).await
 }
 
 /// The outbox key of a run's card.

@@ -172,7 +172,8 @@ async fn request_in(
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
     }
-    insert_run(unit, asked, run, plan).await?;
+    let by = (asked.actor.as_str(), asked.origin, asked.channel.as_str());
+    insert_run(unit, by, run, plan).await?;
     let detail = json!({
         "text": asked.text, "channel": asked.channel, "role": role, "digest": plan.digest(),
         "plan": plan,
@@ -263,7 +264,13 @@ pub(super) fn request_entry(
     entry
 }
 
-async fn insert_run(unit: &mut Unit, asked: &Asked, run: &RunId, plan: &Plan) -> Result<(), Error> {
+/// Writes the rows of a run that waits for its gates; by whom, by which way and where it was asked.
+pub(super) async fn insert_run(
+    unit: &mut Unit,
+    (actor, origin, channel): (&str, &str, &str),
+    run: &RunId,
+    plan: &Plan,
+) -> Result<(), Error> {
     let now_ms = unit.now_ms();
     let row = RunRow {
         id: run.to_string(),
@@ -271,9 +278,9 @@ async fn insert_run(unit: &mut Unit, asked: &Asked, run: &RunId, plan: &Plan) ->
         environment: plan.environment.clone(),
         host: plan.host.clone().unwrap_or_default(),
         holds_lock: plan.lock == crate::core::action::Lock::Environment,
-        actor: asked.actor.to_string(),
-        origin: asked.origin.to_owned(),
-        origin_channel: asked.channel.clone(),
+        actor: actor.to_owned(),
+        origin: origin.to_owned(),
+        origin_channel: channel.to_owned(),
         channel: plan.channel.to_string(),
         plan: serde_json::to_string(plan).unwrap_or_default(),
         plan_digest: plan.digest(),
@@ -289,6 +296,7 @@ async fn insert_run(unit: &mut Unit, asked: &Asked, run: &RunId, plan: &Plan) ->
             .approval
             .as_ref()
             .map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms)),
+        unreachable_ms: 0,
     };
     runs::insert(unit.connection(), &row).await?;
     for position in 0..plan.steps.len() {

@@ -191,9 +191,9 @@ pub(super) fn progress(
     run: &RunId,
     row: &RunRow,
     plan: &Plan,
-    steps: &[StepRow],
+    rows: &[StepRow],
 ) -> Result<Progress, Error> {
-    let steps = steps
+    let steps = rows
         .iter()
         .map(|step| StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state)))
         .collect::<Result<_, _>>()?;
@@ -202,6 +202,7 @@ pub(super) fn progress(
         position: usize::try_from(row.position).map_err(|_| corrupt(run, "position"))?,
         steps,
         always: plan.steps.iter().map(|step| step.always).collect(),
+        has_begun: rows.iter().any(|step| step.begun > 0),
     })
 }
 
@@ -225,6 +226,9 @@ pub(super) fn assemble(
             Ok(StepView {
                 state: StepState::parse(&step.state).ok_or_else(|| corrupt(run, &step.state))?,
                 attempts: step.attempts,
+                begun: step.begun,
+                failures: step.failures,
+                due_ms: step.due_ms,
                 started_ms: step.started_ms,
                 ended_ms: step.ended_ms,
                 evidence,
@@ -252,12 +256,14 @@ pub(super) fn assemble(
         steps,
         decisions,
         expires_ms: row.expires_ms,
+        host: row.host,
+        unreachable_ms: row.unreachable_ms,
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,
     })
 }
 
-fn corrupt(run: &RunId, what: &str) -> Error {
+pub(super) fn corrupt(run: &RunId, what: &str) -> Error {
     Error::Corrupt { run: run.clone(), what: what.to_owned() }
 }

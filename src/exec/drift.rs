@@ -59,6 +59,11 @@ pub async fn drift(plan: &Plan) -> Option<Drift> {
             Err(error) => return Some(Drift::Unreadable { version: version.clone(), error }),
         }
     }
+    if plan.cause.is_some() {
+        // The run that failed may have changed them, and it is to be undone all the same: approved is
+        // what the runbook names, and the journal holds what that was when its step begins.
+        return None;
+    }
     let now = scripts(plan).await;
     let paths = plan.scripts.keys().chain(now.keys());
     let changed = paths.into_iter().find(|path| plan.scripts.get(*path) != now.get(*path));
@@ -76,7 +81,7 @@ pub async fn scripts(plan: &Plan) -> BTreeMap<String, String> {
 fn scripts_of(workdir: &Path, steps: &[PlannedStep]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for step in steps {
-        let Work::Run { argv } = &step.work else { continue };
+        let Work::Run { argv, .. } = &step.work else { continue };
         for element in argv.iter().filter(|element| element.contains('/')) {
             let path = workdir.join(element);
             if !path.starts_with(workdir) || !path.is_file() {

@@ -19,6 +19,7 @@ mod child;
 mod control;
 pub mod drift;
 pub mod git;
+pub mod handed;
 pub mod local;
 mod output;
 pub mod probe;
@@ -27,6 +28,7 @@ pub mod redact;
 pub mod spec;
 mod supervisor;
 mod tree;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

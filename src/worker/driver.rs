@@ -3,13 +3,17 @@
 
 use super::output;
 use crate::config::settings::DATABASE_VARIABLE;
+use crate::core::card::Card;
 use crate::core::evidence::{End, Evidence, Survivor};
+use crate::core::host_card;
 use crate::core::id::AttemptId;
 use crate::core::plan::{PlannedStep, Work};
 use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
+use crate::core::step::{self, Outputs};
+use crate::core::text::Text;
 use crate::engine::{Driven, Engine, Error, Facts};
-use crate::exec::drift::drift;
+use crate::exec::drift;
 use crate::exec::local::{Local, Verdict};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
 use crate::exec::spec::StepSpec;
@@ -23,6 +27,8 @@ use tracing::{error, info, warn};
 const STARTS_MAX: i64 = 5;
 /// How often an idempotent step that was lost is tried again without a person.
 const LOST_AGAIN_MAX: i64 = 3;
+/// The longest wait for another try before the lease is renewed.
+const RETRY_LOOK_MS: u64 = 5_000;
 /// How often the survivors of a lost step are counted again before they are reported.
 const SURVIVOR_LOOKS: u32 = 4;
 /// Between two counts.
@@ -53,20 +59,37 @@ pub async fn drive(engine: &Engine, means: &Means, driven: &Driven) -> Result<()
         let Some(view) = engine.view(&driven.run).await? else {
             return Err(Error::NoSuchRun(driven.run.clone()));
         };
+        let steps = engine.steps(&driven.run).await?;
+        if let Some(position) = out_of_reach(&view) {
+            engine.renew(driven).await?;
+            let (Some(row), Some(step)) = (steps.get(position), view.plan.steps.get(position))
+            else {
+                let what = "a step of it is not in its plan".to_owned();
+                return Err(Error::Corrupt { run: view.id, what });
+            };
+            let outputs = outputs_before(&view, row.position);
+            At { engine, means, driven, view: &view, row, step, outputs }.amend().await?;
+            continue;
+        }
         if view.state != State::Running {
+            if view.unreachable_ms > 0 {
+                // There was nothing to read; it is in reach, and is not to be claimed for that again.
+                engine.apply(driven, &[], Facts::default()).await?;
+            }
             info!(run.id = %view.id, "{} is {}", view.id, view.state.as_str());
             return Ok(());
         }
         engine.renew(driven).await?;
-        let steps = engine.steps(&driven.run).await?;
-        let current = steps.iter().zip(&view.plan.steps).find(|(row, _)| {
-            !matches!(StepState::parse(&row.state), Some(StepState::Ok | StepState::Skipped))
-        });
+        let current = steps
+            .iter()
+            .zip(&view.plan.steps)
+            .find(|(row, _)| StepState::parse(&row.state).is_none_or(|state| !state.is_final()));
         let Some((row, step)) = current else {
             let what = "it runs and has no step left".to_owned();
             return Err(Error::Corrupt { run: view.id, what });
         };
-        let at = At { engine, means, driven, view: &view, row, step };
+        let outputs = outputs_before(&view, row.position);
+        let at = At { engine, means, driven, view: &view, row, step, outputs };
         match StepState::parse(&row.state) {
             Some(StepState::Pending) => at.begin().await?,
             Some(StepState::Starting | StepState::Running) => at.follow().await?,
@@ -86,17 +109,28 @@ struct At<'d> {
     view: &'d RunView,
     row: &'d StepRow,
     step: &'d PlannedStep,
+    /// What earlier steps handed on.
+    outputs: Outputs,
 }
 
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
-        if self.view.is_cancel_asked() {
+        if self.is_to_be_stopped() {
             return self.apply(&[Event::StepCancelled], Facts::default()).await;
         }
-        if self.row.attempts >= STARTS_MAX {
-            let why = format!("{} starts in a row did not happen", self.row.attempts);
-            return self.cannot_start(why).await;
+        if self.row.attempts == 0
+            && self.step.when.as_ref().is_some_and(|when| !when.holds(&self.outputs))
+        {
+            return self.apply(&[Event::StepSkipped], Facts::default()).await;
+        }
+        if self.row.due_ms > self.engine.clock().now_ms() {
+            self.wait_until_due().await;
+            return Ok(());
+        }
+        let starts = self.row.attempts - self.row.begun;
+        if starts >= STARTS_MAX {
+            return self.cannot_start(format!("{starts} starts in a row did not happen")).await;
         }
         if let Some(why) = self.moved().await {
             return self.cannot_start(why).await;
@@ -110,7 +144,11 @@ impl At<'_> {
         if let Err(error) = make_folder(&directory) {
             return self.cannot_start(format!("no folder for its evidence: {error}")).await;
         }
-        let facts = Facts { attempt: Some((attempt, directory.clone())), ..Facts::default() };
+        let facts = Facts {
+            attempt: Some((attempt, directory.clone())),
+            detail: self.scripts_now().await,
+            ..Facts::default()
+        };
         self.engine.apply(self.driven, &[Event::Starting], facts).await?;
         crate::fault::point("driver.before_start");
         if let Err(error) = self.means.local.start(&directory, &spec).await {
@@ -128,9 +166,36 @@ impl At<'_> {
             return None;
         }
         let plan = &self.view.plan;
-        let drift = drift(plan).await?;
+        let drift = drift::drift(plan).await?;
         info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
         Some(drift.text().get(plan.language).to_owned())
+    }
+
+    /// Whether a person wants this step not to go on. Cleanup is done all the same.
+    fn is_to_be_stopped(&self) -> bool {
+        self.view.is_cancel_asked() && !self.step.always
+    }
+
+    /// Waits for the time of another try, a cancel, or the lease: the caller looks again.
+    async fn wait_until_due(&self) {
+        let rest_ms = self.row.due_ms - self.engine.clock().now_ms();
+        let rest_ms = u64::try_from(rest_ms).unwrap_or(0).min(RETRY_LOOK_MS);
+        if self.step.always {
+            return self.engine.clock().sleep_ms(rest_ms).await;
+        }
+        tokio::select! {
+            () = self.engine.clock().sleep_ms(rest_ms) => {}
+            () = self.engine.cancel_asked(&self.view.id) => {}
+        }
+    }
+
+    /// What the scripts of a linked run are as its first step begins: nobody compares them with those of
+    /// the time when it was agreed to.
+    async fn scripts_now(&self) -> serde_json::Value {
+        if self.view.plan.cause.is_none() || self.row.position > 0 {
+            return serde_json::Value::Null;
+        }
+        serde_json::json!({"scripts": drift::scripts(&self.view.plan).await})
     }
 
     async fn cannot_start(&self, why: String) -> Result<(), Error> {
@@ -163,6 +228,9 @@ impl At<'_> {
         env.extend(commits.map(|(name, commit)| {
             (format!("NEOSTOCK_COMMIT_{}", name.to_uppercase()), commit.clone())
         }));
+        let handed = self.outputs.iter();
+        env.extend(handed.map(|(name, value)| (step::output_variable(name), value.clone())));
+        env.extend(plan.cause.iter().map(|cause| ("NEOSTOCK_CAUSE".to_owned(), cause.to_string())));
         env.extend(plan.variables.clone());
         let mut hidden = Vec::new();
         for (name, value) in secrets {
@@ -179,16 +247,17 @@ impl At<'_> {
             workdir = std::env::current_dir().map_err(|error| format!("no folder: {error}"))?;
         }
         let timeout_ms = self.step.timeout_ms;
-        let mut spec = StepSpec::new(attempt.clone(), self.argv(), workdir, timeout_ms);
+        let argv = self.argv().map_err(|why| why.get(plan.language).to_owned())?;
+        let mut spec = StepSpec::new(attempt.clone(), argv, workdir, timeout_ms);
         spec.env = env;
         spec.secrets = hidden;
         spec.leaves_processes = self.step.leaves_processes;
         Ok(spec)
     }
 
-    fn argv(&self) -> Vec<String> {
+    fn argv(&self) -> Result<Vec<String>, Text> {
         let (role, arguments) = match &self.step.work {
-            Work::Run { argv } => return argv.clone(),
+            Work::Run { argv, late } => return step::fill(argv, late, &self.outputs),
             Work::Http { url, expect, contains, within_ms } => {
                 let mut arguments = vec![
                     format!("--url={url}"),
@@ -209,7 +278,7 @@ impl At<'_> {
         };
         let mut argv = vec![self.means.program.display().to_string(), role.to_owned()];
         argv.extend(arguments);
-        argv
+        Ok(argv)
     }
 
     fn report_arguments(&self, window_ms: u64) -> Vec<String> {
@@ -260,6 +329,10 @@ impl At<'_> {
     /// Waits while the step runs, and stops it when a person wants that. Asking its supervisor again does
     /// no harm: it is asked whenever it is found running.
     async fn wait(&self, directory: &Path) -> Result<(), Error> {
+        if self.step.always {
+            self.means.local.wait(directory).await;
+            return Ok(());
+        }
         if !self.view.is_cancel_asked() {
             // Back in time to prolong the lease.
             let ended =
@@ -292,6 +365,65 @@ impl At<'_> {
         Ok(verdict)
     }
 
+    /// Reads the evidence of a step whose host could not be asked for a while: this is that host. Where
+    /// people have decided meanwhile, their decision stands and the evidence is told; nothing goes on
+    /// while the step still runs.
+    async fn amend(&self) -> Result<(), Error> {
+        let directory = Path::new(&self.row.directory);
+        let position = usize::try_from(self.row.position).unwrap_or_default();
+        let is_undecided = self.view.state == State::NeedsAttention
+            && self.row.state == StepState::Unknown.as_str();
+        if !directory.is_dir() {
+            let evidence = Evidence::of(End::Lost { rebooted: false, survivors: Vec::new() });
+            return self.engine.amend(self.driven, position, evidence).await;
+        }
+        let verdict = match self.verdict(directory).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                error!(run.id = %self.view.id, "read the evidence in {}: {error:#}", directory.display());
+                self.engine.clock().sleep_ms(1_000).await;
+                return Ok(());
+            }
+        };
+        info!(run.id = %self.view.id, "step {} is in reach again: {verdict:?}", position + 1);
+        match verdict {
+            Verdict::Finished(exit) if is_undecided => self.ended(directory, &exit).await,
+            Verdict::Running if is_undecided => {
+                let output = self.found_late(None);
+                self.apply(&[Event::Started], Facts { output, ..Facts::default() }).await
+            }
+            Verdict::NeverStarted if is_undecided => {
+                self.apply(&[Event::NeverStarted], Facts::default()).await
+            }
+            Verdict::Running => {
+                self.means.local.wait(directory).await;
+                Ok(())
+            }
+            Verdict::Finished(exit) => {
+                self.engine.amend(self.driven, position, evidence(&exit)).await
+            }
+            Verdict::NeverStarted => {
+                let end = End::NotStarted("it never began".to_owned());
+                self.engine.amend(self.driven, position, Evidence::of(end)).await
+            }
+            Verdict::Unknown { rebooted, survivors } => {
+                let survivors = survivors.iter().map(survivor).collect();
+                let end = End::Lost { rebooted, survivors };
+                self.engine.amend(self.driven, position, Evidence::of(end)).await
+            }
+        }
+    }
+
+    /// What is told first of evidence that appears after its step was given up.
+    fn found_late(&self, evidence: Option<&Evidence>) -> Vec<Card> {
+        if self.row.state != StepState::Unknown.as_str() {
+            return Vec::new();
+        }
+        let position = usize::try_from(self.row.position).unwrap_or_default();
+        let lang = self.view.plan.language;
+        vec![host_card::amended_card(self.view, position, evidence, lang)]
+    }
+
     async fn ended(&self, directory: &Path, exit: &Exit) -> Result<(), Error> {
         let event = match &exit.reason {
             Reason::Exited if exit.is_success() => Event::StepOk,
@@ -310,20 +442,37 @@ impl At<'_> {
         let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
         let lang = self.view.plan.language;
         let name = format!("{}. {}", self.row.position + 1, self.step.name.get(lang));
+        let again_ms = self.due_again(event);
+        let event = if again_ms.is_some() { Event::Retrying } else { event };
+        let found = evidence(exit);
+        let mut output = self.found_late(Some(&found));
+        output.extend(output::cards(&name, &output::text(&whole), lang));
         let facts = Facts {
-            evidence: Some(evidence(exit)),
-            output: output::cards(&name, &output::text(&whole), lang),
+            evidence: Some(found),
+            due_ms: again_ms.unwrap_or_default(),
+            output,
             tail,
             ..Facts::default()
         };
         self.apply(&[event], facts).await
     }
 
+    /// When the step is tried again although it ended badly; `None`: not by itself.
+    fn due_again(&self, event: Event) -> Option<i64> {
+        let retry = self.step.retry.filter(|_| self.step.idempotent)?;
+        if !matches!(event, Event::StepFailed | Event::StepTimedOut) || self.is_to_be_stopped() {
+            return None;
+        }
+        let failures = u32::try_from(self.row.failures).ok()?.checked_add(1)?;
+        let pause_ms = retry.pause_ms(failures)?;
+        Some(self.engine.clock().now_ms().saturating_add_unsigned(pause_ms))
+    }
+
     /// The step began and nobody saw it end. Only one that says so itself is run again unasked, and
     /// only when nothing of it lives.
     async fn lost(&self, rebooted: bool, survivors: Vec<Survivor>) -> Result<(), Error> {
         let is_again =
-            self.step.idempotent && survivors.is_empty() && self.row.attempts < LOST_AGAIN_MAX;
+            self.step.idempotent && survivors.is_empty() && self.losses() < LOST_AGAIN_MAX;
         let directory = Path::new(&self.row.directory);
         let tail = self.means.local.tail(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
         let facts = Facts {
@@ -337,6 +486,12 @@ impl At<'_> {
         self.apply(events, facts).await
     }
 
+    /// How often this step began and was lost, this time included.
+    fn losses(&self) -> i64 {
+        let is_starting = self.row.state == StepState::Starting.as_str();
+        self.row.begun - self.row.failures + i64::from(is_starting)
+    }
+
     /// Writes events; a step that was only starting is first said to have started.
     async fn apply(&self, events: &[Event], facts: Facts) -> Result<(), Error> {
         let is_starting = self.row.state == StepState::Starting.as_str();
@@ -348,6 +503,19 @@ impl At<'_> {
         all.extend_from_slice(events);
         self.engine.apply(self.driven, &all, facts).await.map(drop)
     }
+}
+
+/// The first step whose evidence this host has not read since it could not be asked.
+fn out_of_reach(view: &RunView) -> Option<usize> {
+    let is_out = |evidence: &Evidence| matches!(evidence.end, End::Unreachable { .. });
+    view.steps.iter().position(|step| step.evidence.as_ref().is_some_and(is_out))
+}
+
+/// What the steps before this one handed on.
+fn outputs_before(view: &RunView, position: i64) -> Outputs {
+    let before = view.steps.iter().take(usize::try_from(position).unwrap_or_default());
+    let evidence = before.filter_map(|step| step.evidence.as_ref());
+    evidence.flat_map(|evidence| evidence.outputs.clone()).collect()
 }
 
 /// What must not be shown of a database's url: the whole, and its password as it is written there and
@@ -379,5 +547,6 @@ fn evidence(exit: &Exit) -> Evidence {
         output_bytes: exit.bytes,
         dropped_bytes: exit.dropped,
         is_output_incomplete: exit.output_incomplete,
+        outputs: Outputs::new(),
     }
 }

@@ -33,7 +33,8 @@ async fn has_run(url: &str) -> bool {
 }
 
 /// One run with one death at `fault`; whether the bot died of it.
-async fn one_death(engine: Engine, fault: &str) -> bool {
+async fn one_death(engine: Engine, fault: String) -> bool {
+    let fault = fault.as_str();
     let database = TestDatabase::new(engine).await;
     let gated =
         ROLLBACK.replace("    role: operator", "    role: operator\n    approval: {from: lead}");
@@ -77,6 +78,63 @@ async fn one_death(engine: Engine, fault: &str) -> bool {
     died
 }
 
+/// A run that fails, and what follows it by itself.
+const FOLLOWED: &str = r#"
+  work:
+    summary: work
+    role: operator
+    on_failure: {action: undo}
+    steps:
+      - {name: Work, run: [sh, -c, "echo work >> $MARKS; exit 1"], timeout: 20s}
+      - {name: Clean, run: [sh, -c, "echo clean >> $MARKS"], timeout: 20s, always: true}
+  undo:
+    summary: undo
+    role: operator
+    steps:
+      - {name: Undo, run: [sh, -c, "echo undo >> $MARKS"], timeout: 20s}
+"#;
+
+/// A failure with what follows it, and one death at `fault`; whether the bot died of it.
+async fn one_death_of_two(engine: Engine, fault: String) -> bool {
+    let fault = fault.as_str();
+    let database = TestDatabase::new(engine).await;
+    let mut bot = Process::new(&database.url, FOLLOWED).await;
+    let ends = |bot: &Process, words: &str| {
+        let messages = bot.workspace.messages("C0OPS");
+        let is_end = |one: &&neostock_ops::sandbox::Message| {
+            one.thread_ts.is_some() && shown(one).contains(words)
+        };
+        messages.iter().filter(is_end).count()
+    };
+    let all = |bot: &Process| ends(bot, "work 🚨 failed") > 0 && ends(bot, "undo ✅ done") > 0;
+
+    if bot.start(Some(fault)).await {
+        bot.workspace.say("U0ANN", "C0OPS", "work").await;
+        bot.until("the runs end or the bot dies", |bot| bot.has_died() || all(bot)).await;
+        if !bot.has_died() {
+            let settled = std::time::Instant::now();
+            bot.until("rest", |bot| bot.has_died() || settled.elapsed().as_millis() > 400).await;
+        }
+    }
+    let died = bot.has_died();
+    bot.kill();
+    assert!(bot.start(None).await, "{fault}: no second start\n{}", bot.log());
+    if !has_run(&database.url).await {
+        bot.workspace.say("U0ANN", "C0OPS", "work").await;
+    }
+    bot.until(fault, |bot| all(bot)).await;
+
+    let seen = format!("{fault}\n{}\n{}", bot.everything(), bot.log());
+    assert_eq!(bot.place.marks(), ["work", "clean", "undo"], "{seen}");
+    let messages = bot.workspace.messages("C0OPS");
+    let cards = messages.iter().filter(|one| one.is_bot && one.thread_ts.is_none()).count();
+    let counts = (cards, ends(&bot, "work 🚨 failed"), ends(&bot, "undo ✅ done"));
+    assert_eq!(counts, (2, 1, 1), "{seen}");
+    bot.kill();
+    bot.workspace.shutdown().await;
+    died
+}
+
 /// Presses Approve once the button is there; nobody is there to press when the bot has died.
 async fn approve(bot: &mut Process) {
     let has_button = |bot: &Process| {
@@ -104,7 +162,10 @@ fn final_card(bot: &Process) -> Option<String> {
 }
 
 /// Dies before each write in turn, until a run comes through alive; how many deaths there were.
-async fn sweep(engine: Engine, point: &'static str) -> usize {
+async fn sweep<F>(point: &str, one_death: impl Fn(String) -> F) -> usize
+where
+    F: Future<Output = bool> + Send + 'static,
+{
     let mut deaths = 0;
     let mut next = 1;
     loop {
@@ -112,7 +173,7 @@ async fn sweep(engine: Engine, point: &'static str) -> usize {
         for _ in 0..AT_ONCE {
             let at = next;
             next += 1;
-            batch.spawn(async move { one_death(engine, &format!("{point}@{at}")).await });
+            batch.spawn(one_death(format!("{point}@{at}")));
         }
         let mut lived = 0;
         while let Some(died) = batch.join_next().await {
@@ -126,11 +187,11 @@ async fn sweep(engine: Engine, point: &'static str) -> usize {
 }
 
 macro_rules! sweeps {
-    ($($name:ident: $engine:ident, $point:literal, $least:literal;)+) => {
+    ($($name:ident: $scenario:ident on $engine:ident, $point:literal, $least:literal;)+) => {
         $(#[test]
         fn $name() {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            let deaths = runtime.block_on(sweep(Engine::$engine, $point));
+            let deaths = runtime.block_on(sweep($point, |fault| $scenario(Engine::$engine, fault)));
             println!("{deaths} deaths at {}", $point);
             assert!(deaths >= $least, "only {deaths} deaths: the point is not passed");
         })+
@@ -138,12 +199,14 @@ macro_rules! sweeps {
 }
 
 sweeps! {
-    killed_between_every_two_writes_on_sqlite: Sqlite, "unit.before_commit", 15;
-    killed_between_every_two_writes_on_postgres: Postgres, "unit.before_commit", 15;
-    killed_around_the_start_of_a_step_on_sqlite: Sqlite, "driver.before_start", 2;
-    killed_after_the_start_of_a_step_on_postgres: Postgres, "driver.after_start", 2;
-    killed_before_a_call_to_slack_on_postgres: Postgres, "sender.before_call", 3;
-    killed_after_a_call_to_slack_on_sqlite: Sqlite, "sender.after_call", 3;
+    killed_between_every_two_writes_on_sqlite: one_death on Sqlite, "unit.before_commit", 15;
+    killed_between_every_two_writes_on_postgres: one_death on Postgres, "unit.before_commit", 15;
+    killed_around_the_start_of_a_step_on_sqlite: one_death on Sqlite, "driver.before_start", 2;
+    killed_after_the_start_of_a_step_on_postgres: one_death on Postgres, "driver.after_start", 2;
+    killed_before_a_call_to_slack_on_postgres: one_death on Postgres, "sender.before_call", 3;
+    killed_after_a_call_to_slack_on_sqlite: one_death on Sqlite, "sender.after_call", 3;
+    killed_between_a_failure_and_what_follows_it_on_sqlite: one_death_of_two on Sqlite, "unit.before_commit", 12;
+    killed_between_a_failure_and_what_follows_it_on_postgres: one_death_of_two on Postgres, "unit.before_commit", 12;
 }
 
 /// Prints twenty lines in two seconds.

@@ -17,6 +17,12 @@ const STEPS_MAX: usize = 50;
 const APPROVALS_MAX: i64 = 10;
 const ARGUMENTS_MAX: usize = 100;
 const LOG_FILES_MAX: usize = 10;
+const OUTPUTS_MAX: usize = 20;
+const WORDS_MAX: usize = 20;
+const RETRIES_MAX: i64 = 10;
+const BACKOFF_MAX: i64 = 10;
+/// No pause before another try is longer, whatever the backoff makes of it.
+const RETRY_DELAY_MS_MAX: u64 = crate::core::step::RETRY_DELAY_MS_MAX;
 const VARIABLES_MAX: usize = 100;
 
 const LOWER: Range = ('a', 'z');
@@ -74,6 +80,16 @@ static MEMBER: Word = Word {
     chars_min: 2,
     chars_max: 30,
     example: "S0123456789",
+};
+static USER_NAME: Word = Word {
+    name: "a system user's name (lower-case letters, digits, `_` and `-`)",
+    literals: &[],
+    first: &[LOWER, UNDERSCORE],
+    rest: &[LOWER, DIGIT, UNDERSCORE, ('-', '-')],
+    joiner: None,
+    chars_min: 1,
+    chars_max: 32,
+    example: "neostock",
 };
 static HOST: Word = Word {
     name: "a host's name (letters, digits and `-`, parts joined by `.`)",
@@ -180,6 +196,16 @@ const fn word(name: &'static str, word: &'static Word) -> Text {
     Text { name, kind: TextKind::Word(word), chars_min: 1, chars_max: 300, example: word.example }
 }
 
+static ACTION_NAME: Text = word("an action's name", &NAME);
+static USER_TEXT: Text = word("a system user's name", &USER_NAME);
+static OUTPUT_NAME: Text = word("an output's name", &PARAMETER_NAME);
+static COMPARED: Text = Text {
+    name: "a value to compare",
+    kind: TextKind::AsWritten,
+    chars_min: 1,
+    chars_max: 1_000,
+    example: "\"{mode}\"",
+};
 static PARAMETER_TEXT: Text = word("a parameter's name", &PARAMETER_NAME);
 
 /// Nobody remembers what a request of last week was about.
@@ -187,10 +213,9 @@ const APPROVAL_WAIT: Shape = Shape::Duration { min_ms: 1_000, max_ms: 7 * 24 * 3
 const WAIT: Shape = Shape::Duration { min_ms: 1, max_ms: WAIT_MS_MAX };
 
 /// Keys that the design names and that come later; here so that nobody is told "did you mean".
-const LATER_IN_ACTION: &[&str] = &["on_failure", "checklist", "retry", "when", "always", "outputs"];
+const LATER_IN_ACTION: &[&str] = &["checklist"];
 const LATER_IN_PARAMETER: &[&str] = &["when"];
-const LATER_IN_STEP: &[&str] =
-    &["retry", "when", "always", "outputs", "user", "on_failure", "approval", "checklist"];
+const LATER_IN_STEP: &[&str] = &["approval", "checklist"];
 
 /// The whole file.
 pub(super) const ROOT: Shape = Shape::Object(&RUNBOOK);
@@ -343,6 +368,11 @@ static ACTION: Object = Object {
             Shape::Text(&PARAMETER_TEXT),
             "The `git_ref` parameter whose version is live once a run has succeeded",
         ),
+        optional(
+            "on_failure",
+            Shape::Object(&ON_FAILURE),
+            "What is done by itself when a run has failed or timed out; shown in the plan",
+        ),
         default(
             "lock",
             "environment",
@@ -355,6 +385,36 @@ static ACTION: Object = Object {
     exactly_one: &[],
     later: LATER_IN_ACTION,
     example: "{summary: Restart it, role: operator, steps: […]}",
+};
+
+static ON_FAILURE: Object = Object {
+    name: "what follows a failure",
+    doc: "An action that is done by itself when a run has failed or timed out after its first step began. Nothing follows it in turn, and it needs no approval of its own.",
+    fields: &[
+        required("action", Shape::Text(&ACTION_NAME), "Another action of this file"),
+        optional(
+            "with",
+            Shape::Map(&WITH),
+            "Its arguments; `{name}` of this action's parameters and variables, and `{live_version}`",
+        ),
+        optional(
+            "from_step",
+            Shape::Text(&STEP_NAME),
+            "The name of the first step whose beginning makes it necessary; the first unless given",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{action: rollback, with: {version: \"{live_version}\", reason: \"deploy {version} failed\"}}",
+};
+
+static WITH: Map = Map {
+    name: "arguments",
+    key: &PARAMETER_NAME,
+    value: Shape::Text(&VALUE),
+    min: 0,
+    max: PARAMETERS_MAX,
+    example: "{version: \"{live_version}\"}",
 };
 
 static APPROVAL: Object = Object {
@@ -460,6 +520,32 @@ static STEP: Object = Object {
             Shape::Bool,
             "What it left running is meant to stay (a restart through pm2)",
         ),
+        optional(
+            "when",
+            Shape::Object(&WHEN),
+            "On what condition it is done; else it is passed over",
+        ),
+        default(
+            "always",
+            "false",
+            Shape::Bool,
+            "It cleans up: done although an earlier step failed, timed out or was cancelled",
+        ),
+        optional(
+            "retry",
+            Shape::Object(&RETRY),
+            "It is tried again when it failed or timed out; only where it is `idempotent`",
+        ),
+        optional(
+            "outputs",
+            Shape::List(&OUTPUTS),
+            "Values it hands to later steps: it writes `name=value` lines to the file $NEOSTOCK_OUTPUTS",
+        ),
+        optional(
+            "user",
+            Shape::Text(&USER_TEXT),
+            "The system user as whom it runs; the bot must be allowed to change users",
+        ),
     ],
     exactly_one: &["run", "http", "logs", "journal"],
     later: LATER_IN_STEP,
@@ -472,6 +558,59 @@ static ARGV: List = List {
     min: 1,
     max: ARGUMENTS_MAX,
     example: "[git, checkout, \"{version}\"]",
+};
+
+static WHEN: Object = Object {
+    name: "a condition",
+    doc: "A value compared with words, letter for letter. A parameter that was left out is empty.",
+    fields: &[
+        required("value", Shape::Text(&COMPARED), "`{name}` of parameters, variables and outputs"),
+        optional("is", Shape::Text(&VALUE), "It must be this"),
+        optional("is_not", Shape::Text(&VALUE), "It must not be this"),
+        optional("is_one_of", Shape::List(&WORDS), "It must be one of these"),
+    ],
+    exactly_one: &["is", "is_not", "is_one_of"],
+    later: &[],
+    example: "{value: \"{mode}\", is: full}",
+};
+
+static WORDS: List = List {
+    name: "words",
+    item: Shape::Text(&VALUE),
+    min: 1,
+    max: WORDS_MAX,
+    example: "[full, incremental]",
+};
+
+static RETRY: Object = Object {
+    name: "a retry",
+    doc: "Further tries of a step that failed or timed out. A person's cancel ends them.",
+    fields: &[
+        required("times", Shape::Integer { min: 1, max: RETRIES_MAX }, "Further tries"),
+        default(
+            "delay",
+            "5s",
+            Shape::Duration { min_ms: 0, max_ms: RETRY_DELAY_MS_MAX },
+            "The pause before the first of them",
+        ),
+        default(
+            "backoff",
+            "1",
+            Shape::Integer { min: 1, max: BACKOFF_MAX },
+            "What the pause is multiplied by for each further one, up to an hour",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{times: 3, delay: 5s, backoff: 2}",
+};
+
+static OUTPUTS: List = List {
+    name: "outputs",
+    item: Shape::Text(&OUTPUT_NAME),
+    min: 1,
+    max: OUTPUTS_MAX,
+    example: "[backup_path]",
 };
 
 static HTTP: Object = Object {

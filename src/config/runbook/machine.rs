@@ -1,7 +1,6 @@
 //! What the runbook expects of this machine: folders, programs, secrets. Never a reason to refuse
 //! the file: it may be written before the machine is ready, or on another one.
 
-use super::steps::environment_value;
 use crate::config::fault::Fault;
 use crate::config::secrets;
 use crate::core::action::{Environment, PATH_DEFAULT, Runbook, SecretSource, StepKind};
@@ -74,7 +73,7 @@ fn filled<'t>(
     runbook: &Runbook,
     environment: &Environment,
 ) -> BTreeSet<String> {
-    let value = |name: &str| environment_value(environment, &runbook.service, name);
+    let value = |name: &str| environment.value(&runbook.service, name);
     templates.filter_map(|template| template.expand(value).ok()).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Steps that report: where a log may be read, and how far back.
 
-use super::steps::{Scope, environment_value, place_of_name};
+use super::steps::{Scope, place_of_name};
 use super::{Reading, text_of};
 use crate::config::tree::Node;
 use crate::core::action::{AccessFormat, ParameterKind, StepKind};
@@ -43,7 +43,7 @@ impl Reading<'_> {
             return self.faults.add_with(place_of_name(node, name), message, way);
         }
         for environment in scope.environments.values() {
-            let value = |name: &str| environment_value(environment, scope.service, name);
+            let value = |name: &str| environment.value(scope.service, name);
             let Ok(path) = template.expand(value) else { continue };
             if path.rsplit_once('/').is_some_and(|(folder, _)| folder.contains(['*', '?'])) {
                 let message = "`*` and `?` stand for something only behind the last `/`";
@@ -61,7 +61,7 @@ impl Reading<'_> {
             let value = |name: &str| match scope.parameter(name).map(|one| &one.kind) {
                 Some(ParameterKind::Duration) => Some(ASKED_WINDOW),
                 Some(_) => Some(""),
-                None => environment_value(environment, scope.service, name),
+                None => environment.value(scope.service, name),
             };
             let Ok(window) = template.expand(value) else { continue };
             if duration_ms(&window).is_none() {

@@ -8,6 +8,7 @@ use crate::core::action::{
     Environment, LocalTemplate, Parameter, STEP_TIMEOUT_DEFAULT_MS, Step, StepKind,
 };
 use crate::core::duration;
+use crate::core::step::output_variable;
 use crate::core::template::{Template, TemplateError};
 use std::collections::BTreeMap;
 
@@ -25,8 +26,13 @@ const INTERPRETERS: [&str; 15] = [
 const ASKED: &str = "\u{1}";
 
 /// What the templates of one action may name.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'s> {
     pub parameters: &'s [Parameter],
+    /// What steps before this one hand on.
+    pub outputs: &'s [String],
+    /// Whether that is read here.
+    pub takes_outputs: bool,
     pub environments: &'s BTreeMap<String, Environment>,
     pub service: &'s str,
 }
@@ -36,9 +42,13 @@ impl Scope<'_> {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
-    /// The first parameter that a template names.
+    /// The first name in a template whose value is not the runbook's: a parameter or an output.
     pub(super) fn parameter_in<'t>(&self, template: &'t Template) -> Option<&'t str> {
-        template.names().find(|name| self.parameter(name).is_some())
+        template.names().find(|name| self.parameter(name).is_some() || self.is_output(name))
+    }
+
+    pub(super) fn is_output(&self, name: &str) -> bool {
+        self.outputs.iter().any(|output| output == name)
     }
 
     /// Every name that a template may use in all environments.
@@ -48,6 +58,7 @@ impl Scope<'_> {
             let everywhere = |name: &&String| self.lacking(name).is_empty();
             names.extend(first.variables.keys().filter(everywhere).map(String::as_str));
         }
+        names.extend(self.outputs.iter().map(String::as_str));
         names.extend(BUILT_IN_NAMES);
         names
     }
@@ -62,21 +73,7 @@ impl Scope<'_> {
         if self.parameter(name).is_some() {
             return Some(ASKED);
         }
-        environment_value(environment, self.service, name)
-    }
-}
-
-/// What a name means in an environment, parameters aside.
-pub(super) fn environment_value<'v>(
-    environment: &'v Environment,
-    service: &'v str,
-    name: &str,
-) -> Option<&'v str> {
-    match name {
-        "environment" => Some(&environment.name),
-        "service" => Some(service),
-        "workdir" => environment.workdir.to_str(),
-        _ => environment.variables.get(name).map(String::as_str),
+        environment.value(self.service, name)
     }
 }
 
@@ -84,8 +81,9 @@ impl Reading<'_> {
     /// `None` where the step has no kind; the grammar has said so.
     pub(super) fn step(&mut self, node: &Node, scope: &Scope<'_>) -> Option<Step> {
         let timeout_ms = milliseconds(node.get("timeout"));
+        let reading = Scope { takes_outputs: true, ..*scope };
         let (kind, timeout_default_ms, idempotent_default) = if let Some(argv) = node.get("run") {
-            (self.argv(argv, scope), STEP_TIMEOUT_DEFAULT_MS, false)
+            (self.argv(argv, &reading), STEP_TIMEOUT_DEFAULT_MS, false)
         } else if let Some(logs) = node.get("logs") {
             (self.logs(logs, scope)?, STEP_TIMEOUT_DEFAULT_MS, true)
         } else if let Some(journal) = node.get("journal") {
@@ -104,13 +102,19 @@ impl Reading<'_> {
             let timeout_ms = within_ms.saturating_add(HTTP_TIMEOUT_EXTRA_MS);
             (self.http(http, scope, within_ms)?, timeout_ms, true)
         };
+        let is_idempotent =
+            node.get("idempotent").map_or(idempotent_default, |one| is_true(Some(one)));
         Some(Step {
             name: localized(node.get("name")),
             kind,
             timeout_ms: timeout_ms.unwrap_or(timeout_default_ms),
-            idempotent: node.get("idempotent").map_or(idempotent_default, |one| is_true(Some(one))),
+            idempotent: is_idempotent,
             leaves_processes: is_true(node.get("leaves_processes")),
             always: is_true(node.get("always")),
+            when: node.get("when").and_then(|when| self.when(when, &reading)),
+            retry: self.retry(node, is_idempotent),
+            outputs: self.outputs(node.get("outputs"), scope),
+            user: node.get("user").and_then(Node::text).map(str::to_owned),
         })
     }
 
@@ -122,7 +126,8 @@ impl Reading<'_> {
             if let Some(name) = scope.parameter_in(&template) {
                 let at = place_of_name(item, name);
                 if index == 0 {
-                    let message = format!("`{name}` would let the asker choose the program");
+                    let who = if scope.is_output(name) { "another step" } else { "the asker" };
+                    let message = format!("`{name}` would let {who} choose the program");
                     let way = "name the program in the runbook; use a choice of actions instead";
                     self.faults.add_with(at, message, way);
                 } else if is_script(&items[..index]) {
@@ -235,6 +240,15 @@ impl Reading<'_> {
             if !parameter.required && parameter.default.is_none() {
                 let message = format!("`{name}` may be left out, and then nothing can stand here");
                 let way = "give the parameter a `default`, or `required: true`";
+                self.faults.add_with(at, message, way);
+            }
+            return;
+        }
+        if scope.is_output(name) {
+            if !scope.takes_outputs {
+                let message =
+                    format!("`{name}` is an output, and only `run` and `when` read outputs");
+                let way = format!("let a program read it: ${}", output_variable(name));
                 self.faults.add_with(at, message, way);
             }
             return;

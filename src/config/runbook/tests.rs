@@ -165,8 +165,8 @@ actions:
         for example: [{name: Restart, run: [pm2, restart, server]}]
     runbook.yml:13:3: `Deploy_It` is not a name here (lower-case letters, digits and single `-`, at most 30)
         write `deploy-it`
-    runbook.yml:15:5: `on_failure` is not supported yet
-        a later version reads it; remove it until then
+    runbook.yml:15:26: there is no action `rollback`
+        actions: `status`
     runbook.yml:16:22: there is no role `leed`
         roles: `operator`
     runbook.yml:16:35: 0 is out of bounds: from 1 to 10
@@ -386,12 +386,24 @@ fn a_step_is_one_thing_for_a_bounded_time() {
     runbook.yml:11:31: 0 arguments found, at least 1 expected
         for example: [git, checkout, "{version}"]
     "#);
-    insta::assert_snapshot!(faults_of(&with_step("run: [true], retry: 3, user: root")), @r"
-    runbook.yml:11:39: `retry` is not supported yet
-        a later version reads it; remove it until then
-    runbook.yml:11:49: `user` is not supported yet
+    insta::assert_snapshot!(faults_of(&with_step("run: [true], approval: {from: lead}")), @r"
+    runbook.yml:11:39: `approval` is not supported yet
         a later version reads it; remove it until then
     ");
+}
+
+#[test]
+fn a_policy_that_cannot_be_kept_is_refused() {
+    let mut said = Vec::new();
+    let fault = |step: &str| faults_of(&with_step(step));
+    said.push(fault("run: [true], retry: {times: 3}"));
+    said.push(fault("run: [true], idempotent: true, retry: {times: 0, delay: 2h, backoff: 1.5}"));
+    said.push(fault("run: [true], when: {value: 'always', is: a, is_not: b}"));
+    said.push(fault("run: [echo, '{made}'], outputs: [made, made, version, BASE], user: Root!"));
+    said.push(fault("http: {url: '{BASE}'}, when: {value: '{nothing}', is: a}"));
+    assert_eq!(fault("run: [true], when: {value: '{why}', is: ''}"), "");
+    assert_eq!(fault("http: {url: '{BASE}'}, retry: {times: 3, delay: 1s, backoff: 2}"), "");
+    insta::assert_snapshot!(said.join("\n"));
 }
 
 #[test]
@@ -560,4 +572,49 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn outputs_are_read_by_later_programs_and_conditions_alone() {
+    let mut said = Vec::new();
+    let steps = |later: &str| {
+        faults_of(&with_action(&format!(
+            "steps: [{{name: Make, run: [make], outputs: [path]}}, {{name: Use, {later}}}]"
+        )))
+    };
+    assert_eq!(steps("run: [restore, '{path}'], when: {value: '{path}', is_not: ''}"), "");
+    said.push(steps("http: {url: 'http://a/{path}'}"));
+    said.push(steps("run: ['{path}']"));
+    said.push(steps("run: [sh, -c, 'cat {path}']"));
+    said.push(steps("run: [make], outputs: [path]"));
+    said.push(faults_of(&with_step("run: [echo, '{path}'], outputs: [path]")));
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn what_follows_a_failure_exists_and_gets_what_it_needs() {
+    let mut said = Vec::new();
+    let follow = |on_failure: &str| {
+        let text = with_action(&format!(
+            "on_failure: {on_failure}
+    parameters: {{version: {{type: git_ref, required: true}}}}
+    steps: [{{name: Step, run: [true]}}]
+  back:
+    summary: Back
+    role: operator
+    parameters:
+      version: {{type: git_ref, required: true}}
+      speed: {{type: choice, choices: [slow, fast]}}
+    steps: [{{name: Step, run: [true]}}]"
+        ));
+        faults_of(&text)
+    };
+    assert_eq!(follow("{action: back, with: {version: '{live_version}', speed: fast}}"), "");
+    assert_eq!(follow("{action: back, with: {version: '{version}'}}"), "");
+    said.push(follow("{action: bakc}"));
+    said.push(follow("{action: restart, with: {version: v1}}"));
+    said.push(follow("{action: back, with: {version: v1}, from_step: Stop}"));
+    said.push(follow("{action: back}"));
+    said.push(follow("{action: back, with: {version: '-x', sped: fast, speed: '{nothing}'}}"));
+    insta::assert_snapshot!(said.join("\n"));
 }

@@ -4,6 +4,7 @@
 //! for. It never blocks on anything a step or a bot does.
 
 use super::super::control::Control;
+use super::super::handed::Handed;
 use super::super::output::{Counts, Output};
 use super::super::record::{Exit, Process, Reason};
 use super::super::redact;
@@ -247,6 +248,7 @@ impl<'s> Watch<'s> {
     fn into_exit(mut self, started_ms: Millis) -> Exit {
         // A program that never ended may not have told why: do not wait for it.
         let why = self.status.and_then(|_| self.step.why_not_executed());
+        let handover = self.step.handover.take();
         if let Some(why) = why {
             return spawn_failed(self.spec, &why, started_ms);
         }
@@ -255,6 +257,10 @@ impl<'s> Watch<'s> {
             .into_iter()
             .map(|(entry, process)| Process { alive: entry.is_alive(), ..process })
             .collect();
+        let is_success = self.reason == Reason::Exited
+            && self.status.and_then(WaitStatus::exit_status) == Some(0);
+        let handed = handover.map(|handover| handover.take(self.spec, is_success));
+        let Handed { outputs, faults: output_faults } = handed.unwrap_or_default();
         let Counts { bytes, dropped, incomplete } = self.output.finish();
         Exit {
             reason: self.reason,
@@ -265,6 +271,8 @@ impl<'s> Watch<'s> {
             dropped,
             output_incomplete: incomplete,
             output_left_open: self.is_output_open,
+            outputs,
+            output_faults,
             started_ms,
             ended_ms: Clock::System.now_ms(),
         }

@@ -47,6 +47,10 @@ actions:
     role: operator
     approval: {{from: lead, count: 1, expires: 15m}}
     makes_live: version
+    on_failure:
+      action: rollback
+      from_step: 流量切换
+      with: {{version: "{{live_version}}", reason: "发布 {{version}} 失败"}}
     lock: environment
     notices:
       succeeded:

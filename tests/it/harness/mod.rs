@@ -1,5 +1,6 @@
 //! What tests stand on.
 
+pub mod attempt;
 pub mod bot;
 pub mod database;
 pub mod parts;
