@@ -35,6 +35,7 @@ mod sandbox;
 mod service_unit;
 mod settle;
 mod shipped;
+mod slack_storm;
 mod stop;
 mod store;
 mod tidy;
