@@ -103,7 +103,7 @@ fn run(dir: &Path) -> Result<(), Refusal> {
 
     let started_ms = Clock::System.now_ms();
     record::reserve::<Exit>(dir);
-    let output = Output::create(dir, spec.output_bytes_max, redactor);
+    let output = Output::create(dir, spec.output_bytes_max, &redactor);
     let started = Started {
         supervisor_pid: std::process::id(),
         boot_id: record::boot_id(),
@@ -131,6 +131,8 @@ fn stand_alone() -> io::Result<()> {
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGQUIT,
         signal_hook::consts::SIGTERM,
+        // A limit on the size of files is a full disk like another.
+        signal_hook::consts::SIGXFSZ,
     ] {
         // Noted and not used. Ignoring instead would be inherited by the step.
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
@@ -168,7 +170,8 @@ fn refuse_twice(dir: &Path) -> Result<(), Refusal> {
 /// The step's program, or what is about to become it.
 struct Step {
     child: Child,
-    output: PipeReader,
+    /// Standard output and standard error; `None`: ended.
+    outputs: [Option<PipeReader>; 2],
     /// End-of-file when the program is executed; else the reason why it could not be.
     report: PipeReader,
     /// For what it hands to later steps; `None`: it declares nothing.
@@ -202,6 +205,7 @@ fn spawn_child(
     handover: Option<Handover>,
 ) -> io::Result<Step> {
     let (output, printed) = io::pipe()?;
+    let (errors, complained) = io::pipe()?;
     let (report, reported) = io::pipe()?;
     // This very binary, even when the file was replaced meanwhile.
     #[expect(clippy::disallowed_methods, reason = "this is where programs are started")]
@@ -218,14 +222,17 @@ fn spawn_child(
         .envs(spec.env.iter().map(|(name, value)| (name, value)))
         .env(ATTEMPT_VARIABLE, spec.attempt.as_str())
         .stdin(reported)
-        .stdout(printed.try_clone()?)
-        .stderr(printed);
+        .stdout(printed)
+        .stderr(complained);
     if let Some(handover) = &handover {
         command.env(handed::VARIABLE, handover.path());
     }
+    for ours in [&output, &errors] {
+        rustix::io::ioctl_fionbio(ours, true)?;
+    }
     // The command owns our ends of the pipes; dropping it closes them.
     let child = command.spawn()?;
-    Ok(Step { child, output, report, handover })
+    Ok(Step { child, outputs: [Some(output), Some(errors)], report, handover })
 }
 
 fn spawn_failed(spec: &StepSpec, why: &str, started_ms: Millis) -> Exit {

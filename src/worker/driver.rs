@@ -465,14 +465,14 @@ impl At<'_> {
             Reason::Timeout => Event::StepTimedOut,
             Reason::Cancelled => Event::StepCancelled,
         };
-        let tail = match self.means.local.tail(directory, TAIL_BYTES_MAX).await {
+        let tail = match self.means.local.shown_last(directory, TAIL_BYTES_MAX).await {
             Ok(tail) => output::text(&tail),
             Err(error) => {
                 warn!(run.id = %self.view.id, "read the output in {}: {error:#}", directory.display());
                 String::new()
             }
         };
-        let whole = self.means.local.output(directory, 0, output::READ_BYTES_MAX).await;
+        let whole = self.means.local.shown(directory, 0, output::READ_BYTES_MAX).await;
         let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
         let lang = self.view.plan.language;
         let name = format!("{}. {}", self.row.position + 1, self.step.name.get(lang));
@@ -508,7 +508,7 @@ impl At<'_> {
         let is_again =
             self.step.idempotent && survivors.is_empty() && self.losses() < LOST_AGAIN_MAX;
         let directory = Path::new(&self.row.directory);
-        let tail = self.means.local.tail(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
+        let tail = self.means.local.shown_last(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
         let facts = Facts {
             evidence: Some(Evidence::of(End::Lost { rebooted, survivors })),
             tail: output::text(&tail),

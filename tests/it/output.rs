@@ -196,3 +196,74 @@ async fn a_bot_that_may_not_change_users_says_so_and_nothing_runs() {
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[tokio::test]
+async fn errors_are_told_from_output_in_the_order_in_which_they_came() {
+    let attempt = Attempt::shell(
+        "echo one; sleep 0.05; echo bad >&2; sleep 0.05; printf two; sleep 0.3; echo worse >&2; echo three",
+    );
+
+    let exit = attempt.run().await;
+
+    assert_eq!(exit.bytes, 23, "{exit:?}");
+    let (shown, next) = attempt.local.shown(&attempt.dir, 0, 1_000).await.unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(
+        ["one\n! bad\ntwo\n! worse\nthree\n", "one\n! bad\ntwothree\n! worse\n"].contains(&&*shown),
+        "{shown}"
+    );
+    assert_eq!(next, exit.bytes);
+    assert_eq!(attempt.local.shown_last(&attempt.dir, 1_000).await.unwrap(), shown.as_bytes());
+    let (rest, _) = attempt.local.shown(&attempt.dir, 4, 1_000).await.unwrap();
+    assert_eq!(rest, &shown.as_bytes()[4..]);
+}
+
+#[tokio::test]
+async fn lines_of_two_streams_are_never_mixed() {
+    let attempt = Attempt::shell(
+        "(i=0; while [ $i -lt 2000 ]; do printf out; echo $i; i=$((i+1)); done) &
+         (i=0; while [ $i -lt 2000 ]; do printf err; echo $i; i=$((i+1)); done) >&2; wait",
+    );
+
+    attempt.run().await;
+
+    let (shown, _) = attempt.local.shown(&attempt.dir, 0, 1_000_000).await.unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    for (mark, word) in [("", "out"), ("! ", "err")] {
+        let wanted: Vec<_> = (0..2_000).map(|number| format!("{mark}{word}{number}")).collect();
+        let found: Vec<_> = shown.lines().filter(|line| line.contains(word)).collect();
+        assert_eq!(found, wanted);
+    }
+}
+
+/// A step that prints a gigabyte, and the most that its supervisor ever had in memory.
+#[tokio::test]
+async fn a_gigabyte_of_output_leaves_the_supervisor_small() {
+    let mut attempt = Attempt::shell(
+        "yes \"$(head -c 98 /dev/zero | tr '\\0' x)\" | head -c 999999999; echo; echo last >&2",
+    );
+    attempt.spec.secrets = vec!["a-declared-secret".into()];
+    attempt.spec.timeout_ms = 300_000;
+    let since = std::time::Instant::now();
+    attempt.start().await;
+    until("it started", || attempt.dir.join("started").exists());
+    let supervisor = attempt.supervisor_pid();
+    let mut peak_kib = 0;
+    let exit = loop {
+        peak_kib =
+            crate::harness::attempt::peak_kib(supervisor).unwrap_or(0).max(peak_kib);
+        match attempt.local.observe(&attempt.dir).await.unwrap() {
+            neostock_ops::exec::local::Verdict::Finished(exit) => break exit,
+            _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+        assert!(since.elapsed().as_secs() < 120, "it takes too long");
+    };
+
+    println!("1 GB in {:?}, supervisor at most {peak_kib} KiB", since.elapsed());
+    assert!(exit.is_success() && !exit.output_incomplete, "{exit:?}");
+    assert_eq!(exit.bytes, 1_000_000_005);
+    assert_eq!(exit.dropped, exit.bytes - 1024 * 1024 - 64 * 1024);
+    let end = attempt.local.shown_last(&attempt.dir, 20).await.unwrap();
+    assert!(end.ends_with(b"x\n! last\n"), "{}", String::from_utf8_lossy(&end));
+    assert!(peak_kib > 0 && peak_kib < 10 * 1024, "{peak_kib} KiB");
+}
