@@ -34,6 +34,9 @@ pub struct Evidence {
     /// What it hands to later steps, redacted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// What was wrong with that, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_faults: Vec<Text>,
 }
 
 /// How an attempt ended.
@@ -74,6 +77,7 @@ impl Evidence {
             dropped_bytes: 0,
             is_output_incomplete: false,
             outputs: BTreeMap::new(),
+            output_faults: Vec::new(),
         }
     }
 

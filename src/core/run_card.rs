@@ -258,6 +258,9 @@ fn notes(planned: &PlannedStep, step: &StepView, lang: Lang) -> Vec<Line> {
         for words in [said, left].into_iter().flatten() {
             note(words.get(lang));
         }
+        for fault in &evidence.output_faults {
+            note(fault.get(lang));
+        }
         if evidence.is_output_incomplete {
             note(lang.pick("输出不完整（磁盘已满）", "output incomplete (disk full)"));
         }

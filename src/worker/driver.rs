@@ -14,6 +14,7 @@ use crate::core::step::{self, Outputs};
 use crate::core::text::Text;
 use crate::engine::{Driven, Engine, Error, Facts};
 use crate::exec::drift;
+use crate::exec::handed::OutputFault;
 use crate::exec::local::{Local, Verdict};
 use crate::exec::past::{self, Past};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
@@ -286,6 +287,8 @@ impl At<'_> {
         spec.env = env;
         spec.secrets = hidden;
         spec.leaves_processes = self.step.leaves_processes;
+        spec.user.clone_from(&self.step.user);
+        spec.outputs.clone_from(&self.step.outputs);
         Ok(spec)
     }
 
@@ -562,6 +565,16 @@ fn url_secrets(url: &str) -> Vec<String> {
     vec![url.to_owned(), written.to_owned(), meant]
 }
 
+/// What later steps get: a value that held a secret is not what the step meant, and is kept from them.
+fn handed_on(exit: &Exit) -> Outputs {
+    let is_whole = |name: &str| {
+        let held = OutputFault::HeldSecret(name.to_owned());
+        !exit.output_faults.contains(&held)
+    };
+    let outputs = exit.outputs.iter().filter(|(name, _)| is_whole(name));
+    outputs.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 fn survivor(process: &Process) -> Survivor {
     let name = process.name.rsplit('/').next().unwrap_or_default().to_owned();
     Survivor { pid: i32::try_from(process.pid).unwrap_or(i32::MAX), name }
@@ -581,6 +594,7 @@ fn evidence(exit: &Exit) -> Evidence {
         output_bytes: exit.bytes,
         dropped_bytes: exit.dropped,
         is_output_incomplete: exit.output_incomplete,
-        outputs: Outputs::new(),
+        outputs: handed_on(exit),
+        output_faults: exit.output_faults.iter().map(OutputFault::words).collect(),
     }
 }

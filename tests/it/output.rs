@@ -250,8 +250,7 @@ async fn a_gigabyte_of_output_leaves_the_supervisor_small() {
     let supervisor = attempt.supervisor_pid();
     let mut peak_kib = 0;
     let exit = loop {
-        peak_kib =
-            crate::harness::attempt::peak_kib(supervisor).unwrap_or(0).max(peak_kib);
+        peak_kib = crate::harness::attempt::peak_kib(supervisor).unwrap_or(0).max(peak_kib);
         match attempt.local.observe(&attempt.dir).await.unwrap() {
             neostock_ops::exec::local::Verdict::Finished(exit) => break exit,
             _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,

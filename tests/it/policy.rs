@@ -29,6 +29,15 @@ const POLICY: &str = r#"
       - {name: Never, run: [sh, -c, "echo never >> $MARKS"], when: {value: "{mode}", is: full}, timeout: 20s}
       - {name: Tidy, run: [sh, -c, "echo tidy >> $MARKS"], always: true, timeout: 20s}
       - {name: Note, run: [sh, -c, "echo note >> $MARKS"], when: {value: "{note}", is_not: ""}, timeout: 20s}
+  hand:
+    summary: hand
+    role: operator
+    parameters:
+      what: {type: text, required: true}
+    steps:
+      - {name: Make, run: [sh, -c, "echo \"$1\" | tr '|' '\n' >> $NEOSTOCK_OUTPUTS", sh, "{what}"], outputs: [path, size], timeout: 20s}
+      - {name: Use, run: [sh, -c, "echo \"use $1 $2 $NEOSTOCK_OUTPUT_SIZE\" >> $MARKS", sh, "{path}", "--size={size}"], timeout: 20s}
+      - {name: Big, run: [sh, -c, "echo big >> $MARKS"], when: {value: "{size}", is_one_of: [big, huge]}, timeout: 20s}
   long:
     summary: long
     role: operator
@@ -159,6 +168,25 @@ both_engines! {
         assert!(card.contains("➖ 3. Never — skipped"), "{card}");
         assert!(card.contains("➖ 5. Note — skipped"), "an ordinary step ran after a failure: {card}");
         assert_eq!(bot.place.marks(), ["copy", "tidy", "check", "copy", "tidy"]);
+        bot.finish().await;
+    }
+
+    async fn what_a_step_hands_on_reaches_later_ones_as_one_argument(database: TestDatabase) {
+        let bot = Bot::start(&database, POLICY).await;
+        bot.say("U0BOB", "hand path=a; touch x $(id)|size=big").await;
+        bot.until_card("hand ✅ done").await;
+        assert_eq!(bot.place.marks(), ["use a; touch x $(id) --size=big big", "big"]);
+
+        bot.advance_ms(10);
+        bot.say("U0BOB", "hand path=-rf|size=small").await;
+        let card = bot.until_card("hand 🚨 failed").await;
+        assert!(card.contains("a program would read it as an option"), "{card}");
+
+        bot.advance_ms(10);
+        bot.say("U0BOB", "hand size=small|other=1").await;
+        let card = bot.until_card("no earlier step handed on").await;
+        assert!(card.contains("✅ 1. Make"), "{card}");
+        assert_eq!(bot.place.marks().len(), 2);
         bot.finish().await;
     }
 
