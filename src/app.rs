@@ -307,13 +307,16 @@ async fn until_next(engine: &Engine) -> u64 {
     wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
 }
 
-/// Ends requests that nobody approved in time.
+/// Ends requests that nobody approved in time, and says what hosts cannot be asked.
 async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         if has_database(&engine)
             && let Err(failure) = engine.expire_overdue().await
         {
             warn!("end requests that nobody answered: {failure:#}");
+        }
+        if let Err(failure) = engine.watch_hosts().await {
+            warn!("look for hosts that cannot be asked: {failure:#}");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

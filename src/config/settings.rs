@@ -57,8 +57,8 @@ const VARIABLES: [(&str, &str); 18] = [
 const OWN_PREFIX: &str = "NEOSTOCK_";
 /// `NEOSTOCK_` names that are not settings: the settings file's own, and what a step's processes
 /// carry.
-const USED_ELSEWHERE: [&str; 4] =
-    ["NEOSTOCK_CONFIG", "NEOSTOCK_FAULT", "NEOSTOCK_RUN", "NEOSTOCK_ATTEMPT"];
+const USED_ELSEWHERE: [&str; 5] =
+    ["NEOSTOCK_CONFIG", "NEOSTOCK_FAULT", "NEOSTOCK_RUN", "NEOSTOCK_ATTEMPT", "NEOSTOCK_OUTPUTS"];
 /// Families of names that are not settings: tests, and secrets that a runbook names.
 const USED_ELSEWHERE_PREFIXES: [&str; 2] = ["NEOSTOCK_TEST_", "NEOSTOCK_SECRET_"];
 /// Variables that hold the bot's own secrets: no runbook may hand them to a step.

@@ -60,7 +60,7 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 44] = [
+const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     ("trouble.began", Outcome::Failed, "发现故障", "something the bot needs went bad"),
     ("trouble.over", Outcome::Progress, "故障结束", "it is as it should be again"),
@@ -127,6 +127,14 @@ const KINDS: [(&str, Outcome, &str, &str); 44] = [
     ),
     ("step.retrying", Outcome::Progress, "步骤失败，稍后重试", "a step failed and is tried again"),
     ("step.lost", Outcome::Failed, "步骤结果未知", "a step's outcome is unknown"),
+    (
+        "step.amended",
+        Outcome::Progress,
+        "失联主机恢复，补记证据",
+        "the evidence of a step appeared late",
+    ),
+    ("host.unreachable", Outcome::Failed, "主机失联", "its host cannot be asked"),
+    ("host.reachable", Outcome::Progress, "主机恢复", "its host can be asked again"),
     ("step.again", Outcome::Progress, "重做步骤", "a step is done again"),
     ("step.settled_ok", Outcome::Ok, "人工确认步骤已完成", "said that a step was done"),
     ("step.settled_failed", Outcome::Failed, "人工确认步骤未完成", "said that a step was not done"),

@@ -5,6 +5,7 @@ use super::decision::{self, Decision};
 use super::decision_card;
 use super::evidence::Evidence;
 use super::follow_up_card;
+use super::host_card;
 use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
 use super::release_card::{self, COMMIT_CHARS};
@@ -34,6 +35,10 @@ pub struct RunView {
     pub decisions: Vec<Decision>,
     /// When it stops waiting for people; 0: never.
     pub expires_ms: i64,
+    /// The host that keeps its evidence; empty before it is claimed.
+    pub host: String,
+    /// Since when that host cannot be asked; 0: it can.
+    pub unreachable_ms: i64,
     /// When it was asked.
     pub created_ms: i64,
     /// When a worker took it; 0: not yet.
@@ -103,6 +108,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.push(Part::Paragraph(step_list(run, lang)));
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
+    parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
     parts.extend(decision_card::question(run, lang));
     parts.extend(decision_card::decisions(run, lang));
     if let Some(step) = run.steps.iter().find(|step| wants_output(step.state))

@@ -9,6 +9,7 @@ mod announcements;
 mod decisions;
 mod follow_up;
 mod gathered;
+mod hosts;
 mod outbox;
 mod releases;
 mod requests;
@@ -380,7 +381,9 @@ async fn claim_in(
     if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
         let detail = json!({"fence": fence, "owner": identity.owner});
         unit.journal(bot_entry(now_ms, "run.resumed", &id, detail));
-        return Ok(Some(Driven { run: RunId::new(id), fence }));
+        let run = RunId::new(id);
+        hosts::heard_of(unit, &run).await?;
+        return Ok(Some(Driven { run, fence }));
     }
     if !may_begin {
         return Ok(None);
@@ -476,6 +479,13 @@ fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Mill
             ..StepRow::default()
         };
     }
+    if step.state == StepState::Unknown.as_str()
+        && matches!(events, [Event::Started | Event::NeverStarted])
+    {
+        // That its host could not be asked is over; how it ends is still to come.
+        step.evidence.clear();
+        step.ended_ms = 0;
+    }
     if let Some(evidence) = &facts.evidence {
         step.evidence = serde_json::to_string(evidence).unwrap_or_default();
         step.tail.clone_from(&facts.tail);
@@ -528,7 +538,7 @@ async fn put_messages(
     (position, attempts): (usize, i64),
 ) -> Result<(), Error> {
     let lang = view.plan.language;
-    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &run_card::card(view, lang)).await?;
+    put_card(unit, view).await?;
     for (index, card) in output.iter().enumerate() {
         let key = format!("{}/{position}.{attempts}.{index}", view.id);
         put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
@@ -542,6 +552,12 @@ async fn put_messages(
         put_slot(unit, view, key, PRIORITY_THREAD, &card).await?;
     }
     Ok(())
+}
+
+/// The card in its latest state.
+async fn put_card(unit: &mut Unit, view: &RunView) -> Result<(), Error> {
+    let card = run_card::card(view, view.plan.language);
+    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &card).await
 }
 
 /// The outbox key of a run's card.

@@ -272,12 +272,14 @@ pub(super) fn assemble(
         steps,
         decisions,
         expires_ms: row.expires_ms,
+        host: row.host,
+        unreachable_ms: row.unreachable_ms,
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,
     })
 }
 
-fn corrupt(run: &RunId, what: &str) -> Error {
+pub(super) fn corrupt(run: &RunId, what: &str) -> Error {
     Error::Corrupt { run: run.clone(), what: what.to_owned() }
 }

@@ -93,9 +93,10 @@ pub(super) async fn readers(engine: Engine, url: &str) -> Result<AnyPool, Error>
 const SQLITE_WRITER: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
      pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory";
 const SQLITE_READER: &str = "pragma busy_timeout = 5000; pragma query_only = on";
-/// No wait without an end: a stuck replica must not hold the others.
+/// No wait without an end. A replica that was stopped inside a transaction must not hold the others:
+/// its session ends before their patience with a lock does.
 const POSTGRES_SESSION: &str = "set lock_timeout = '5s'; set statement_timeout = '30s'; \
-     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on; \
+     set idle_in_transaction_session_timeout = '3s'; set synchronous_commit = on; \
      set client_min_messages = warning";
 
 fn options(url: &str) -> Result<AnyConnectOptions, Error> {

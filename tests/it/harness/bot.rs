@@ -95,8 +95,18 @@ impl Bot {
     /// Starts another bot beside this one: the same database, runbook and workspace, a data folder of
     /// its own. Slack keeps talking to the first.
     pub async fn second(&self) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
+        self.another(&[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn another(
+        &self,
+        more: &[(&str, &str)],
+    ) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut sources = sources(&self.workspace, &self.place, &self.database_url);
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        sources.environment.extend(more);
         let folder = self.place.path().join("data-2").display().to_string();
         sources.environment.retain(|(name, _)| name != "NEOSTOCK_DATA_DIR");
         sources.environment.push(("NEOSTOCK_DATA_DIR".to_owned(), folder));
