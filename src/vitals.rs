@@ -3,9 +3,11 @@
 //! One loop looks (`worker/health`) and writes here; everybody else only reads, and never waits for
 //! the surroundings themselves to answer.
 
-use crate::clock::Millis;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// Milliseconds since 1970, as everywhere.
+type Millis = i64;
 
 /// Below this much free space in the data folder no new run begins. What runs already may use it: the
 /// evidence and the kept output of every step that can be under way fit.

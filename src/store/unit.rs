@@ -315,6 +315,12 @@ impl Grouper {
     }
 
     async fn begin(&self) -> Result<Unit, Error> {
+        let begun = Unit::begin(&self.pool, Engine::Sqlite, self.clock.now_ms()).await;
+        let Err(Error::Other(cause)) = &begun else { return begun };
+        // A transaction that SQLite ended by itself, as on a full disk, is still open to the driver,
+        // which begins no other on that connection ever again.
+        tracing::warn!("the writer's connection is replaced: {cause}");
+        self.pool.acquire().await?.close().await?;
         Unit::begin(&self.pool, Engine::Sqlite, self.clock.now_ms()).await
     }
 }

@@ -10,6 +10,7 @@ use neostock_ops::clock::Clock;
 use neostock_ops::core::text::Lang;
 use neostock_ops::sandbox::Fault;
 use neostock_ops::store::Store;
+use neostock_ops::store::journal::{Filter, newest_of};
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::SecretString;
 use std::io::Write;
@@ -83,6 +84,17 @@ async fn asked(bot: &Process, words: &str) -> String {
     let answer = bot.say("U0BOB", words).await;
     assert!(began.elapsed() < SLACK_WAITS, "{words:?} took {:?}", began.elapsed());
     answer
+}
+
+/// What the journal says of troubles, newest first.
+async fn troubles(url: &str) -> Vec<String> {
+    let store = Store::inspect(url, Clock::System, None::<SecretString>).await.unwrap();
+    let filter = Filter { kind_prefix: "trouble.".to_owned(), ..Filter::default() };
+    let mut reader = store.read().await.unwrap();
+    let told = newest_of(&mut reader, &filter, 9).await.unwrap();
+    drop(reader);
+    store.close().await;
+    told.iter().map(|row| format!("{} {}", row.kind, row.subject)).collect()
 }
 
 async fn assert_sound(url: &str) {
@@ -188,7 +200,8 @@ both_engines! {
         let mut bot = Process::new(&database.url, HANG).await;
         assert!(bot.start(None).await);
         asked(&bot, "quick").await;
-        bot.until("the first", |bot| times(&bot.told(), "quick ✅ done") == 1).await;
+        // The card and its thread.
+        bot.until("the first", |bot| times(&bot.told(), "quick ✅ done") == 2).await;
 
         bot.workspace.fail_matching("*", 100_000, Fault::DropBefore);
         asked(&bot, "quick").await;
@@ -199,24 +212,21 @@ both_engines! {
         assert_eq!(bot.metric("neostock_part_up{part=\"slack\"}").await, Some(0));
         assert!(bot.metric("neostock_outbox{what=\"due\"}").await.unwrap() > 0);
 
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while troubles(&database.url).await.is_empty() {
+            assert!(Instant::now() < deadline, "its beginning is not written\n{}", bot.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         bot.workspace.clear_faults();
         bot.until_ready("ready again", |status, _| status == 200).await;
-        bot.until("the second is told", |bot| times(&bot.told(), "quick ✅ done") == 2).await;
+        bot.until("the second is told", |bot| times(&bot.told(), "quick ✅ done") == 4).await;
         bot.until("that it is over", |bot| times(&bot.told(), "Slack can be reached again") > 0).await;
 
         assert_eq!(times(&bot.told(), "Slack can be reached again"), 1);
         assert_eq!(bot.workspace.faults(), Vec::<String>::new());
         bot.kill();
-        let store = Store::inspect(&database.url, Clock::System, None::<SecretString>).await.unwrap();
-        let filter = neostock_ops::store::journal::Filter {
-            kind_prefix: "trouble.".to_owned(), ..Default::default()
-        };
-        let mut reader = store.read().await.unwrap();
-        let told = neostock_ops::store::journal::newest_of(&mut reader, &filter, 9).await.unwrap();
-        drop(reader);
-        store.close().await;
-        let told: Vec<_> = told.iter().map(|row| (row.kind.as_str(), row.subject.as_str())).collect();
-        assert_eq!(told, [("trouble.over", "slack"), ("trouble.began", "slack")]);
+        let told = troubles(&database.url).await;
+        assert_eq!(told, ["trouble.over slack", "trouble.began slack"]);
         assert_sound(&database.url).await;
     }
 }

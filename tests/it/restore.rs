@@ -4,7 +4,7 @@ use crate::harness::database::{Engine, TestDatabase, both_engines};
 use crate::harness::process::Process;
 use crate::outage::{HANG, go};
 use neostock_ops::clock::Clock;
-use neostock_ops::core::journal::{Anchor, Fault, Keys};
+use neostock_ops::core::journal::{Anchor, Fault, Keys, Report};
 use neostock_ops::store::{Store, journal};
 use rustix::process::Signal;
 use secrecy::SecretString;
@@ -12,9 +12,9 @@ use sqlx::Connection;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const KEY_ONE: &str = "the first key of this journal, thirty-two bytes and more";
-const KEY_TWO: &str = "the second key of this journal, thirty-two bytes and more";
-const KEY_THREE: &str = "the third key of this journal, thirty-two bytes and more";
+const KEY_ONE: &str = "the first key of this journal has thirty-two bytes and more";
+const KEY_TWO: &str = "the second key of this journal has thirty-two bytes and more";
+const KEY_THREE: &str = "the third key of this journal has thirty-two bytes and more";
 
 /// As the page on operating says it.
 async fn back_up(database: &TestDatabase, to: &Path) {
@@ -150,14 +150,12 @@ both_engines! {
     }
 }
 
-async fn verified(url: &str, keys: Keys) -> journal_report::Report {
+async fn verified(url: &str, keys: Keys) -> Report {
     let store = Store::inspect(url, Clock::System, keys).await.unwrap();
     let report = journal::verify(&store, None).await.unwrap();
     store.close().await;
     report
 }
-
-use neostock_ops::core::journal as journal_report;
 
 fn keys(current: &str, previous: &[&str]) -> Keys {
     let keys = Keys::from(Some(SecretString::from(current)));
