@@ -15,6 +15,7 @@ use crate::slack::directory::Directory;
 use crate::slack::verify::SigningSecret;
 use crate::store::Store;
 use crate::worker::driver::{Means, drive};
+use crate::worker::gates::Gates;
 use crate::worker::sender::send_one;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -95,6 +96,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         attempts: data.attempts(),
         program,
         database_url: settings.database_url.clone(),
+        gates: Gates { workspace: Arc::clone(&workspace), runbook: Arc::clone(&runbook) },
     };
     let taken = engine.begin(env!("CARGO_PKG_VERSION"), runbook.digest.clone()).await?;
     if taken > 0 {
@@ -119,6 +121,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
     }
     loops.spawn(expire_requests(engine.clone(), stop.clone()));
+    loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_house(engine.clone(), stop.clone()));
     let until = stop.clone().cancelled_owned();
     loops.spawn(async move {
@@ -262,6 +265,22 @@ async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Res
     loop {
         if let Err(failure) = engine.expire_overdue().await {
             warn!("end requests that nobody answered: {failure:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
+}
+
+/// Keeps the cards of queued runs up to date, and reminds people of what needs attention.
+async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = engine.show_queue().await {
+            warn!("show the queue: {failure:#}");
+        }
+        if let Err(failure) = engine.remind().await {
+            warn!("remind people of what needs attention: {failure:#}");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -2,5 +2,6 @@
 //! the engine, and looks again; a crash between any two of these loses nothing.
 
 pub mod driver;
+pub mod gates;
 mod output;
 pub mod sender;

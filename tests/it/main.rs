@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod attention;
 mod browser;
 mod cancel;
 mod commands;
@@ -23,6 +24,7 @@ mod log_audit;
 mod outbox;
 mod page;
 mod policy;
+mod queue;
 mod releases;
 mod replicas;
 mod rollback;
