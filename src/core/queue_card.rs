@@ -149,8 +149,8 @@ pub fn place(run: &RunView, lang: Lang) -> Option<String> {
 /// Tells the asker of a run that had to wait that it begins now.
 pub fn turn_card(run: &RunView, lang: Lang) -> Card {
     let words = Text::new(
-        format!("▶️ 轮到 {} 了，现在开始。", run.plan.title()),
-        format!("▶️ It is the turn of {}: it begins now.", run.plan.title()),
+        format!("▶️ 轮到 {} 了。", run.plan.title()),
+        format!("▶️ It is the turn of {} now.", run.plan.title()),
     );
     said(words.get(lang), vec![text(" "), Span::User(run.actor.clone())], Tone::Active)
 }

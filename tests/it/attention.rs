@@ -34,6 +34,11 @@ async fn lose(bot: &Bot, action: &str, marks: usize) -> String {
     if marks == 1 {
         bot.say("U0BOB", action).await;
     }
+    lose_running(bot, marks).await
+}
+
+/// Kills the supervisor of a step that hangs.
+async fn lose_running(bot: &Bot, marks: usize) -> String {
     bot.until("the step hangs", |bot| {
         bot.place.marks().len() == marks && supervisors(bot).len() == 1
     })
@@ -165,7 +170,7 @@ both_engines! {
         bot.until_card("Hang — running").await;
         let running = bot.say("U0BOB", "unlock production I am in a hurry").await;
         assert!(running.contains("Cancel it first") && running.contains("Hang"), "{running}");
-        let run = lose(&bot, "hang", 1).await;
+        let run = lose_running(&bot, 1).await;
         bot.say("U0BOB", "quick").await;
         bot.until_card("waits for somebody to decide").await;
         let denied = bot.say("U0ANN", "unlock production 我着急").await;
