@@ -182,18 +182,19 @@ async fn read(local: &Local, directory: &Path) -> io::Result<Vec<u8>> {
     let length = local.output_bytes(directory).await?;
     let is_whole = length <= LOG_FILE_BYTES_MAX as u64;
     let head_max = if is_whole { LOG_FILE_BYTES_MAX } else { LOG_FILE_BYTES_MAX - READ_BYTES_MAX };
-    let mut bytes = Vec::new();
-    while bytes.len() < head_max {
-        let room = (head_max - bytes.len()).min(READ_BYTES_MAX);
-        let (more, _) = local.output(directory, bytes.len() as u64, room).await?;
+    let (mut bytes, mut at) = (Vec::new(), 0);
+    while (at as usize) < head_max {
+        let room = (head_max - at as usize).min(READ_BYTES_MAX);
+        let (more, next) = local.shown(directory, at, room).await?;
         if more.is_empty() {
             break;
         }
+        at = next;
         bytes.extend(more);
     }
     if !is_whole {
-        let end = local.tail(directory, READ_BYTES_MAX).await?;
-        let left_out = length.saturating_sub((bytes.len() + end.len()) as u64);
+        let end = local.shown_last(directory, READ_BYTES_MAX).await?;
+        let left_out = length.saturating_sub(at + READ_BYTES_MAX as u64);
         let line =
             format!("\n\n… {left_out} bytes are left out here · 此处省略 {left_out} 字节 …\n\n");
         bytes.extend(line.into_bytes());

@@ -57,6 +57,11 @@ pub enum End {
         /// Its processes that still run.
         survivors: Vec<Survivor>,
     },
+    /// Its host cannot be asked: it may have ended, or run still.
+    Unreachable {
+        /// The host that keeps the evidence.
+        host: String,
+    },
 }
 
 impl Evidence {
@@ -97,6 +102,10 @@ impl Evidence {
                 };
                 Text::new(zh, en)
             }
+            End::Unreachable { host } => Text::new(
+                format!("主机 {host} 失联，结果不明，也可能仍在运行"),
+                format!("its host {host} cannot be asked: it may have ended, or run still"),
+            ),
             End::Lost { survivors, .. } => {
                 let list = names(survivors);
                 Text::new(

@@ -60,8 +60,17 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 45] = [
+const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
+    ("trouble.began", Outcome::Failed, "发现故障", "something the bot needs went bad"),
+    ("trouble.over", Outcome::Progress, "故障结束", "it is as it should be again"),
+    ("runbook.reloaded", Outcome::Progress, "操作手册已重新读取", "read the runbook anew"),
+    (
+        "runbook.refused",
+        Outcome::Refused,
+        "新的操作手册有错误，继续用旧的",
+        "refused a faulty runbook and kept the old one",
+    ),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
     (
@@ -134,6 +143,14 @@ const KINDS: [(&str, Outcome, &str, &str); 45] = [
     ),
     ("step.retrying", Outcome::Progress, "步骤失败，稍后重试", "a step failed and is tried again"),
     ("step.lost", Outcome::Failed, "步骤结果未知", "a step's outcome is unknown"),
+    (
+        "step.amended",
+        Outcome::Progress,
+        "失联主机恢复，补记证据",
+        "the evidence of a step appeared late",
+    ),
+    ("host.unreachable", Outcome::Failed, "主机失联", "its host cannot be asked"),
+    ("host.reachable", Outcome::Progress, "主机恢复", "its host can be asked again"),
     ("step.again", Outcome::Progress, "重做步骤", "a step is done again"),
     ("step.settled_ok", Outcome::Ok, "人工确认步骤已完成", "said that a step was done"),
     ("step.settled_failed", Outcome::Failed, "人工确认步骤未完成", "said that a step was not done"),
@@ -150,6 +167,12 @@ const KINDS: [(&str, Outcome, &str, &str); 45] = [
         Outcome::Progress,
         "日志启用新密钥",
         "the journal goes on under a new key",
+    ),
+    (
+        "journal.key_lost",
+        Outcome::Failed,
+        "日志的密钥丢失，之前的内容已整体封存",
+        "the journal's key was lost; what stood there was sealed as a whole",
     ),
 ];
 

@@ -10,6 +10,7 @@ pub mod decision_card;
 pub mod duration;
 pub mod evidence;
 pub mod follow_up_card;
+pub mod host_card;
 pub mod id;
 pub mod journal;
 pub mod journal_words;

@@ -167,7 +167,7 @@ impl State {
             (Self::Waiting | Self::Queued, E::Cancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::NeedsAttention,
             // A step that ended badly ends the run as soon as its cleanup is done: see `Progress`.
-            (Self::Running, E::CannotStart | E::Starting | E::StepSkipped | E::Retrying)
+            (Self::Running, E::CannotStart | E::Starting | E::StepSkipped)
             | (Self::Queued, E::Claimed)
             | (Self::NeedsAttention, E::SettledOk | E::SettledFailed | E::Again)
             // Evidence that appears late, of a step whose host could not be asked, counts as any other.
@@ -178,7 +178,8 @@ impl State {
                 | E::StepOk
                 | E::StepFailed
                 | E::StepTimedOut
-                | E::StepCancelled,
+                | E::StepCancelled
+                | E::Retrying,
             ) => Self::Running,
             _ => return None,
         })
@@ -197,7 +198,7 @@ impl StepState {
             (Self::Pending, E::Starting) => Self::Starting,
             (Self::Starting | Self::Unknown, E::NeverStarted)
             | (Self::Unknown, E::Again)
-            | (Self::Running, E::Retrying) => Self::Pending,
+            | (Self::Running | Self::Unknown, E::Retrying) => Self::Pending,
             (Self::Starting | Self::Unknown, E::Started) => Self::Running,
             (Self::Running | Self::Unknown, E::StepOk) | (Self::Unknown, E::SettledOk) => Self::Ok,
             (Self::Running | Self::Unknown, E::StepFailed)

@@ -5,6 +5,7 @@ use super::decision::{self, Decision};
 use super::decision_card;
 use super::evidence::Evidence;
 use super::follow_up_card;
+use super::host_card;
 use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
 use super::queue_card::{self, Queue, TakenOver};
@@ -42,6 +43,10 @@ pub struct RunView {
     pub taken_over: Option<TakenOver>,
     /// When it stops waiting for people; 0: never.
     pub expires_ms: i64,
+    /// The host that keeps its evidence; empty before it is claimed.
+    pub host: String,
+    /// Since when that host cannot be asked; 0: it can.
+    pub unreachable_ms: i64,
     /// When it was asked.
     pub created_ms: i64,
     /// When a worker took it; 0: not yet.
@@ -114,6 +119,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     parts.push(Part::Paragraph(step_list(run, lang)));
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
     parts.extend(queue_card::on_card(run, lang));
+    parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
     parts.extend(decision_card::question(run, lang));
     parts.extend(queue_card::voided(run, lang));
     parts.extend(decision_card::decisions(run, lang));

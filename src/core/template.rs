@@ -82,6 +82,7 @@ impl Template {
     }
 
     /// Fills in the names for which `value` has something, and leaves the others.
+    #[must_use]
     pub fn expand_known<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Self {
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Name(name) => {

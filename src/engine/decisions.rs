@@ -7,7 +7,7 @@ use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
 use crate::core::decision_card::approved_card;
 use crate::core::id::RunId;
 use crate::core::policy::Authorized;
-use crate::core::run::{Event, State};
+use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
 use crate::store::decisions::{self, DecisionRow};
 use crate::store::{Unit, deliveries, runs};
@@ -188,6 +188,11 @@ async fn accept(
         (Ruling::Enough, _) => &[Event::GatesPassed],
         (Ruling::Ends, Verdict::Rejected) => &[Event::Rejected],
         (Ruling::Ends, _) => &[Event::Cancelled],
+        // Its host cannot be asked, and nothing runs there: it need not be waited for.
+        (Ruling::Stops, _) if before.unreachable_ms > 0 && is_between_steps(before) => {
+            runs::fence_off(unit.connection(), run.as_str()).await?;
+            &[Event::StepCancelled]
+        }
         // The card alone tells of it, until more agree or the driver has stopped the step.
         (Ruling::Counted { .. } | Ruling::Stops, _) => &[],
     };
@@ -204,6 +209,11 @@ async fn accept(
         put_slot(unit, &after, key, PRIORITY_THREAD, &card).await?;
     }
     Ok(())
+}
+
+fn is_between_steps(run: &RunView) -> bool {
+    run.steps.iter().map(|step| step.state).find(|step| !step.is_final())
+        == Some(StepState::Pending)
 }
 
 /// Whether it did: somebody may have decided while this one waited for the row.

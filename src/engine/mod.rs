@@ -5,9 +5,11 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+mod announcements;
 mod decisions;
 mod follow_up;
 mod gathered;
+mod hosts;
 mod outbox;
 mod queue;
 mod releases;
@@ -15,6 +17,7 @@ mod requests;
 mod view;
 
 pub use crate::core::settle_card::Settlement;
+pub use announcements::{Announcement, Notice};
 pub use decisions::Decided;
 pub use outbox::{Message, Outcome};
 pub use queue::{Takeover, TakeoverAnswer};
@@ -32,12 +35,15 @@ use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
 use crate::store::runs::{self, Claim, LockRow, RunChange, RunRow, StepRow};
 use crate::store::{self, Store, Unit};
+use crate::vitals::{Part, Vitals};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// How many runs may wait or be queued when the settings do not say.
+const RUNS_WAITING_MAX_DEFAULT: i64 = 500;
 /// A channel is leased for so many leases of a run: a call to Slack takes longer than a renewal.
 const CHANNEL_LEASES: i64 = 2;
 /// Of a channel's lease, how much a sender leaves unused: from here on its call might end after it.
@@ -74,6 +80,10 @@ pub struct Engine {
     mail: Arc<Notify>,
     /// Rung, for everybody who waits, when a run is to be stopped.
     cancels: Arc<Notify>,
+    /// How the surroundings are.
+    vitals: Vitals,
+    /// How many runs may wait or be queued.
+    runs_waiting_max: i64,
     /// `status` is asked by many at once when something is wrong.
     overview: Arc<view::SharedOverview>,
 }
@@ -147,8 +157,27 @@ impl Engine {
             work: Arc::default(),
             mail: Arc::default(),
             cancels: Arc::default(),
+            vitals: Vitals::default(),
+            runs_waiting_max: RUNS_WAITING_MAX_DEFAULT,
             overview: Arc::default(),
         }
+    }
+
+    /// The same with another limit of runs that wait or are queued.
+    #[must_use]
+    pub fn with_runs_waiting_max(mut self, runs_waiting_max: i64) -> Self {
+        self.runs_waiting_max = runs_waiting_max;
+        self
+    }
+
+    /// How the database, Slack and the disk were when last looked at.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// This bot among those that share the database.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The store, for reading and for the journal's own questions.
@@ -222,7 +251,8 @@ impl Engine {
         Ok(taken)
     }
 
-    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is.
+    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is. None begins
+    /// while the disk of the data folder is low; those that have begun go on.
     ///
     /// # Errors
     /// The database's; [`Error::Fenced`] when another bot was quicker, which is no fault.
@@ -241,9 +271,10 @@ impl Engine {
         }
         drop(reader);
         let identity = Arc::clone(&self.identity);
+        let may_begin = self.vitals.is_good(Part::Disk);
         let driven = self
             .store
-            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity).await }))
+            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity, may_begin).await }))
             .await?;
         if driven.is_some() {
             self.mail.notify_one();
@@ -338,7 +369,11 @@ fn channel_lease_ms(identity: &Identity) -> i64 {
     identity.lease_ms * CHANNEL_LEASES
 }
 
-async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>, Error> {
+async fn claim_in(
+    unit: &mut Unit,
+    identity: &Identity,
+    may_begin: bool,
+) -> Result<Option<Driven>, Error> {
     let now_ms = unit.now_ms();
     let claim = Claim {
         owner: &identity.owner,
@@ -349,7 +384,12 @@ async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>
     if let Some((id, fence)) = runs::claim_abandoned(unit.connection(), claim).await? {
         let detail = json!({"fence": fence, "owner": identity.owner});
         unit.journal(bot_entry(now_ms, "run.resumed", &id, detail));
-        return Ok(Some(Driven { run: RunId::new(id), fence }));
+        let run = RunId::new(id);
+        hosts::heard_of(unit, &run).await?;
+        return Ok(Some(Driven { run, fence }));
+    }
+    if !may_begin {
+        return Ok(None);
     }
     let Some((id, fence)) = runs::claim_queued(unit.connection(), claim).await? else {
         return Ok(None);
@@ -461,6 +501,13 @@ fn change_step(step: &mut StepRow, events: &[Event], facts: &Facts, now_ms: Mill
             ..StepRow::default()
         };
     }
+    if step.state == StepState::Unknown.as_str()
+        && matches!(events, [Event::Started | Event::NeverStarted])
+    {
+        // That its host could not be asked is over; how it ends is still to come.
+        step.evidence.clear();
+        step.ended_ms = 0;
+    }
     if let Some(evidence) = &facts.evidence {
         step.evidence = serde_json::to_string(evidence).unwrap_or_default();
         step.tail.clone_from(&facts.tail);
@@ -517,7 +564,7 @@ async fn put_messages(
     (position, attempts): (usize, i64),
 ) -> Result<(), Error> {
     let lang = view.plan.language;
-    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &run_card::card(view, lang)).await?;
+    put_card(unit, view).await?;
     for (index, card) in output.iter().enumerate() {
         let key = format!("{}/{position}.{attempts}.{index}", view.id);
         put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
@@ -531,6 +578,12 @@ async fn put_messages(
         put_slot(unit, view, key, PRIORITY_THREAD, &card).await?;
     }
     Ok(())
+}
+
+/// The card in its latest state.
+async fn put_card(unit: &mut Unit, view: &RunView) -> Result<(), Error> {
+    let card = run_card::card(view, view.plan.language);
+    put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &card).await
 }
 
 /// The outbox key of a run's card.

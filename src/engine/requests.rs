@@ -372,6 +372,7 @@ pub(super) async fn insert_run(
             .approval
             .as_ref()
             .map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms)),
+        unreachable_ms: 0,
     };
     runs::insert(unit.connection(), &row).await?;
     for position in 0..plan.steps.len() {

@@ -1,9 +1,12 @@
-//! `exec-child SUPERVISOR_PID WORKDIR ARGV…`: the last moment before the step's program.
+//! `exec-child SUPERVISOR_PID USER WORKDIR ARGV…`: the last moment before the step's program. An
+//! empty USER is the bot's own.
 //!
 //! It exists because the work between fork and exec needs no unsafe code this way. It takes a
-//! session of its own, ties its life to the supervisor's, and becomes the program. It never writes
+//! session of its own, becomes the step's user, ties its life to the supervisor's, and becomes the
+//! program. It never writes
 //! to the step's output: what fails here is reported on the pipe that stands as standard input.
 
+use super::user::Account;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal, setsid};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -30,14 +33,20 @@ pub(super) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 /// Returns only on failure, with the reason.
 fn become_program(mut args: impl Iterator<Item = OsString>) -> String {
     let supervisor = args.next().and_then(|pid| pid.to_str()?.parse::<i32>().ok());
-    let (Some(supervisor), Some(workdir), Some(program)) =
-        (supervisor, args.next().map(PathBuf::from), args.next())
+    let (Some(supervisor), Some(user), Some(workdir), Some(program)) =
+        (supervisor, args.next(), args.next().map(PathBuf::from), args.next())
     else {
         return "exec-child is started by exec-step only".into();
     };
     if let Err(fault) = setsid() {
         return format!("cannot take a session of its own: {fault}");
     }
+    if !user.is_empty()
+        && let Err(why) = become_user(&user.to_string_lossy())
+    {
+        return why;
+    }
+    // Only now: the kernel forgets it when a process changes its user.
     if let Err(fault) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return format!("cannot tie itself to its supervisor: {fault}");
     }
@@ -51,4 +60,12 @@ fn become_program(mut args: impl Iterator<Item = OsString>) -> String {
     #[expect(clippy::disallowed_methods, reason = "this is where programs are started")]
     let fault = Command::new(&program).args(args).stdin(Stdio::null()).exec();
     format!("cannot execute `{}`: {fault}", program.display())
+}
+
+/// Becomes the step's user. The pipes become theirs as well, so that `/dev/stdout` and its like can be
+/// opened by their names.
+fn become_user(name: &str) -> Result<(), String> {
+    let account = Account::find(name)?;
+    let _ = account.give(io::stdout()).and_then(|()| account.give(io::stderr()));
+    account.become_it()
 }

@@ -148,6 +148,29 @@ impl Local {
         blocking(move || files::read_from(&dir, offset, max.min(READ_BYTES_MAX))).await
     }
 
+    /// The same as people read it: a line of standard error begins with `! `, and no line is of two
+    /// streams. `max` and the offsets count the bytes of the log itself.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn shown(&self, dir: &Path, offset: u64, max: usize) -> io::Result<(Vec<u8>, u64)> {
+        let dir = dir.to_owned();
+        blocking(move || files::shown_from(&dir, offset, max.min(READ_BYTES_MAX))).await
+    }
+
+    /// The last `max` bytes of the output so far, as people read it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn shown_last(&self, dir: &Path, max: usize) -> io::Result<Vec<u8>> {
+        let dir = dir.to_owned();
+        blocking(move || {
+            let from = files::length(&dir)?.saturating_sub(max as u64);
+            Ok(files::shown_from(&dir, from, max.min(READ_BYTES_MAX))?.0)
+        })
+        .await
+    }
+
     /// How many bytes of output there are so far.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! | `exit` | how it ended; written last |
 //! | `abandoned` | nobody may start it any more |
 //! | `output.log` | what it printed, redacted and bounded |
+//! | `output.marks` | which part of that came by which stream |
 //! | `control` | a socket: end-of-file says "look again", a `c` cancels |
 //!
 //! This room never reads the store, never decides what a verdict means for a run, and never starts
@@ -19,14 +20,19 @@ mod child;
 mod control;
 pub mod drift;
 pub mod git;
+pub mod handed;
 pub mod local;
 mod output;
+pub mod past;
 pub mod probe;
 pub mod record;
 pub mod redact;
+pub mod space;
 pub mod spec;
+mod streams;
 mod supervisor;
 mod tree;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -3,12 +3,14 @@
 //! A record is written to a temporary file, synced, renamed, and the folder synced. Nothing here
 //! interprets the evidence, and nothing ever rewrites a record.
 
+use super::handed::OutputFault;
 use crate::clock::Millis;
 use crate::core::id::AttemptId;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,8 +18,9 @@ use std::path::Path;
 
 /// The file whose lock a living supervisor holds.
 const LOCK: &str = "lock";
-/// The largest record that is read, and the space kept free for the last one.
-const RECORD_BYTES_MAX: u64 = 64 * 1024;
+/// The largest record that is read, and the space kept free for the last one. Outputs take the most
+/// of it: as JSON at most twice their 64 KiB.
+const RECORD_BYTES_MAX: u64 = 192 * 1024;
 
 /// Written before the program is executed: from here on it may have run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,12 @@ pub struct Exit {
     /// A process that was left running still held the step's output, which is now closed: its next
     /// write there fails.
     pub output_left_open: bool,
+    /// What the step handed to later steps, by declared name; redacted.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+    /// What was wrong with that. A declared output that a successful step did not write is here.
+    #[serde(default)]
+    pub output_faults: Vec<OutputFault>,
     /// When the program was started.
     pub started_ms: Millis,
     /// When all of it had ended.

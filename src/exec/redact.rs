@@ -33,6 +33,15 @@ impl Redactor {
         Ok(Self { literals, shapes: Shapes::new()?, between: Vec::new() })
     }
 
+    /// A redactor for another stream with the same secrets.
+    pub fn another(&self) -> Self {
+        Self {
+            literals: self.literals.another(),
+            shapes: self.shapes.another(),
+            between: Vec::new(),
+        }
+    }
+
     /// Takes a chunk and appends what is safe to show to `out`.
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         self.between.clear();
@@ -193,7 +202,71 @@ mod tests {
         assert_eq!(out, b"line one\nprompt> ");
     }
 
+    /// As an encoder that is not ours would print it.
+    fn encoded(secret: &str, how: usize) -> String {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::{
+            STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD,
+        };
+        let percent = |byte: u8| match byte {
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        };
+        match how {
+            0 => secret.to_owned(),
+            1 => STANDARD.encode(secret),
+            2 => STANDARD_NO_PAD.encode(secret),
+            3 => URL_SAFE.encode(secret),
+            4 => URL_SAFE_NO_PAD.encode(secret),
+            5 => secret.bytes().map(percent).collect(),
+            6 => secret.bytes().map(percent).map(lower_escapes).collect(),
+            _ => form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        }
+    }
+
+    fn lower_escapes(escape: String) -> String {
+        if escape.starts_with('%') { escape.to_ascii_lowercase() } else { escape }
+    }
+
+    #[test]
+    fn a_secret_in_a_wrapped_base64_text_is_taken_out() {
+        let secret = "0123456789abcdef".repeat(4);
+        let text = encoded(&format!("key={secret}\nmore"), 1);
+        let wrapped = format!("{}\r\n{}\n", &text[..76], &text[76..]);
+
+        let shown = super::text(&secrets(&[&secret]), &wrapped);
+
+        assert!(shown.len() < REDACTED.len() + 20, "{shown}");
+    }
+
     proptest! {
+        /// Whatever stands before and behind it, whichever way it is encoded, however it is cut.
+        #[test]
+        fn no_encoding_and_no_split_lets_a_secret_through(
+            secret in "[ -~]{6,40}|[a-z文+/ ]{4,20}",
+            before in "[a-z0-9:]{0,5}",
+            after in "[a-z0-9:]{0,5}",
+            how in 0_usize..8,
+            cuts in proptest::collection::vec(any::<usize>(), 0..12),
+        ) {
+            prop_assume!(secret.len() >= 4);
+            let input = if (1..5).contains(&how) {
+                // Inside a longer text that is encoded as a whole.
+                encoded(&format!("{before}{secret}{after}"), how)
+            } else {
+                format!("{before}{}{after}", encoded(&secret, how))
+            };
+            let out = in_chunks(std::slice::from_ref(&secret), input.as_bytes(), &cuts);
+            let shown = String::from_utf8_lossy(&out).into_owned();
+
+            prop_assert!(shown.contains(REDACTED), "{} in {}", shown, input);
+            // What surrounds it takes at most its own encoding, and a letter that it shares.
+            let around = (before.len() + after.len()) * 2 + 8;
+            prop_assert!(shown.len() <= REDACTED.len() + around, "{} of {}", shown, input);
+        }
+
         #[test]
         fn no_split_lets_a_secret_through_and_the_rest_stays_in_order(
             secret in "[a-d]{4,8}",
@@ -230,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn memory_is_bounded_whatever_the_stream(unit in "[ab-]{1,9}") {
+        fn memory_is_bounded_whatever_the_stream(unit in "[ab\r\n-]{1,9}") {
             let mut redactor = Redactor::new(&secrets(&["abababab", "aaaaaaaa"])).unwrap();
             let mut out = Vec::new();
             for _ in 0..2_000 {

@@ -41,6 +41,13 @@ pub struct StepSpec {
     /// cancellation they are stopped all the same.
     #[serde(default)]
     pub leaves_processes: bool,
+    /// The system user the step runs as; `None`: the bot's own. Another needs a bot that may change
+    /// users.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Names of what the step may hand to later steps, see [`super::handed`].
+    #[serde(default)]
+    pub outputs: Vec<String>,
     /// How much of the output is kept from its beginning; beyond it, the last 64 KiB.
     #[serde(default = "default_output_bytes_max")]
     pub output_bytes_max: u64,
@@ -71,6 +78,8 @@ impl StepSpec {
             timeout_ms,
             grace_ms: GRACE_MS,
             leaves_processes: false,
+            user: None,
+            outputs: Vec::new(),
             output_bytes_max: OUTPUT_BYTES_MAX,
         }
     }
@@ -117,6 +126,8 @@ impl fmt::Debug for StepSpec {
             .field("timeout_ms", &self.timeout_ms)
             .field("grace_ms", &self.grace_ms)
             .field("leaves_processes", &self.leaves_processes)
+            .field("user", &self.user)
+            .field("outputs", &self.outputs)
             .field("output_bytes_max", &self.output_bytes_max)
             .finish()
     }

@@ -9,12 +9,15 @@ mod watch;
 
 use super::ATTEMPT_VARIABLE;
 use super::control::Control;
+use super::handed::{self, Handover};
 use super::output::Output;
 use super::record::{self, Abandoned, Exit, Lock, Reason, Record, Started};
 use super::redact::{self, Redactor};
 use super::spec::StepSpec;
+use super::user::Account;
 use crate::clock::{Clock, Millis};
 use rustix::process::{DumpableBehavior, Pid, set_child_subreaper, set_dumpable_behavior, setsid};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -100,7 +103,7 @@ fn run(dir: &Path) -> Result<(), Refusal> {
 
     let started_ms = Clock::System.now_ms();
     record::reserve::<Exit>(dir);
-    let output = Output::create(dir, spec.output_bytes_max, redactor);
+    let output = Output::create(dir, spec.output_bytes_max, &redactor);
     let started = Started {
         supervisor_pid: std::process::id(),
         boot_id: record::boot_id(),
@@ -109,9 +112,9 @@ fn run(dir: &Path) -> Result<(), Refusal> {
     };
     record::write(dir, &started).map_err(|fault| Refusal::system("write `started`", fault))?;
 
-    let exit = match spawn(&spec) {
+    let exit = match spawn(dir, &spec) {
         Ok(step) => watch::to_its_end(&spec, step, &mut control, output, started_ms),
-        Err(fault) => spawn_failed(&spec, &format!("cannot start a process: {fault}"), started_ms),
+        Err(why) => spawn_failed(&spec, &why, started_ms),
     };
     write_patiently(dir, &exit, EXIT_RETRY)
         .map_err(|fault| Refusal::system("write how the step ended", fault))
@@ -128,6 +131,8 @@ fn stand_alone() -> io::Result<()> {
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGQUIT,
         signal_hook::consts::SIGTERM,
+        // A limit on the size of files is a full disk like another.
+        signal_hook::consts::SIGXFSZ,
     ] {
         // Noted and not used. Ignoring instead would be inherited by the step.
         signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
@@ -165,9 +170,12 @@ fn refuse_twice(dir: &Path) -> Result<(), Refusal> {
 /// The step's program, or what is about to become it.
 struct Step {
     child: Child,
-    output: PipeReader,
+    /// Standard output and standard error; `None`: ended.
+    outputs: [Option<PipeReader>; 2],
     /// End-of-file when the program is executed; else the reason why it could not be.
     report: PipeReader,
+    /// For what it hands to later steps; `None`: it declares nothing.
+    handover: Option<Handover>,
 }
 
 impl Step {
@@ -183,8 +191,21 @@ impl Step {
     }
 }
 
-fn spawn(spec: &StepSpec) -> io::Result<Step> {
+fn spawn(dir: &Path, spec: &StepSpec) -> Result<Step, String> {
+    let account = spec.user.as_deref().map(Account::find).transpose()?;
+    let handover = Handover::prepare(dir, spec, account.as_ref())
+        .map_err(|fault| format!("cannot make the file for its outputs: {fault}"))?;
+    spawn_child(spec, account.as_ref(), handover)
+        .map_err(|fault| format!("cannot start a process: {fault}"))
+}
+
+fn spawn_child(
+    spec: &StepSpec,
+    account: Option<&Account>,
+    handover: Option<Handover>,
+) -> io::Result<Step> {
     let (output, printed) = io::pipe()?;
+    let (errors, complained) = io::pipe()?;
     let (report, reported) = io::pipe()?;
     // This very binary, even when the file was replaced meanwhile.
     #[expect(clippy::disallowed_methods, reason = "this is where programs are started")]
@@ -193,17 +214,25 @@ fn spawn(spec: &StepSpec) -> io::Result<Step> {
         .arg0("neostock-ops")
         .arg("exec-child")
         .arg(std::process::id().to_string())
+        .arg(spec.user.as_deref().unwrap_or_default())
         .arg(&spec.workdir)
         .args(&spec.argv)
         .env_clear()
+        .envs(account.into_iter().flat_map(Account::environment))
         .envs(spec.env.iter().map(|(name, value)| (name, value)))
         .env(ATTEMPT_VARIABLE, spec.attempt.as_str())
         .stdin(reported)
-        .stdout(printed.try_clone()?)
-        .stderr(printed);
+        .stdout(printed)
+        .stderr(complained);
+    if let Some(handover) = &handover {
+        command.env(handed::VARIABLE, handover.path());
+    }
+    for ours in [&output, &errors] {
+        rustix::io::ioctl_fionbio(ours, true)?;
+    }
     // The command owns our ends of the pipes; dropping it closes them.
     let child = command.spawn()?;
-    Ok(Step { child, output, report })
+    Ok(Step { child, outputs: [Some(output), Some(errors)], report, handover })
 }
 
 fn spawn_failed(spec: &StepSpec, why: &str, started_ms: Millis) -> Exit {
@@ -216,6 +245,8 @@ fn spawn_failed(spec: &StepSpec, why: &str, started_ms: Millis) -> Exit {
         dropped: 0,
         output_incomplete: false,
         output_left_open: false,
+        outputs: BTreeMap::new(),
+        output_faults: Vec::new(),
         started_ms,
         ended_ms: Clock::System.now_ms(),
     }

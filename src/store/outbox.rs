@@ -341,6 +341,18 @@ pub async fn message_of(
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 
+/// Whether a slot was ever written.
+///
+/// # Errors
+/// The database's.
+pub async fn has(connection: &mut AnyConnection, key: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("select key from outbox where key = $1")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The outbox in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {

@@ -46,6 +46,8 @@ pub struct RunRow {
     pub ended_ms: i64,
     /// When it stops waiting for people; 0: never.
     pub expires_ms: i64,
+    /// Since when its host cannot be asked; 0: it can.
+    pub unreachable_ms: i64,
 }
 
 /// A row of `steps`.
@@ -110,6 +112,7 @@ fn run_row(row: &AnyRow) -> sqlx::Result<RunRow> {
         started_ms: row.try_get(17)?,
         ended_ms: row.try_get(18)?,
         expires_ms: row.try_get(19)?,
+        unreachable_ms: row.try_get(20)?,
     })
 }
 
@@ -211,7 +214,7 @@ pub async fn run(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Optio
     let row = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms, expires_ms from runs where id = $1",
+         ended_ms, expires_ms, unreachable_ms from runs where id = $1",
     )
     .bind(id)
     .fetch_optional(connection)
@@ -242,7 +245,7 @@ pub async fn open_runs(connection: &mut AnyConnection, limit: i64) -> sqlx::Resu
     let rows = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms, expires_ms from runs \
+         ended_ms, expires_ms, unreachable_ms from runs \
          where state in ('waiting', 'queued', 'running', 'needs_attention') \
          order by created_ms, id limit $1",
     )
@@ -281,7 +284,7 @@ pub async fn newest(
     let rows = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms, expires_ms from runs \
+         ended_ms, expires_ms, unreachable_ms from runs \
          where ($1 = '' or action = $1) and ($2 = '' or environment = $2) \
          and ($3 = '' or state = $3 or ($3 = 'open' and ended_ms = 0)) and ($4 = '' or actor = $4) \
          and created_ms >= $5 and ($6 = '' or (created_ms, id) < \
@@ -311,7 +314,7 @@ pub async fn last_ended(
     let row = sqlx::query(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
-         ended_ms, expires_ms from runs where environment = $1 and ended_ms > 0 \
+         ended_ms, expires_ms, unreachable_ms from runs where environment = $1 and ended_ms > 0 \
          order by ended_ms desc, id limit 1",
     )
     .bind(environment)
@@ -321,12 +324,12 @@ pub async fn last_ended(
 }
 
 /// Takes the row lock of a run and proves that `fence` is still the newest; `false`: somebody else
-/// drives it now, and the caller must stop.
+/// drives it now, and the caller must stop. Who drives it is in reach of it.
 ///
 /// # Errors
 /// The database's.
 pub async fn hold(connection: &mut AnyConnection, id: &str, fence: i64) -> sqlx::Result<bool> {
-    let result = sqlx::query("update runs set fence = fence where id = $1 and fence = $2")
+    let result = sqlx::query("update runs set unreachable_ms = 0 where id = $1 and fence = $2")
         .bind(id)
         .bind(fence)
         .execute(connection)
@@ -427,7 +430,8 @@ pub struct Claim<'c> {
     pub lease_until_ms: i64,
 }
 
-/// Takes the oldest running run whose lease has ended; the run's id and its new fence.
+/// Takes the oldest run whose lease has ended and that runs, or whose evidence here was out of reach;
+/// the run's id and its new fence.
 ///
 /// # Errors
 /// The database's.
@@ -437,9 +441,9 @@ pub async fn claim_abandoned(
 ) -> sqlx::Result<Option<(String, i64)>> {
     let row = sqlx::query(
         "update runs set owner = $1, fence = fence + 1, lease_until_ms = $2 \
-         where state = 'running' and lease_until_ms <= $3 and id = (\
-           select id from runs where state = 'running' and lease_until_ms <= $3 \
-           and (host = '' or host = $4) order by created_ms, id limit 1) \
+         where (state = 'running' or unreachable_ms > 0) and lease_until_ms <= $3 and id = (\
+           select id from runs where (state = 'running' or unreachable_ms > 0) \
+           and lease_until_ms <= $3 and (host = '' or host = $4) order by created_ms, id limit 1) \
          returning id, fence",
     )
     .bind(claim.owner)
@@ -486,7 +490,7 @@ pub async fn claim_queued(
 pub async fn is_work_due(connection: &mut AnyConnection, claim: Claim<'_>) -> sqlx::Result<bool> {
     let row = sqlx::query(
         "select id from runs r where (r.host = '' or r.host = $1) and (\
-           (r.state = 'running' and r.lease_until_ms <= $2) or \
+           ((r.state = 'running' or r.unreachable_ms > 0) and r.lease_until_ms <= $2) or \
            (r.state = 'queued' and (r.holds_lock = 0 or not exists (\
              select 1 from environment_locks l where l.environment = r.environment \
              and l.run_id <> r.id)))) limit 1",
@@ -515,6 +519,76 @@ pub async fn renew(
         .execute(connection)
         .await?;
     Ok(result.rows_affected() == 1)
+}
+
+/// Runs of other hosts that nobody drives although their lease ended before `silent_ms`, and that are
+/// not known to be out of reach; oldest first, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn silent(
+    connection: &mut AnyConnection,
+    host: &str,
+    silent_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from runs where state = 'running' and host <> '' and host <> $1 \
+         and unreachable_ms = 0 and lease_until_ms <= $2 order by created_ms, id limit $3",
+    )
+    .bind(host)
+    .bind(silent_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
+/// Runs that have been out of reach since before `since_ms`; oldest first, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn long_unreachable(
+    connection: &mut AnyConnection,
+    since_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from runs where state = 'running' and unreachable_ms > 0 \
+         and unreachable_ms <= $1 order by created_ms, id limit $2",
+    )
+    .bind(since_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
+/// Notes since when a run's host cannot be asked; 0: it can.
+///
+/// # Errors
+/// The database's.
+pub async fn set_unreachable(
+    connection: &mut AnyConnection,
+    id: &str,
+    since_ms: i64,
+) -> sqlx::Result<()> {
+    sqlx::query("update runs set unreachable_ms = $2 where id = $1")
+        .bind(id)
+        .bind(since_ms)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Shuts the run's driver out, wherever it is: its next write is refused.
+///
+/// # Errors
+/// The database's.
+pub async fn fence_off(connection: &mut AnyConnection, id: &str) -> sqlx::Result<()> {
+    sqlx::query("update runs set fence = fence + 1 where id = $1")
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Ends the leases of an owner that is known to be gone.
@@ -613,4 +687,24 @@ pub async fn open_counts(connection: &mut AnyConnection) -> sqlx::Result<Vec<(St
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Runs whose lease an owner holds at this moment.
+///
+/// # Errors
+/// The database's.
+pub async fn leases_held(
+    connection: &mut AnyConnection,
+    owner: &str,
+    now_ms: i64,
+) -> sqlx::Result<i64> {
+    let row = sqlx::query(
+        "select cast(count(*) as bigint) from runs \
+         where state = 'running' and owner = $1 and lease_until_ms > $2",
+    )
+    .bind(owner)
+    .bind(now_ms)
+    .fetch_one(connection)
+    .await?;
+    row.try_get(0)
 }

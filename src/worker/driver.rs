@@ -4,8 +4,10 @@
 use super::gates::{self, Gates};
 use super::output;
 use crate::config::settings::DATABASE_VARIABLE;
+use crate::core::card::Card;
 use crate::core::decision::AtItsTurn;
 use crate::core::evidence::{End, Evidence, Survivor};
+use crate::core::host_card;
 use crate::core::id::AttemptId;
 use crate::core::plan::{PlannedStep, Work};
 use crate::core::run::{Event, State, StepState};
@@ -15,11 +17,14 @@ use crate::core::text::Text;
 use crate::engine::{Driven, Engine, Error, Facts};
 use crate::exec::drift;
 use crate::exec::local::{Local, Verdict};
+use crate::exec::past::{self, Past};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
+use crate::exec::space::has_room_for_a_step;
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, info, warn};
 
@@ -35,6 +40,8 @@ const RETRY_LOOK_MS: u64 = 5_000;
 const SURVIVOR_LOOKS: u32 = 4;
 /// Between two counts.
 const SURVIVOR_WAIT: Duration = Duration::from_millis(250);
+/// How often a step that waits for room on the disk looks for it.
+const ROOM_WAIT_MS: u64 = 1_000;
 /// Bytes of output that the store keeps.
 const TAIL_BYTES_MAX: usize = 16 * 1024;
 
@@ -45,6 +52,8 @@ pub struct Means {
     pub local: Local,
     /// Where attempts leave their evidence.
     pub attempts: PathBuf,
+    /// What was begun before this process did.
+    pub past: Arc<Past>,
     /// This program, for every kind of step but `run`.
     pub program: PathBuf,
     /// The bot's own database, for `journal` steps alone.
@@ -63,12 +72,27 @@ pub async fn drive(engine: &Engine, means: &Means, driven: &Driven) -> Result<()
         let Some(view) = engine.view(&driven.run).await? else {
             return Err(Error::NoSuchRun(driven.run.clone()));
         };
+        let steps = engine.steps(&driven.run).await?;
+        if let Some(position) = out_of_reach(&view) {
+            engine.renew(driven).await?;
+            let (Some(row), Some(step)) = (steps.get(position), view.plan.steps.get(position))
+            else {
+                let what = "a step of it is not in its plan".to_owned();
+                return Err(Error::Corrupt { run: view.id, what });
+            };
+            let outputs = outputs_before(&view, row.position);
+            At { engine, means, driven, view: &view, row, step, outputs }.amend().await?;
+            continue;
+        }
         if view.state != State::Running {
+            if view.unreachable_ms > 0 {
+                // There was nothing to read; it is in reach, and is not to be claimed for that again.
+                engine.apply(driven, &[], Facts::default()).await?;
+            }
             info!(run.id = %view.id, "{} is {}", view.id, view.state.as_str());
             return Ok(());
         }
         engine.renew(driven).await?;
-        let steps = engine.steps(&driven.run).await?;
         let current = steps
             .iter()
             .zip(&view.plan.steps)
@@ -115,6 +139,19 @@ enum Turn {
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
+        if let Some((attempt, directory)) = self.forgotten() {
+            warn!(
+                run.id = %self.view.id,
+                "step {} began before, which the database does not know: it was restored",
+                self.row.position + 1
+            );
+            let facts = Facts {
+                attempt: Some((attempt.clone(), directory.clone())),
+                detail: serde_json::json!({"found": "evidence that the database lacked"}),
+                ..Facts::default()
+            };
+            return self.engine.apply(self.driven, &[Event::Starting], facts).await.map(drop);
+        }
         if self.is_to_be_stopped() {
             return self.apply(&[Event::StepCancelled], Facts::default()).await;
         }
@@ -136,13 +173,21 @@ impl At<'_> {
             Turn::Never(why) => return self.cannot_start(why).await,
             Turn::NotYet => return Ok(()),
         }
+        if !has_room_for_a_step(&self.means.attempts) {
+            // Waiting is not failing: the step begins when there is room, or the run is cancelled.
+            warn!(run.id = %self.view.id, "no room for the evidence of step {}", self.row.position + 1);
+            self.engine.clock().sleep_ms(ROOM_WAIT_MS).await;
+            return Ok(());
+        }
         let attempt = AttemptId::from_entropy(crate::entropy::bytes());
         let spec = match self.spec(&attempt) {
             Ok(spec) => spec,
             Err(why) => return self.cannot_start(why).await,
         };
         let directory = self.means.attempts.join(attempt.as_str());
-        if let Err(error) = make_folder(&directory) {
+        let (run, position) = (self.view.id.as_str(), self.row.position);
+        let made = make_folder(&directory).and_then(|()| past::mark(&directory, run, position));
+        if let Err(error) = made {
             return self.cannot_start(format!("no folder for its evidence: {error}")).await;
         }
         let facts = Facts {
@@ -158,6 +203,12 @@ impl At<'_> {
         }
         crate::fault::point("driver.after_start");
         Ok(())
+    }
+
+    /// An attempt that the data folder knows and the database does not.
+    fn forgotten(&self) -> Option<&(AttemptId, PathBuf)> {
+        let run = self.view.id.as_str();
+        self.means.past.attempt_after(run, self.row.position, self.row.begun)
     }
 
     /// Before the first step: what people saw, and who they are, is asked once more.
@@ -394,6 +445,65 @@ impl At<'_> {
         Ok(verdict)
     }
 
+    /// Reads the evidence of a step whose host could not be asked for a while: this is that host. Where
+    /// people have decided meanwhile, their decision stands and the evidence is told; nothing goes on
+    /// while the step still runs.
+    async fn amend(&self) -> Result<(), Error> {
+        let directory = Path::new(&self.row.directory);
+        let position = usize::try_from(self.row.position).unwrap_or_default();
+        let is_undecided = self.view.state == State::NeedsAttention
+            && self.row.state == StepState::Unknown.as_str();
+        if !directory.is_dir() {
+            let evidence = Evidence::of(End::Lost { rebooted: false, survivors: Vec::new() });
+            return self.engine.amend(self.driven, position, evidence).await;
+        }
+        let verdict = match self.verdict(directory).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                error!(run.id = %self.view.id, "read the evidence in {}: {error:#}", directory.display());
+                self.engine.clock().sleep_ms(1_000).await;
+                return Ok(());
+            }
+        };
+        info!(run.id = %self.view.id, "step {} is in reach again: {verdict:?}", position + 1);
+        match verdict {
+            Verdict::Finished(exit) if is_undecided => self.ended(directory, &exit).await,
+            Verdict::Running if is_undecided => {
+                let output = self.found_late(None);
+                self.apply(&[Event::Started], Facts { output, ..Facts::default() }).await
+            }
+            Verdict::NeverStarted if is_undecided => {
+                self.apply(&[Event::NeverStarted], Facts::default()).await
+            }
+            Verdict::Running => {
+                self.means.local.wait(directory).await;
+                Ok(())
+            }
+            Verdict::Finished(exit) => {
+                self.engine.amend(self.driven, position, evidence(&exit)).await
+            }
+            Verdict::NeverStarted => {
+                let end = End::NotStarted("it never began".to_owned());
+                self.engine.amend(self.driven, position, Evidence::of(end)).await
+            }
+            Verdict::Unknown { rebooted, survivors } => {
+                let survivors = survivors.iter().map(survivor).collect();
+                let end = End::Lost { rebooted, survivors };
+                self.engine.amend(self.driven, position, Evidence::of(end)).await
+            }
+        }
+    }
+
+    /// What is told first of evidence that appears after its step was given up.
+    fn found_late(&self, evidence: Option<&Evidence>) -> Vec<Card> {
+        if self.row.state != StepState::Unknown.as_str() {
+            return Vec::new();
+        }
+        let position = usize::try_from(self.row.position).unwrap_or_default();
+        let lang = self.view.plan.language;
+        vec![host_card::amended_card(self.view, position, evidence, lang)]
+    }
+
     async fn ended(&self, directory: &Path, exit: &Exit) -> Result<(), Error> {
         let event = match &exit.reason {
             Reason::Exited if exit.is_success() => Event::StepOk,
@@ -401,23 +511,26 @@ impl At<'_> {
             Reason::Timeout => Event::StepTimedOut,
             Reason::Cancelled => Event::StepCancelled,
         };
-        let tail = match self.means.local.tail(directory, TAIL_BYTES_MAX).await {
+        let tail = match self.means.local.shown_last(directory, TAIL_BYTES_MAX).await {
             Ok(tail) => output::text(&tail),
             Err(error) => {
                 warn!(run.id = %self.view.id, "read the output in {}: {error:#}", directory.display());
                 String::new()
             }
         };
-        let whole = self.means.local.output(directory, 0, output::READ_BYTES_MAX).await;
+        let whole = self.means.local.shown(directory, 0, output::READ_BYTES_MAX).await;
         let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
         let lang = self.view.plan.language;
         let name = format!("{}. {}", self.row.position + 1, self.step.name.get(lang));
         let again_ms = self.due_again(event);
         let event = if again_ms.is_some() { Event::Retrying } else { event };
+        let found = evidence(exit);
+        let mut output = self.found_late(Some(&found));
+        output.extend(output::cards(&name, &output::text(&whole), lang));
         let facts = Facts {
-            evidence: Some(evidence(exit)),
+            evidence: Some(found),
             due_ms: again_ms.unwrap_or_default(),
-            output: output::cards(&name, &output::text(&whole), lang),
+            output,
             tail,
             ..Facts::default()
         };
@@ -441,7 +554,7 @@ impl At<'_> {
         let is_again =
             self.step.idempotent && survivors.is_empty() && self.losses() < LOST_AGAIN_MAX;
         let directory = Path::new(&self.row.directory);
-        let tail = self.means.local.tail(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
+        let tail = self.means.local.shown_last(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
         let facts = Facts {
             evidence: Some(Evidence::of(End::Lost { rebooted, survivors })),
             tail: output::text(&tail),
@@ -470,6 +583,12 @@ impl At<'_> {
         all.extend_from_slice(events);
         self.engine.apply(self.driven, &all, facts).await.map(drop)
     }
+}
+
+/// The first step whose evidence this host has not read since it could not be asked.
+fn out_of_reach(view: &RunView) -> Option<usize> {
+    let is_out = |evidence: &Evidence| matches!(evidence.end, End::Unreachable { .. });
+    view.steps.iter().position(|step| step.evidence.as_ref().is_some_and(is_out))
 }
 
 /// What the steps before this one handed on.

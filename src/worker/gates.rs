@@ -12,6 +12,7 @@ use crate::core::text::Text;
 use crate::engine::{Engine, Error};
 use crate::pipeline::Workspace;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
 /// Whom to ask about people, and by which file.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Gates {
     /// Set when Slack has answered who we are.
     pub workspace: Arc<OnceLock<Workspace>>,
     /// The reviewed file in force.
-    pub runbook: Arc<Runbook>,
+    pub runbook: watch::Receiver<Arc<Runbook>>,
 }
 
 impl Gates {
@@ -49,7 +50,7 @@ impl Gates {
 
     async fn holds(&self, user: &UserId, role: &str) -> Holds {
         let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
-        let role = role_named(role, &self.runbook);
+        let role = role_named(role, &self.runbook.borrow());
         let actor = Actor { user: user.clone(), team: workspace.team_id.clone() };
         let powers = Powers { directory: &workspace.directory, actor };
         match powers.hold(&role).await {

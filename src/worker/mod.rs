@@ -3,5 +3,8 @@
 
 pub mod driver;
 pub mod gates;
+pub mod health;
 mod output;
+pub mod patience;
+pub mod reload;
 pub mod sender;

@@ -2,132 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may")]
 
-use neostock_ops::core::id::AttemptId;
+use crate::harness::attempt::{Attempt, DEADLINE, PROGRAM, command, is_alive, now, signal, until};
 use neostock_ops::exec::local::{Cancel, Local, StartError, Verdict};
-use neostock_ops::exec::record::{self, Exit, Lock, Reason, Started};
-use neostock_ops::exec::spec::StepSpec;
+use neostock_ops::exec::record::{self, Lock, Reason, Started};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_neostock-ops");
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// One attempt in a folder of its own.
-struct Attempt {
-    root: TempDir,
-    dir: PathBuf,
-    spec: StepSpec,
-    local: Local,
-}
-
-impl Attempt {
-    fn of(argv: &[&str]) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let root = tempfile::tempdir().unwrap();
-        // Unique over test processes too: survivors are sought on the whole machine.
-        let id = AttemptId::new(format!("A-{}-{number}", std::process::id()));
-        let argv = argv.iter().map(|arg| (*arg).to_owned()).collect();
-        let dir = root.path().join("attempts").join(id.as_str());
-        let mut spec = StepSpec::new(id, argv, root.path(), 60_000);
-        spec.env = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
-        spec.grace_ms = 300;
-        Self { root, dir, spec, local: Local::new(PROGRAM) }
-    }
-
-    fn shell(script: &str) -> Self {
-        Self::of(&["sh", "-c", script])
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    async fn start(&self) {
-        self.local.start(&self.dir, &self.spec).await.unwrap();
-    }
-
-    async fn finish(&self) -> Exit {
-        match self.verdict().await {
-            Verdict::Finished(exit) => exit,
-            other => panic!("not finished: {other:?}\n{}", self.text().await),
-        }
-    }
-
-    /// What it comes to once nothing runs.
-    async fn verdict(&self) -> Verdict {
-        let since = now();
-        loop {
-            match self.local.observe(&self.dir).await.unwrap() {
-                Verdict::Running => self.local.wait(&self.dir).await,
-                other => return other,
-            }
-            assert!(since.elapsed() < DEADLINE, "still running");
-        }
-    }
-
-    async fn run(&self) -> Exit {
-        self.start().await;
-        self.finish().await
-    }
-
-    async fn text(&self) -> String {
-        let (bytes, _) = self.local.output(&self.dir, 0, usize::MAX).await.unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn supervisor_pid(&self) -> u32 {
-        record::read::<Started>(&self.dir).unwrap().unwrap().supervisor_pid
-    }
-
-    fn kill_supervisor(&self) {
-        signal(self.supervisor_pid(), "KILL");
-    }
-
-    /// Waits until the step has written this file, and reads it.
-    fn await_file(&self, name: &str) -> String {
-        let path = self.path(name);
-        until("the step wrote its file", || {
-            fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))
-        });
-        fs::read_to_string(path).unwrap().trim().to_owned()
-    }
-}
-
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "these tests wait for real processes")]
-    Instant::now()
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let since = now();
-    while !holds() {
-        assert!(since.elapsed() < DEADLINE, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "these tests start programs as a person does")]
-fn command(program: &str) -> Command {
-    Command::new(program)
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(
-        command("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success()
-    );
-}
-
-fn is_alive(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Runs `exec-step` by hand and answers its exit code.
 fn exec_step(attempt: &Attempt, input: &[u8]) -> i32 {

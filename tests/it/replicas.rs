@@ -2,7 +2,8 @@
 
 use crate::harness::bot::{Bot, shown};
 use crate::harness::database::{Engine, TestDatabase, run};
-use crate::harness::place::ROLLBACK;
+use crate::harness::place::{Place, ROLLBACK};
+use neostock_ops::sandbox::Options;
 
 const HANG: &str = r#"
   hang:
@@ -48,6 +49,113 @@ fn two_bots_do_every_run_once_and_tell_it_once() {
         }
         stop.cancel();
         second.await.unwrap().unwrap();
+        bot.finish().await;
+    });
+}
+
+/// Slack talks to a bot whose host may not run the steps; they are for the host `far`.
+async fn with_far_host(database: &TestDatabase) -> Bot {
+    let place = Place::new(HANG);
+    let text = std::fs::read_to_string(place.runbook()).unwrap();
+    let text = text.replace("    default: true\n", "    default: true\n    host: far\n");
+    std::fs::write(place.runbook(), text).unwrap();
+    Bot::in_workspace(database, place, Options::default()).await
+}
+
+/// A run that hangs on the host `far`, whose bot then dies without a goodbye.
+async fn left_hanging(bot: &Bot) {
+    let (_, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+    bot.say("U0BOB", "hang").await;
+    bot.until_card("Hang — running").await;
+    far.abort();
+    let _ = far.await;
+    bot.until_card("The bot on host far has not been heard of since").await;
+    let told = |bot: &Bot| bot.thread().into_iter().find(|one| one.contains("not been heard of"));
+    bot.until("the asker is told", |bot| told(bot).is_some()).await;
+    let told = told(bot).unwrap();
+    assert!(told.contains("<@U0BOB>"), "{told}");
+    assert_eq!(bot.place.marks(), ["hang"], "it was run elsewhere");
+}
+
+#[test]
+fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appears() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database).await;
+        left_hanging(&bot).await;
+        bot.advance_ms(9 * 60_000);
+        bot.until_quiet().await;
+        assert!(bot.card().contains("Hang — running"), "given up too early: {}", bot.card());
+        bot.advance_ms(2 * 60_000);
+        let card = bot.until_card("its host far cannot be asked").await;
+        assert!(card.contains("Hang — unknown"), "{card}");
+        let again = bot.say("U0BOB", &format!("settle {} again I think so", bot.run_id())).await;
+        assert!(again.contains("it may still run"), "{again}");
+
+        // It ends while nobody of that host's bot lives.
+        std::fs::write(bot.place.repo().join("go"), "").unwrap();
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        let card = bot.until_card("hang ✅ done").await;
+        bot.until_quiet().await;
+
+        assert!(!card.contains("far"), "the card still speaks of the host: {card}");
+        let thread = bot.thread().join("\n");
+        assert!(
+            thread.contains("Host far is back. The evidence of step 1, “Hang”: it ended well"),
+            "{thread}"
+        );
+        assert_eq!(bot.place.marks(), ["hang", "after"]);
+        stop.cancel();
+        far.await.unwrap().unwrap();
+        bot.finish().await;
+    });
+}
+
+#[test]
+fn a_step_that_is_found_running_after_all_goes_on() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database).await;
+        left_hanging(&bot).await;
+        bot.advance_ms(11 * 60_000);
+        bot.until_card("its host far cannot be asked").await;
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        bot.until_card("Hang — running").await;
+        std::fs::write(bot.place.repo().join("go"), "").unwrap();
+        bot.until_card("hang ✅ done").await;
+        bot.until_quiet().await;
+
+        assert!(bot.thread().join("\n").contains("“Hang”: it runs still"), "{:?}", bot.thread());
+        assert_eq!(bot.place.marks(), ["hang", "after"]);
+        stop.cancel();
+        far.await.unwrap().unwrap();
+        bot.finish().await;
+    });
+}
+
+#[test]
+fn what_people_decided_of_a_host_that_was_gone_stands_and_the_evidence_is_told() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database).await;
+        left_hanging(&bot).await;
+        bot.advance_ms(11 * 60_000);
+        bot.until_card("its host far cannot be asked").await;
+        let run = bot.run_id();
+        bot.say("U0BOB", &format!("settle {run} ok I looked at it")).await;
+        bot.until_quiet().await;
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        // The step still runs, so the next does not begin.
+        bot.advance_ms(1_000);
+        bot.until_quiet().await;
+        assert_eq!(bot.place.marks(), ["hang"], "two steps of one run at once");
+        std::fs::write(bot.place.repo().join("go"), "").unwrap();
+        bot.until_card("hang ✅ done").await;
+        bot.until_quiet().await;
+
+        assert!(bot.thread().join("\n").contains("“Hang”: it ended well"), "{:?}", bot.thread());
+        assert_eq!(bot.place.marks(), ["hang", "after"]);
+        let kinds = bot.journal_kinds().await;
+        assert!(kinds.contains(&"step.amended".to_owned()), "{kinds:?}");
+        stop.cancel();
+        far.await.unwrap().unwrap();
         bot.finish().await;
     });
 }

@@ -59,12 +59,11 @@ impl Reading<'_> {
             return;
         };
         let may_be_empty = !required && default.is_none();
-        for word in words {
-            if !choices.contains(word) && !(word.is_empty() && may_be_empty) {
-                let known = choices.iter().map(String::as_str).collect::<Vec<_>>();
-                let message = format!("`{name}` is never `{word}`");
-                self.faults.add_with(node.at, message, mean_or_list(word, "choices", &known));
-            }
+        let can_be = |word: &&String| choices.contains(word) || (word.is_empty() && may_be_empty);
+        for word in words.iter().filter(|word| !can_be(word)) {
+            let known = choices.iter().map(String::as_str).collect::<Vec<_>>();
+            let message = format!("`{name}` is never `{word}`");
+            self.faults.add_with(node.at, message, mean_or_list(word, "choices", &known));
         }
     }
 

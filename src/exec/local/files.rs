@@ -3,6 +3,7 @@
 //! Never reads more than it is asked for, and never writes.
 
 use super::super::output::OUTPUT;
+use super::super::streams;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -15,6 +16,21 @@ pub(super) fn read_from(dir: &Path, offset: u64, max: usize) -> io::Result<(Vec<
     file.take(max as u64).read_to_end(&mut bytes)?;
     let next = offset + bytes.len() as u64;
     Ok((bytes, next))
+}
+
+/// The same, as people read it.
+pub(super) fn shown_from(dir: &Path, offset: u64, max: usize) -> io::Result<(Vec<u8>, u64)> {
+    // One byte more tells whether this is the beginning of a line.
+    let one_before = offset.saturating_sub(1);
+    let lead = (offset - one_before) as usize;
+    let (raw, next) = read_from(dir, one_before, max + lead)?;
+    if raw.len() <= lead {
+        return Ok((Vec::new(), offset));
+    }
+    // After the log: every byte that was read has its mark.
+    let marks = streams::read(dir)?;
+    let before = raw[..lead].last().copied();
+    Ok((streams::render(&marks, &raw[lead..], offset, before), next))
 }
 
 /// How many bytes there are.

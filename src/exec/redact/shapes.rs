@@ -20,7 +20,8 @@ const fn token(prefix: &'static [u8], body_bytes_min: usize, is_body: fn(u8) -> 
 
 /// Slack: <https://docs.slack.dev/authentication/tokens>. GitHub:
 /// <https://github.blog/2021-04-05-behind-githubs-new-authentication-token-formats>. AWS: IAM
-/// unique identifiers. Bearer: RFC 6750, section 2.1.
+/// unique identifiers. GitLab, npm, Google, Stripe, OpenAI, SendGrid, DigitalOcean: their own pages on
+/// tokens. `eyJ`: RFC 7519. Bearer: RFC 6750, section 2.1. Basic: RFC 7617.
 static SHAPES: &[Shape] = &[
     token(b"xoxb-", 10, is_word_or_dash),
     token(b"xoxp-", 10, is_word_or_dash),
@@ -29,17 +30,48 @@ static SHAPES: &[Shape] = &[
     token(b"xoxs-", 10, is_word_or_dash),
     token(b"xoxe-", 10, is_word_or_dash),
     token(b"xoxe.", 10, is_word_or_dash_or_dot),
+    token(b"xoxc-", 10, is_word_or_dash),
+    token(b"xoxd-", 10, is_word_or_dash_or_percent),
     token(b"xapp-", 10, is_word_or_dash),
+    token(b"xwfp-", 10, is_word_or_dash),
     token(b"ghp_", 30, is_word),
     token(b"gho_", 30, is_word),
     token(b"ghu_", 30, is_word),
     token(b"ghs_", 30, is_word),
     token(b"ghr_", 30, is_word),
     token(b"github_pat_", 30, is_word),
+    token(b"glpat-", 20, is_word_or_dash_or_dot),
+    token(b"npm_", 36, is_word),
+    token(b"AIza", 35, is_word_or_dash),
+    token(b"sk_live_", 16, is_word),
+    token(b"rk_live_", 16, is_word),
+    token(b"sk-ant-", 20, is_word_or_dash),
+    token(b"sk-proj-", 20, is_word_or_dash),
+    token(b"SG.", 40, is_word_or_dash_or_dot),
+    token(b"dop_v1_", 32, is_word),
+    token(b"eyJ", 40, is_word_or_dash_or_dot),
+    Shape {
+        prefix: b"hooks.slack.com/services/",
+        keep: b"hooks.slack.com/services/",
+        body_bytes_min: 16,
+        is_body: is_path,
+    },
     token(b"AKIA", 16, is_upper_or_digit),
     token(b"ASIA", 16, is_upper_or_digit),
     Shape { prefix: b"Bearer ", keep: b"Bearer ", body_bytes_min: 8, is_body: is_bearer },
     Shape { prefix: b"bearer ", keep: b"bearer ", body_bytes_min: 8, is_body: is_bearer },
+    Shape {
+        prefix: b"Authorization: Basic ",
+        keep: b"Authorization: Basic ",
+        body_bytes_min: 4,
+        is_body: is_bearer,
+    },
+    Shape {
+        prefix: b"authorization: Basic ",
+        keep: b"authorization: Basic ",
+        body_bytes_min: 4,
+        is_body: is_bearer,
+    },
 ];
 
 fn is_word(byte: u8) -> bool {
@@ -54,6 +86,14 @@ fn is_word_or_dash_or_dot(byte: u8) -> bool {
     is_word_or_dash(byte) || byte == b'.'
 }
 
+fn is_word_or_dash_or_percent(byte: u8) -> bool {
+    is_word_or_dash(byte) || b"%+/=.".contains(&byte)
+}
+
+fn is_path(byte: u8) -> bool {
+    is_word(byte) || byte == b'/'
+}
+
 fn is_upper_or_digit(byte: u8) -> bool {
     byte.is_ascii_uppercase() || byte.is_ascii_digit()
 }
@@ -62,8 +102,10 @@ fn is_bearer(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
+/// Longer than every beginning.
+const PREFIX_BYTES_MAX: usize = 32;
 const KEY_BEGIN: &[u8] = b"-----BEGIN ";
-const KEY_KIND: &[u8] = b"PRIVATE KEY-----";
+const KEY_KIND: &[u8] = b"PRIVATE KEY";
 const KEY_END: &[u8] = b"-----END ";
 const KEY_RULE: &[u8] = b"-----";
 /// The longest first line of a key.
@@ -105,6 +147,10 @@ impl Shapes {
         let search =
             AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(prefixes())?;
         Ok(Self { search, held: Vec::new(), state: State::Text })
+    }
+
+    pub fn another(&self) -> Self {
+        Self { search: self.search.clone(), held: Vec::new(), state: State::Text }
     }
 
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
@@ -236,9 +282,19 @@ impl Shapes {
 }
 
 fn partial_prefix(rest: &[u8]) -> usize {
-    partial_match_start(rest, &prefixes(), KEY_BEGIN.len())
+    partial_match_start(rest, &prefixes(), PREFIX_BYTES_MAX)
 }
 
 fn position_of(needle: &[u8], haystack: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_beginning_is_held_back_whole() {
+        assert!(prefixes().all(|prefix| prefix.len() < PREFIX_BYTES_MAX));
+    }
 }

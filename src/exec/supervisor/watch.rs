@@ -4,10 +4,12 @@
 //! for. It never blocks on anything a step or a bot does.
 
 use super::super::control::Control;
+use super::super::handed::Handed;
 use super::super::output::{Counts, Output};
 use super::super::record::{Exit, Process, Reason};
 use super::super::redact;
 use super::super::spec::StepSpec;
+use super::super::streams::Stream;
 use super::super::tree;
 use super::{Step, now, spawn_failed};
 use crate::clock::{Clock, Millis};
@@ -17,7 +19,7 @@ use rustix::process::{
     PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group,
     pidfd_open, wait,
 };
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -90,7 +92,6 @@ struct Watch<'s> {
     status: Option<WaitStatus>,
     /// Nothing the step started lives.
     is_alone: bool,
-    is_output_open: bool,
     left_behind: Vec<(tree::Entry, Process)>,
     chunk: Vec<u8>,
 }
@@ -109,7 +110,6 @@ impl<'s> Watch<'s> {
             reason: Reason::Exited,
             status: None,
             is_alone: false,
-            is_output_open: true,
             left_behind: Vec::new(),
             chunk: vec![0; CHUNK_BYTES],
         }
@@ -147,7 +147,7 @@ impl<'s> Watch<'s> {
         // Whoever asked to cancel hears that the step was told, or that it had ended.
         self.control.answer();
         // With the output closed there is nothing to drain, and nothing would wake the next wait.
-        !matches!(self.phase, Phase::Draining { .. }) || self.is_output_open
+        !matches!(self.phase, Phase::Draining { .. }) || self.is_output_open()
     }
 
     fn program_ended(&mut self, now: Instant) {
@@ -213,48 +213,74 @@ impl<'s> Watch<'s> {
         if let Some(pidfd) = &self.pidfd {
             fds.push(PollFd::new(pidfd, PollFlags::IN));
         }
-        if self.is_output_open {
-            fds.push(PollFd::new(&self.step.output, PollFlags::IN));
-        }
-        let tick = self.phase.tick() + Duration::from_millis(1);
+        let first_output = fds.len();
+        let open: Vec<&PipeReader> = self.step.outputs.iter().flatten().collect();
+        fds.extend(open.iter().map(|pipe| PollFd::new(*pipe, PollFlags::IN)));
+        let tick = self.tick() + Duration::from_millis(1);
         let tick = Timespec {
             tv_sec: tick.as_secs().cast_signed(),
             tv_nsec: i64::from(tick.subsec_nanos()),
         };
         let news = poll(&mut fds, Some(&tick));
-        let has_output = self.is_output_open
-            && news.is_ok()
-            && fds.last().is_some_and(|output| !output.revents().is_empty());
+        let has_output =
+            news.is_ok() && fds[first_output..].iter().any(|output| !output.revents().is_empty());
+        drop(fds);
         if has_output {
-            self.take_output();
+            self.take_output(Stream::Out);
+            self.take_output(Stream::Err);
         }
+        self.output.tick(now());
     }
 
-    fn take_output(&mut self) {
-        match self.step.output.read(&mut self.chunk) {
-            Ok(0) => self.is_output_open = false,
-            Ok(count) => {
-                self.output.push(&self.chunk[..count]);
+    /// How long to wait for news: a line that was waited for long enough is due as well.
+    fn tick(&self) -> Duration {
+        let line = self.output.due().map(|due| due.saturating_duration_since(now()));
+        self.phase.tick().min(line.unwrap_or(Duration::MAX))
+    }
+
+    fn is_output_open(&self) -> bool {
+        self.step.outputs.iter().any(Option::is_some)
+    }
+
+    /// Takes a chunk of what is there; never waits.
+    fn take_output(&mut self, stream: Stream) {
+        let Some(pipe) = &mut self.step.outputs[stream as usize] else { return };
+        match pipe.read(&mut self.chunk) {
+            Ok(count @ 1..) => {
+                self.output.push(stream, &self.chunk[..count], now());
                 if let Phase::Draining { silence, .. } = &mut self.phase {
                     *silence = now() + DRAIN_SILENCE;
                 }
             }
-            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.is_output_open = false,
+            Err(fault)
+                if matches!(
+                    fault.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
+            Ok(0) | Err(_) => {
+                self.step.outputs[stream as usize] = None;
+                self.output.close(stream);
+            }
         }
     }
 
     fn into_exit(mut self, started_ms: Millis) -> Exit {
         // A program that never ended may not have told why: do not wait for it.
         let why = self.status.and_then(|_| self.step.why_not_executed());
+        let handover = self.step.handover.take();
         if let Some(why) = why {
             return spawn_failed(self.spec, &why, started_ms);
         }
+        let output_left_open = self.is_output_open();
         let left_behind = self
             .left_behind
             .into_iter()
             .map(|(entry, process)| Process { alive: entry.is_alive(), ..process })
             .collect();
+        let is_success = self.reason == Reason::Exited
+            && self.status.and_then(WaitStatus::exit_status) == Some(0);
+        let handed = handover.map(|handover| handover.take(self.spec, is_success));
+        let Handed { outputs, faults: output_faults } = handed.unwrap_or_default();
         let Counts { bytes, dropped, incomplete } = self.output.finish();
         Exit {
             reason: self.reason,
@@ -264,7 +290,9 @@ impl<'s> Watch<'s> {
             bytes,
             dropped,
             output_incomplete: incomplete,
-            output_left_open: self.is_output_open,
+            output_left_open,
+            outputs,
+            output_faults,
             started_ms,
             ended_ms: Clock::System.now_ms(),
         }

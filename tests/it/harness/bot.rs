@@ -10,6 +10,7 @@ use neostock_ops::core::text::Lang;
 use neostock_ops::sandbox::{Answer, Message, Options, Workspace};
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::{Filter, newest_of};
+use neostock_ops::worker::reload::Reload;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub struct Bot {
     pub place: Place,
     pub url: String,
     pub database_url: String,
+    pub reload: Reload,
     stop: CancellationToken,
     task: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -55,6 +57,7 @@ impl Bot {
             place,
             url: String::new(),
             database_url: database.url.clone(),
+            reload: Reload::default(),
             stop: CancellationToken::new(),
             task: None,
         };
@@ -75,6 +78,7 @@ impl Bot {
             clock: self.clock.clone(),
             program: env!("CARGO_BIN_EXE_neostock-ops").into(),
             stop: self.stop.clone(),
+            reload: self.reload.clone(),
         };
         self.task = Some(tokio::spawn(serve(start)));
         let url = format!("{}/readyz", self.url);
@@ -91,8 +95,18 @@ impl Bot {
     /// Starts another bot beside this one: the same database, runbook and workspace, a data folder of
     /// its own. Slack keeps talking to the first.
     pub async fn second(&self) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
+        self.another(&[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn another(
+        &self,
+        more: &[(&str, &str)],
+    ) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut sources = sources(&self.workspace, &self.place, &self.database_url);
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        sources.environment.extend(more);
         let folder = self.place.path().join("data-2").display().to_string();
         sources.environment.retain(|(name, _)| name != "NEOSTOCK_DATA_DIR");
         sources.environment.push(("NEOSTOCK_DATA_DIR".to_owned(), folder));
@@ -103,6 +117,7 @@ impl Bot {
             clock: self.clock.clone(),
             program: env!("CARGO_BIN_EXE_neostock-ops").into(),
             stop: stop.clone(),
+            reload: Reload::default(),
         };
         (stop, tokio::spawn(serve(start)))
     }

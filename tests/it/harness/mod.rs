@@ -1,6 +1,8 @@
 //! What tests stand on.
 
+pub mod attempt;
 pub mod bot;
+pub mod cluster;
 pub mod database;
 pub mod parts;
 pub mod place;
