@@ -17,6 +17,7 @@ use crate::slack::verify::SigningSecret;
 use crate::store::Store;
 use crate::vitals::Part;
 use crate::worker::driver::Means;
+use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, reload_when_asked};
@@ -108,6 +109,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         past: Arc::new(Past::read(&data.attempts())),
         program,
         database_url: settings.database_url.clone(),
+        gates: Gates { workspace: Arc::clone(&workspace), runbook: runbook.subscribe() },
     };
     let digest = runbook.borrow().digest.clone();
     metrics.runbook(&digest);
@@ -134,6 +136,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
     }
     loops.spawn(expire_requests(engine.clone(), stop.clone()));
+    loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_house(engine.clone(), stop.clone()));
     let watching = Watch {
         engine: engine.clone(),
@@ -317,6 +320,22 @@ async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Res
         }
         if let Err(failure) = engine.watch_hosts().await {
             warn!("look for hosts that cannot be asked: {failure:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
+}
+
+/// Keeps the cards of queued runs up to date, and reminds people of what needs attention.
+async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if let Err(failure) = engine.show_queue().await {
+            warn!("show the queue: {failure:#}");
+        }
+        if let Err(failure) = engine.remind().await {
+            warn!("remind people of what needs attention: {failure:#}");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

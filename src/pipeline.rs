@@ -3,6 +3,7 @@
 //! Verification came before (`http`), execution and report come after (`worker`). Deduplication is in
 //! the write itself: the same delivery twice finds the stored answer in the transaction.
 
+use crate::command::settle_form::{self, SettleForm};
 use crate::command::{
     self, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
 };
@@ -37,6 +38,15 @@ pub struct Workspace {
     pub directory: Directory,
 }
 
+/// Where a command came from, besides who gave it.
+#[derive(Debug, Clone, Copy)]
+struct From<'f> {
+    /// The asker's workspace.
+    team: Option<&'f str>,
+    /// What opens a form.
+    trigger: Option<&'f str>,
+}
+
 /// Everything a request may need.
 pub struct Pipeline {
     /// Runs, the journal, the store.
@@ -60,7 +70,7 @@ impl Pipeline {
         match inbound {
             Inbound::Slash(slash) => self.slash(slash, delivery).await,
             Inbound::Press(press) => self.press(press, delivery).await,
-            Inbound::ViewSubmission(view) => self.view(&view),
+            Inbound::ViewSubmission(view) => self.view(view, delivery).await,
             Inbound::Event(event) => self.event(&event),
             Inbound::UrlVerification { challenge } => json!({"challenge": challenge}).to_string(),
             Inbound::SslCheck => String::new(),
@@ -83,7 +93,8 @@ impl Pipeline {
             text: slash.text.clone(),
         };
         let command = command::parse(&slash.text, &runbook);
-        self.answer_command(asked, Some(&slash.team_id), command, (&runbook, lang)).await
+        let from = From { team: Some(&slash.team_id), trigger: None };
+        self.answer_command(asked, from, command, (&runbook, lang)).await
     }
 
     /// A press is acknowledged with nothing; its answer goes to whoever pressed, through the press's own
@@ -103,8 +114,8 @@ impl Pipeline {
             text: cut(format!("{pressed} {value}").trim_end()),
         };
         let command = command::pressed(pressed, value, &runbook);
-        let team = press.team_id.as_deref();
-        let answer = self.answer_command(asked, team, command, (&runbook, lang)).await;
+        let from = From { team: press.team_id.as_deref(), trigger: press.trigger_id.as_deref() };
+        let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         if let Some(url) = &press.response_url {
             let place = match Pressed::parse(pressed, value) {
                 Some(Pressed::Page { .. }) => Place::Original,
@@ -119,12 +130,12 @@ impl Pipeline {
     async fn answer_command(
         &self,
         asked: Asked,
-        team: Option<&str>,
+        from: From<'_>,
         command: Result<Command, Misunderstood>,
         read_by: (&Arc<Runbook>, Lang),
     ) -> String {
         let actor = asked.actor.clone();
-        match self.command(asked, team, command, read_by).await {
+        match self.command(asked, from, command, read_by).await {
             Ok(answer) => answer,
             Err(failure) => {
                 error!("answer /neostock of {actor}: {failure:#}");
@@ -138,7 +149,7 @@ impl Pipeline {
     async fn command(
         &self,
         asked: Asked,
-        team: Option<&str>,
+        from: From<'_>,
         command: Result<Command, Misunderstood>,
         (runbook, lang): (&Arc<Runbook>, Lang),
     ) -> Result<String, Error> {
@@ -151,7 +162,7 @@ impl Pipeline {
             return Ok(command::ephemeral(&not_ready(lang)));
         };
         // A person from elsewhere in a shared channel has no role here either: `Facts` sees to that.
-        let team = team.unwrap_or(&workspace.team_id);
+        let team = from.team.unwrap_or(&workspace.team_id);
         if team != workspace.team_id {
             self.engine.metrics().request("other_team");
             let detail = json!({"team": team, "text": asked.text});
@@ -191,6 +202,7 @@ impl Pipeline {
             powers: &powers,
             client: &self.client,
             upload_hosts: &self.response_hosts,
+            trigger: from.trigger,
             new_run_id,
             workspace_url: &workspace.url,
             lang,
@@ -198,10 +210,33 @@ impl Pipeline {
         command.run(&context, &by, asked).await
     }
 
-    fn view(&self, view: &ViewSubmission) -> String {
+    /// A form that was sent off: nothing closes it, anything else leaves it open and stands under its
+    /// question.
+    async fn view(&self, view: ViewSubmission, delivery: String) -> String {
         self.engine.metrics().request("view");
-        info!("ignored a form of {}: no form of this version is open", view.user);
-        String::new()
+        let runbook = self.runbook.borrow().clone();
+        let lang = self.lang(&view.user, &runbook).await;
+        let form = SettleForm::read(&view.private_metadata)
+            .filter(|_| view.callback_id == settle_form::CALLBACK);
+        let reason = view.state.value(settle_form::REASON, settle_form::REASON).unwrap_or_default();
+        if form.is_some() && reason.trim().is_empty() {
+            return settle_form::stays_open(settle_form::no_reason(lang));
+        }
+        let asked = Asked {
+            delivery,
+            actor: view.user.clone(),
+            origin: "form",
+            channel: String::new(),
+            text: cut(format!("{} {reason}", view.private_metadata).trim_end()),
+        };
+        let command = form.ok_or(Misunderstood::UnknownButton);
+        let command = command.map(|form| Command::Settle(form.submitted(reason)));
+        let from = From { team: view.team_id.as_deref(), trigger: None };
+        let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
+        match serde_json::from_str::<Rendered>(&answer) {
+            Ok(rendered) => settle_form::stays_open(&rendered.text),
+            Err(_) => String::new(),
+        }
     }
 
     fn event(&self, event: &Event) -> String {

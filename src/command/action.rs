@@ -2,6 +2,7 @@
 
 use super::follow_up;
 use super::propose::{self, Proposal, Propose};
+use super::supersede::{self, Asks};
 use super::{
     Command, Context, Misunderstood, action_usage, answer, ephemeral, message_link, refusal, text,
     with_code,
@@ -37,6 +38,8 @@ pub struct Ask {
     pub arguments: Arguments,
     /// The run that it is another try of.
     pub retry_of: Option<RunId>,
+    /// The digest of the plan that a button was shown with: only that one is wanted.
+    pub digest: Option<String>,
 }
 
 /// Reads the words after an action's name.
@@ -67,7 +70,7 @@ pub fn parse(
         return Err(Misunderstood::UnknownEnvironment { word: cut(word), known });
     };
     let (action, environment) = (action.clone(), environment.clone());
-    let ask = Ask { action, environment, arguments, retry_of: None };
+    let ask = Ask { action, environment, arguments, retry_of: None, digest: None };
     Ok(match proposed {
         Some(parameter) => Command::Propose(Box::new(Propose { ask, parameter })),
         None => Command::Action(Box::new(ask)),
@@ -88,10 +91,14 @@ pub async fn run(
         Ok(plan) => plan,
         Err(refused) => return answer(context, asked, "request.refused", &refused).await,
     };
+    let supersede = match supersede::ask(&ask, &plan, context).await? {
+        Asks::Nothing(supersede) => supersede,
+        Asks::Person { kind, card } => return answer(context, asked, kind, &card).await,
+    };
     let run = (context.new_run_id)();
     let ahead = ahead_of(&plan, context).await?;
     let answer = ephemeral(&accepted(&run, &plan, &ahead, &asked, context));
-    context.engine.request_run(asked, by, run, plan, answer).await
+    context.engine.request_run(asked, by, run, plan, answer, supersede).await
 }
 
 /// Everything resolved, what follows a failure too; or the refusal that the asker reads.

@@ -65,5 +65,6 @@ fn arguments(
         environment: ask.environment.clone(),
         arguments,
         retry_of: None,
+        digest: None,
     })
 }

@@ -18,8 +18,11 @@ mod retry;
 mod roles;
 mod runs;
 mod settle;
+pub mod settle_form;
 mod show;
 mod status;
+mod supersede;
+mod unlock;
 mod whoami;
 mod why;
 
@@ -27,7 +30,7 @@ pub use failure::failure;
 pub use powers::Powers;
 
 pub use misunderstood::Misunderstood;
-pub use roles::needed_role;
+pub use roles::{needed_role, role_named};
 
 use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
@@ -73,6 +76,7 @@ pub const VERBS: &[Spec] = &[
     decide::CANCEL,
     retry::SPEC,
     settle::SPEC,
+    unlock::SPEC,
     whoami::SPEC,
     why::SPEC,
     help::SPEC,
@@ -101,6 +105,10 @@ pub enum Command {
     Retry(retry::Retry),
     /// What a person says of a lost step.
     Settle(settle::Settle),
+    /// The form that asks why, before it is settled.
+    SettleForm(settle_form::SettleForm),
+    /// An environment's lock is to be taken over.
+    Unlock(unlock::Unlock),
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
@@ -123,6 +131,8 @@ pub struct Context<'c> {
     pub client: &'c Client,
     /// Hosts besides Slack's that a file may be sent to.
     pub upload_hosts: &'c [String],
+    /// What opens a form, in a press.
+    pub trigger: Option<&'c str>,
     /// Makes run ids.
     pub new_run_id: fn() -> crate::core::id::RunId,
     /// The address of the workspace, for links to messages; empty: none.
@@ -166,6 +176,9 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "reject" => decided(Verdict::Rejected, words),
         "cancel" => decided(Verdict::Cancelled, words),
         "retry" => retry::parse(words).map(Command::Retry).map_err(misread(&retry::SPEC)),
+        "unlock" => {
+            unlock::parse(words, runbook).map(Command::Unlock).map_err(misread(&unlock::SPEC))
+        }
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -189,6 +202,18 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
         }
         Press::Details { run } => Ok(Command::Show(show::Show { run, is_whole: true })),
         Press::Page { words, .. } | Press::Propose { words } => parse(&words, runbook),
+        Press::Queue { digest, words, .. } => {
+            let command = parse(&words, runbook)?;
+            Ok(match command {
+                Command::Action(ask) => {
+                    Command::Action(Box::new(action::Ask { digest: Some(digest), ..*ask }))
+                }
+                other => other,
+            })
+        }
+        Press::Settle { settlement, run, seen } => {
+            Ok(Command::SettleForm(settle_form::SettleForm { settlement, run, seen }))
+        }
     }
 }
 
@@ -215,7 +240,8 @@ impl Command {
             Self::Why(_) => why::SPEC.name,
             Self::Decide(decide) => decide.spec().name,
             Self::Retry(_) => retry::SPEC.name,
-            Self::Settle(_) => settle::SPEC.name,
+            Self::Settle(_) | Self::SettleForm(_) => settle::SPEC.name,
+            Self::Unlock(_) => unlock::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
             Self::Propose(propose) => &propose.ask.action.name,
@@ -243,6 +269,8 @@ impl Command {
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
+            Self::SettleForm(form) => settle_form::run(&form, context, asked).await,
+            Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
             Self::Propose(propose) => propose::run(&propose, context, asked).await,

@@ -16,7 +16,7 @@ use crate::exec::git::{self, GitError};
 use serde_json::json;
 
 /// Slack's limit of a button's value, in characters; counted in UTF-16 units as the renderer does.
-const VALUE_UNITS_MAX: usize = 2_000;
+pub(super) const VALUE_UNITS_MAX: usize = 2_000;
 
 /// What is asked for, but for a version.
 #[derive(Debug, Clone)]
@@ -160,7 +160,7 @@ fn words(ask: &Ask, parameter: &Parameter, version: &str, lang: Lang) -> String 
 }
 
 /// A free text as it is typed, cut to so many units.
-fn fitting(free: &str, units_max: usize) -> String {
+pub(super) fn fitting(free: &str, units_max: usize) -> String {
     let mut letters: Vec<char> = free.chars().take(TEXT_CHARS_MAX).collect();
     loop {
         let typed = as_typed(&letters.iter().collect::<String>());
@@ -174,7 +174,8 @@ fn fitting(free: &str, units_max: usize) -> String {
     }
 }
 
-fn units(text: &str) -> usize {
+/// UTF-16 units.
+pub(super) fn units(text: &str) -> usize {
     text.encode_utf16().count()
 }
 

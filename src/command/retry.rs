@@ -88,12 +88,14 @@ fn ask_again(view: &RunView, context: &Context<'_>) -> Result<Ask, Text> {
             None => {}
         }
     }
-    let arguments = Arguments { environment: Some(environment.name.clone()), values };
+    let environment_name = Some(environment.name.clone());
+    let arguments = Arguments { environment: environment_name, supersede: None, values };
     Ok(Ask {
         action: action.clone(),
         environment: environment.clone(),
         arguments,
         retry_of: Some(view.id.clone()),
+        digest: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Which role a command needs. Decides about nobody: who holds a role is `powers`'.
 
-use super::{Command, audit, logs, retry, settle, whoami};
+use super::{Command, audit, logs, retry, settle, settle_form, unlock, whoami};
 use crate::core::action::{Member, Role, Runbook};
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
@@ -22,6 +22,7 @@ pub async fn needed_role(
         Command::Action(ask) => ask.action.role.clone(),
         Command::Propose(propose) => propose.ask.action.role.clone(),
         Command::Settle(settle::Settle { run, .. })
+        | Command::SettleForm(settle_form::SettleForm { run, .. })
         | Command::Retry(retry::Retry { run })
         | Command::Logs(logs::Logs { run, .. }) => {
             role_of_run(engine, run, |plan| plan.role).await?
@@ -34,6 +35,7 @@ pub async fn needed_role(
             })
             .await?
         }
+        Command::Unlock(_) => unlock::ROLE.to_owned(),
         Command::Audit(_) => audit::role(runbook).to_owned(),
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
@@ -49,7 +51,7 @@ pub async fn needed_role(
 }
 
 /// A role as the runbook has it.
-pub(super) fn role_named(name: &str, runbook: &Runbook) -> Role {
+pub fn role_named(name: &str, runbook: &Runbook) -> Role {
     runbook.roles.get(name).cloned().unwrap_or_else(|| {
         // Looking is for every full member unless the runbook says otherwise; a role that the
         // runbook no longer knows is held by nobody.
@@ -69,6 +71,7 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
         "cancel" | "retry" | "settle" | "logs" => {
             actions().map(|action| action.role.as_str()).collect()
         }
+        "unlock" => vec![unlock::ROLE],
         "audit" => vec![audit::role(runbook)],
         _ => vec![VIEWER],
     };

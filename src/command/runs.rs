@@ -7,6 +7,7 @@ use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::duration;
 use crate::core::id::{RunId, UserId};
 use crate::core::param::{ArgumentFault, cut, narrow_word};
+use crate::core::queue_card;
 use crate::core::run::State;
 use crate::core::run_card::{RunView, icon, seconds};
 use crate::core::text::{Lang, Text};
@@ -167,6 +168,7 @@ fn row(run: &RunView, now_ms: i64, lang: Lang) -> Line {
         line.push(text(format!(" · {}", seconds(until_ms - run.started_ms))));
     }
     line.extend([text(" · "), Span::Code(run.id.to_string())]);
+    line.extend(queue_card::place(run, lang).map(text));
     line
 }
 

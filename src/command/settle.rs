@@ -8,9 +8,10 @@ use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, cut};
 use crate::core::policy::Authorized;
 use crate::core::run::{State, StepState};
 use crate::core::run_card::RunView;
+use crate::core::settle_card::{self, Seen};
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
-use crate::engine::{Answers, Asked, Error, Settlement};
+use crate::engine::{Answers, Asked, Error, Settled, Settlement};
 use crate::exec::local::Verdict;
 use std::path::Path;
 
@@ -32,6 +33,8 @@ pub struct Settle {
     pub settlement: Settlement,
     /// Why.
     pub reason: String,
+    /// The try that a form was about; `None`: typed, and means the step that is lost now.
+    pub seen: Option<Seen>,
 }
 
 /// Reads the words after `settle`.
@@ -59,7 +62,8 @@ pub fn parse(words: &mut Words<'_>) -> Result<Settle, ArgumentFault> {
     let Some(reason) = reason else {
         return Err(ArgumentFault::Missing { name: "reason".to_owned() });
     };
-    Ok(Settle { run, settlement, reason: reason.chars().take(TEXT_CHARS_MAX).collect() })
+    let reason = reason.chars().take(TEXT_CHARS_MAX).collect();
+    Ok(Settle { run, settlement, reason, seen: None })
 }
 
 /// Decides, if the run waits for it and nothing speaks against it.
@@ -72,18 +76,24 @@ pub async fn run(
     let Some(view) = context.engine.view(&settle.run).await? else {
         return no_such_run(&settle.run, context, asked).await;
     };
+    let is_about_it = settle.seen.is_none() || settle.seen == settle_card::lost(&view);
     if view.state == State::NeedsAttention
+        && is_about_it
         && let Some(refused) = speaks_against(&settle, &view, context).await?
     {
         return answer(context, asked, "settle.refused", &refused).await;
     }
-    let lang = context.lang;
+    let (lang, seen) = (context.lang, settle.seen);
     let answers = Answers {
-        done: ephemeral(&done_card(&settle, &view, lang)),
-        not_waiting: Box::new(move |view| ephemeral(&not_waiting(view, lang))),
+        // A form that is done with closes; the card tells the rest.
+        done: match seen {
+            Some(_) => String::new(),
+            None => ephemeral(&done_card(&settle, &view, lang)),
+        },
+        not_waiting: Box::new(move |view| ephemeral(&not_waiting(view, seen, lang))),
     };
-    let decision = (settle.settlement, settle.reason);
-    context.engine.settle(asked, by, &settle.run, decision, answers).await
+    let Settle { run, settlement, reason, .. } = settle;
+    context.engine.settle(asked, by, &run, Settled { settlement, seen, reason }, answers).await
 }
 
 /// Living processes speak against doing a step again; stopping them is done here, where they run.
@@ -158,13 +168,35 @@ fn done_card(settle: &Settle, view: &RunView, lang: Lang) -> Card {
     Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
-fn not_waiting(view: &RunView, lang: Lang) -> Card {
-    let line = vec![
-        Span::Code(view.id.to_string()),
-        text(match lang {
-            Lang::Zh => format!(" 没有等待决定：它现在是「{}」。", view.state.text().zh),
-            Lang::En => format!(" does not wait for a decision: it is “{}”.", view.state.text().en),
-        }),
-    ];
-    refusal(line)
+/// Why a decision about a run does not count.
+pub(super) fn not_waiting(view: &RunView, seen: Option<Seen>, lang: Lang) -> Card {
+    let words = match (settle_card::lost(view), seen) {
+        (None, _) => Text::new(
+            format!(" 没有等待决定：它现在是「{}」。", view.state.text().zh),
+            format!(" does not wait for a decision: it is “{}”.", view.state.text().en),
+        ),
+        (Some(now), Some(then)) if now != then => Text::new(
+            format!(
+                "：这个按钮说的是第 {} 步的第 {} 次，现在等待决定的是第 {} 步的第 {} 次。什么也没有改变，请看最新的卡片。",
+                then.position + 1,
+                then.attempt,
+                now.position + 1,
+                now.attempt
+            ),
+            format!(
+                ": this was about attempt {} of step {}; what waits for a decision now is attempt {} of \
+                 step {}. Nothing was changed; look at its card as it is.",
+                then.attempt,
+                then.position + 1,
+                now.attempt,
+                now.position + 1
+            ),
+        ),
+        _ => Text::new(
+            " 的锁已被接管，不能再做一次：请选择 ok 或 failed 结束它，需要的话重新发起。",
+            " has lost its lock to a takeover, so nothing of it is done again: end it with ok or failed, \
+             and ask for it anew if it is still wanted.",
+        ),
+    };
+    refusal(vec![Span::Code(view.id.to_string()), text(words.get(lang))])
 }

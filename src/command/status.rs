@@ -2,7 +2,8 @@
 
 use super::{Context, Spec, answer, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
-use crate::core::param::ArgumentFault;
+use crate::core::param::{ArgumentFault, cut};
+use crate::core::queue_card;
 use crate::core::release::Release;
 use crate::core::release_card::COMMIT_CHARS;
 use crate::core::run::State;
@@ -99,11 +100,23 @@ fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
         let (at, of) = ((done + 1).min(run.steps.len()), run.steps.len());
         words = format!("{words} {at}/{of} {name}");
     }
-    if overview.locks.iter().any(|lock| lock.run_id == run.id.as_str()) {
-        words.push_str(" 🔒");
-    }
+    words.extend(queue_card::place(run, lang));
     words.push(' ');
-    vec![text(words), Span::Code(run.id.to_string()), text(" "), Span::User(run.actor.clone())]
+    let mut line =
+        vec![text(words), Span::Code(run.id.to_string()), text(" "), Span::User(run.actor.clone())];
+    if let Some(lock) = overview.locks.iter().find(|lock| lock.run_id == run.id.as_str()) {
+        line.push(text(lang.pick(" 🔒 自 ", " 🔒 since ")));
+        line.push(Span::Time(lock.taken_ms));
+    }
+    if let Some(taken) = &run.taken_over {
+        line.push(text(lang.pick(" 🔓 锁已被接管：", " 🔓 lock taken over by ")));
+        line.push(Span::User(taken.by.clone()));
+    }
+    if !run.plan.reason().is_empty() {
+        line.push(text(lang.pick("：", ": ")));
+        line.push(text(cut(run.plan.reason())));
+    }
+    line
 }
 
 fn ended_run(run: &RunView, lang: Lang) -> Line {

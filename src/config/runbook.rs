@@ -29,11 +29,12 @@ use std::path::{Path, PathBuf};
 use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
-pub const BUILT_IN_VERBS: [&str; 20] = [
+pub const BUILT_IN_VERBS: [&str; 21] = [
     "status",
     "show",
     "help",
     "settle",
+    "unlock",
     "runs",
     "whoami",
     "why",

@@ -163,6 +163,49 @@ fn cancel(run: &Standing<'_>, has_said: bool) -> Result<Ruling, Refused> {
     }
 }
 
+/// Whether a person holds a role, as far as that could be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// They do.
+    Yes,
+    /// They do not.
+    No,
+    /// Slack could not be asked.
+    Unknown,
+}
+
+/// How the gate of a run stands when its turn has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AtItsTurn {
+    /// It holds.
+    Stands,
+    /// Who asked may not ask for it any more.
+    AskerLost,
+    /// The approvals of these people hold no more.
+    Void(Vec<UserId>),
+    /// It cannot be told: the run waits.
+    Unknown,
+}
+
+/// Asks once more who stands behind a run: its asker, and those who approved it. What is known to be lost
+/// counts, whatever else could not be asked.
+pub fn at_its_turn(asker: Holds, approvers: &[(UserId, Holds)]) -> AtItsTurn {
+    if asker == Holds::No {
+        return AtItsTurn::AskerLost;
+    }
+    let lost = approvers.iter().filter(|(_, holds)| *holds == Holds::No);
+    let lost: Vec<UserId> = lost.map(|(user, _)| user.clone()).collect();
+    if !lost.is_empty() {
+        return AtItsTurn::Void(lost);
+    }
+    let is_known = |holds: &Holds| *holds == Holds::Yes;
+    if is_known(&asker) && approvers.iter().all(|(_, holds)| is_known(holds)) {
+        AtItsTurn::Stands
+    } else {
+        AtItsTurn::Unknown
+    }
+}
+
 /// How many have approved.
 pub fn approvals(decisions: &[Decision]) -> u32 {
     let approved = decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
@@ -334,6 +377,21 @@ mod tests {
             ask(&plan, State::Running, &cancelled, say(Verdict::Cancelled)),
             Err(Refused::Already)
         );
+    }
+
+    #[test]
+    fn a_gate_stands_at_its_turn_only_when_everybody_is_known_to_hold() {
+        use Holds::{No, Unknown, Yes};
+        let bob = || UserId::new("U0BOB");
+        let cat = || UserId::new("U0CAT");
+        let void = |who: UserId| AtItsTurn::Void(vec![who]);
+
+        assert_eq!(at_its_turn(Yes, &[]), AtItsTurn::Stands);
+        assert_eq!(at_its_turn(Yes, &[(bob(), Yes), (cat(), Yes)]), AtItsTurn::Stands);
+        assert_eq!(at_its_turn(Unknown, &[(bob(), Yes)]), AtItsTurn::Unknown);
+        assert_eq!(at_its_turn(Yes, &[(bob(), Yes), (cat(), Unknown)]), AtItsTurn::Unknown);
+        assert_eq!(at_its_turn(Yes, &[(bob(), Unknown), (cat(), No)]), void(cat()));
+        assert_eq!(at_its_turn(No, &[(bob(), No)]), AtItsTurn::AskerLost);
     }
 
     fn any_verdict() -> impl Strategy<Value = Verdict> {

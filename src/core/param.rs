@@ -33,8 +33,38 @@ pub struct Argument {
 pub struct Arguments {
     /// The environment it names, if any.
     pub environment: Option<String>,
+    /// `supersede=…`: the run whose place it takes, or that it takes nobody's.
+    pub supersede: Option<Supersede>,
     /// In the order of the parameters; those that were left out have no entry.
     pub values: Vec<Argument>,
+}
+
+/// Whose place a new run takes among those of the same action that have not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Supersede {
+    /// This one's, which is cancelled.
+    Run(RunId),
+    /// Nobody's: it goes behind.
+    Nobody,
+}
+
+/// The name under which a request says it.
+pub const SUPERSEDE: &str = "supersede";
+
+impl Supersede {
+    fn read(value: &str) -> Result<Self, ArgumentFault> {
+        if value.eq_ignore_ascii_case("no") {
+            return Ok(Self::Nobody);
+        }
+        RunId::parse(value).map(Self::Run).ok_or_else(|| ArgumentFault::Invalid {
+            name: SUPERSEDE.to_owned(),
+            value: cut(value),
+            expected: Text::new(
+                "要取代的执行编号，例如 R-7K3QZD5A；no 表示排在它后面",
+                "the run whose place it takes, such as R-7K3QZD5A; `no` to go behind it",
+            ),
+        })
+    }
 }
 
 impl Arguments {
@@ -99,6 +129,11 @@ pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments
                     let again = found.environment.replace(narrow(&value)).is_some();
                     refuse_twice(again, "env")?;
                 }
+                Named::Supersede => {
+                    let again =
+                        found.supersede.replace(Supersede::read(&narrow(&value))?).is_some();
+                    refuse_twice(again, SUPERSEDE)?;
+                }
                 Named::Parameter(index) => give(parameters, &mut given, index, value)?,
             }
             continue;
@@ -154,6 +189,7 @@ pub fn from_values(
 
 enum Named {
     Environment,
+    Supersede,
     Parameter(usize),
 }
 
@@ -172,6 +208,9 @@ fn named<'w>(
     }
     if let Some(index) = parameters.iter().position(|parameter| parameter.name == name) {
         return Ok(Some((Named::Parameter(index), value)));
+    }
+    if name == SUPERSEDE {
+        return Ok(Some((Named::Supersede, value)));
     }
     let names = parameters.iter().map(|parameter| parameter.name.as_str()).chain(["env"]);
     match did_you_mean(&name, names) {

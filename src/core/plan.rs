@@ -438,7 +438,7 @@ pub(crate) mod tests {
 
     fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
         let values = vec![Argument { name: "word".into(), value: word.into() }];
-        let arguments = Arguments { environment: None, values };
+        let arguments = Arguments { environment: None, supersede: None, values };
         let runbook = Runbook {
             service: "neostock".into(),
             language: Lang::Zh,

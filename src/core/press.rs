@@ -3,6 +3,7 @@
 
 use super::decision::Verdict;
 use super::id::RunId;
+use super::settle_card::{self, Seen, Settlement};
 
 /// What a press means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,24 @@ pub enum Press {
         /// The words after `/neostock`.
         words: String,
     },
+    /// A command that was proposed with the plan that it had then: it counts only while it still has it.
+    Queue {
+        /// Whether it takes the place of a run that waits; else it goes behind.
+        is_superseding: bool,
+        /// The digest of the plan that was shown.
+        digest: String,
+        /// The words after `/neostock`.
+        words: String,
+    },
+    /// Somebody decides about a lost step; a form asks why.
+    Settle {
+        /// What.
+        settlement: Settlement,
+        /// Of which run.
+        run: RunId,
+        /// The try of the step that was shown.
+        seen: Seen,
+    },
 }
 
 impl Press {
@@ -46,6 +65,12 @@ impl Press {
             Self::Page { is_first: false, .. } => "page",
             Self::Page { is_first: true, .. } => "page_first",
             Self::Propose { .. } => "propose",
+            Self::Queue { is_superseding: true, .. } => "supersede",
+            Self::Queue { is_superseding: false, .. } => "queue_behind",
+            Self::Settle { settlement: Settlement::Ok, .. } => "settle_ok",
+            Self::Settle { settlement: Settlement::Failed, .. } => "settle_failed",
+            Self::Settle { settlement: Settlement::Again, .. } => "settle_again",
+            Self::Settle { settlement: Settlement::Stopped, .. } => "settle_stop",
         }
     }
 
@@ -55,6 +80,8 @@ impl Press {
             Self::Decide { run, digest, .. } => format!("{run} {digest}"),
             Self::Details { run } => run.to_string(),
             Self::Page { words, .. } | Self::Propose { words } => words.clone(),
+            Self::Queue { digest, words, .. } => format!("{digest} {words}"),
+            Self::Settle { run, seen, .. } => settle_card::value(run, *seen),
         }
     }
 
@@ -72,6 +99,16 @@ impl Press {
             "details" => Some(Self::Details { run: RunId::parse(value)? }),
             "page" | "page_first" => {
                 Some(Self::Page { words: value.to_owned(), is_first: action == "page_first" })
+            }
+            "supersede" | "queue_behind" => {
+                let (digest, words) = value.split_once(' ')?;
+                let (digest, words) = (digest.to_owned(), words.to_owned());
+                Some(Self::Queue { is_superseding: action == "supersede", digest, words })
+            }
+            _ if action.starts_with("settle_") => {
+                let settlement = Settlement::parse(action.strip_prefix("settle_")?)?;
+                let (run, seen) = settle_card::read_value(value)?;
+                Some(Self::Settle { settlement, run, seen })
             }
             "propose" => Some(Self::Propose { words: value.to_owned() }),
             _ => None,
@@ -91,6 +128,14 @@ mod tests {
             let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words: words.clone() }];
             for is_first in [false, true] {
                 presses.push(Press::Page { words: words.clone(), is_first });
+            }
+            for is_superseding in [false, true] {
+                let (digest, words) = (digest.clone(), words.clone());
+                presses.push(Press::Queue { is_superseding, digest, words });
+            }
+            for settlement in Settlement::ALL {
+                let seen = Seen { position: 3, attempt: 2 };
+                presses.push(Press::Settle { settlement, run: run.clone(), seen });
             }
             for verdict in [Verdict::Approved, Verdict::Rejected, Verdict::Cancelled] {
                 presses.push(Press::Decide { verdict, run: run.clone(), digest: digest.clone() });

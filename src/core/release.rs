@@ -69,6 +69,13 @@ pub struct Changes {
     pub difference: Option<Difference>,
 }
 
+/// What is live now, when it is not what was live as a plan was made; the history is the newest first.
+pub fn changed_since<'r>(then: Option<&Changes>, history: &'r [Release]) -> Option<&'r Release> {
+    let live = live(history)?;
+    let is_same = then.is_some_and(|then| then.commit == live.commit);
+    (!is_same).then_some(live)
+}
+
 /// The commits on one side only, of two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

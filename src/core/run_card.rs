@@ -8,8 +8,10 @@ use super::follow_up_card;
 use super::host_card;
 use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
+use super::queue_card::{self, Queue, TakenOver};
 use super::release_card::{self, COMMIT_CHARS};
 use super::run::{State, StepState};
+use super::settle_card;
 use super::text::{Lang, Text};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +35,12 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// What people decided about it, in order.
     pub decisions: Vec<Decision>,
+    /// Approvals that held no more when its turn came.
+    pub voided: Vec<Decision>,
+    /// What it waits for, while it is queued and that is known.
+    pub queue: Option<Queue>,
+    /// Who took its environment from it.
+    pub taken_over: Option<TakenOver>,
     /// When it stops waiting for people; 0: never.
     pub expires_ms: i64,
     /// The host that keeps its evidence; empty before it is claimed.
@@ -63,6 +71,8 @@ impl RunView {
     pub fn is_followed(&self) -> bool {
         let Some(FollowUp::Plan { from_step, .. }) = self.plan.on_failure else { return false };
         let is_bad = matches!(self.state, State::Failed | State::TimedOut);
+        // Whoever took the environment over has used it since: what follows would undo their work.
+        let is_bad = is_bad && self.taken_over.is_none();
         is_bad && self.steps.iter().skip(from_step).any(|step| step.begun > 0)
     }
 }
@@ -108,16 +118,20 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.push(Part::Paragraph(step_list(run, lang)));
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
+    parts.extend(queue_card::on_card(run, lang));
     parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
     parts.extend(decision_card::question(run, lang));
+    parts.extend(queue_card::voided(run, lang));
     parts.extend(decision_card::decisions(run, lang));
+    parts.extend(queue_card::taken_over(run, lang));
     if let Some(step) = run.steps.iter().find(|step| wants_output(step.state))
         && !step.tail.trim().is_empty()
     {
         parts.push(Part::Output(last_lines(&step.tail)));
     }
     if run.state == State::NeedsAttention {
-        parts.push(Part::Paragraph(what_now(run, lang)));
+        parts.push(Part::Paragraph(settle_card::what_now(run, lang)));
+        parts.extend(settle_card::buttons(run, lang));
     }
     parts.extend(decision_card::buttons(run, lang));
     parts.push(Part::Context(times(run, lang)));
@@ -161,11 +175,12 @@ pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
     let mut line = vec![text(words), text(" "), Span::User(run.actor.clone())];
     line.extend(decision_card::ending(run, lang));
     line.extend(follow_up_card::at_the_end(run, lang));
-    Some(Card {
-        summary: words.to_owned(),
-        tone: tone(run.state),
-        parts: vec![Part::Paragraph(line)],
-    })
+    let mut parts = vec![Part::Paragraph(line)];
+    if run.state == State::NeedsAttention {
+        parts.extend(settle_card::buttons(run, lang));
+    }
+    parts.extend(settle_card::ask_again(run, lang));
+    Some(Card { summary: words.to_owned(), tone: tone(run.state), parts })
 }
 
 fn headline(run: &RunView, lang: Lang) -> String {
@@ -274,51 +289,6 @@ fn notes(planned: &PlannedStep, step: &StepView, lang: Lang) -> Vec<Line> {
         notes.push(vec![text(words.get(lang)), Span::Time(step.due_ms)]);
     }
     notes
-}
-
-/// How a person settles a lost step: the three commands, with the run's id in them.
-fn what_now(run: &RunView, lang: Lang) -> Line {
-    let id = &run.id;
-    let survivors = run
-        .steps
-        .iter()
-        .filter_map(|step| step.evidence.as_ref())
-        .any(|found| !found.survivors().is_empty());
-    let mut line = vec![text(lang.pick(
-        "请先确认这一步实际做到了哪里，然后选择（环境在此之前保持锁定）：\n",
-        "Find out how far this step really got, then choose (the environment stays locked until then):\n",
-    ))];
-    let not_done = if run.follow_up().is_some() {
-        (
-            "没有做成：结束这次执行，并自动执行失败后的操作",
-            "it was not done: end the run, and what follows a failure begins by itself",
-        )
-    } else {
-        ("没有做成，结束这次执行", "it was not done: end the run")
-    };
-    let choices = [
-        ("ok", "已经完成，继续后面的步骤", "it was done: go on with the next step"),
-        ("failed", not_done.0, not_done.1),
-        ("again", "可以安全地再做一次", "it is safe to do again"),
-    ];
-    for (word, zh, en) in choices {
-        line.push(Span::Code(format!(
-            "/neostock settle {id} {word} {}",
-            lang.pick("原因", "reason")
-        )));
-        line.push(text(format!(" {}\n", lang.pick(zh, en))));
-    }
-    if survivors {
-        line.push(Span::Code(format!(
-            "/neostock settle {id} stop {}",
-            lang.pick("原因", "reason")
-        )));
-        line.push(text(lang.pick(
-            " 停止仍在运行的进程（再做一次之前必须先停止）",
-            " stop the processes that still run (needed before it can be done again)",
-        )));
-    }
-    line
 }
 
 fn times(run: &RunView, lang: Lang) -> Line {

@@ -201,7 +201,12 @@ async fn accept(
     if ruling == Ruling::Enough {
         // An edit of the card pings nobody, and the asker waits for this.
         let card = approved_card(&after, after.plan.language);
-        put_slot(unit, &after, format!("{run}/approved"), PRIORITY_THREAD, &card).await?;
+        // Approved anew after an approval was voided, it is said anew.
+        let key = match after.voided.len() {
+            0 => format!("{run}/approved"),
+            times => format!("{run}/approved.{times}"),
+        };
+        put_slot(unit, &after, key, PRIORITY_THREAD, &card).await?;
     }
     Ok(())
 }

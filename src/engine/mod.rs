@@ -11,14 +11,17 @@ mod follow_up;
 mod gathered;
 mod hosts;
 mod outbox;
+mod queue;
 mod releases;
 mod requests;
 mod view;
 
+pub use crate::core::settle_card::Settlement;
 pub use announcements::{Announcement, Notice};
 pub use decisions::Decided;
 pub use outbox::{Message, Outcome};
-pub use requests::{Answers, Asked, Settlement};
+pub use queue::{Takeover, TakeoverAnswer};
+pub use requests::{Answers, Asked, Settled, Supersede};
 pub use view::Overview;
 
 use crate::clock::{Clock, Millis};
@@ -401,7 +404,9 @@ async fn claim_in(
         }
     }
     let detail = json!({"fence": fence, "owner": identity.owner});
-    apply_in(unit, &run, &[Event::Claimed], Facts { detail, ..Facts::default() }).await?;
+    let facts = Facts { detail, ..Facts::default() };
+    let claimed = apply_in(unit, &run, &[Event::Claimed], facts).await?;
+    queue::its_turn(unit, &claimed).await?;
     Ok(Some(Driven { run, fence }))
 }
 
@@ -420,6 +425,12 @@ async fn apply_in(
     for event in events {
         progress = progress.after(*event)?;
     }
+    let is_taken_over = row.holds_lock
+        && !events.is_empty()
+        && store::queue::takeover_of(unit.connection(), run.as_str()).await?.is_some();
+    if is_taken_over {
+        progress = queue::wind_up(progress)?;
+    }
     let position = before.position;
     if let Some(step) = steps.get_mut(position) {
         change_step(step, events, &facts, now_ms);
@@ -428,6 +439,9 @@ async fn apply_in(
         let changed = before.steps.get(index) != progress.steps.get(index) || index == position;
         if let Some(state) = progress.steps.get(index) {
             state.as_str().clone_into(&mut step.state);
+            if is_taken_over && changed && index != position && *state == StepState::Failed {
+                step.evidence = serde_json::to_string(&queue::wound_up()).unwrap_or_default();
+            }
         }
         if changed {
             runs::put_step(unit.connection(), run.as_str(), step).await?;
@@ -435,11 +449,19 @@ async fn apply_in(
     }
     let row = change_run(unit, row, &progress, now_ms).await?;
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
-    let view = view::assemble(run, row, &steps, &decisions)?;
+    let mut view = view::assemble(run, row, &steps, &decisions)?;
+    queue::fill(unit.connection(), &mut view).await?;
+    if events.contains(&Event::StepLost) && view.state == State::NeedsAttention {
+        queue::begin_reminding(unit, run).await?;
+    }
     let released = match view.state {
-        State::Succeeded => releases::go_live(unit, &view).await?,
+        // Whoever took the environment over may have made something else live.
+        State::Succeeded if view.taken_over.is_none() => releases::go_live(unit, &view).await?,
         _ => None,
     };
+    if events.contains(&Event::GateVoided) {
+        runs::release_lock(unit.connection(), run.as_str()).await?;
+    }
     if view.state.is_final() {
         if view.is_followed() {
             follow_up::begin(unit, &view).await?;
@@ -516,6 +538,10 @@ async fn change_run(
     row.position = i64::try_from(progress.position).unwrap_or(i64::MAX);
     if progress.state == State::Running && row.started_ms == 0 {
         row.started_ms = now_ms;
+    }
+    if progress.state == State::Waiting {
+        // Its gate was voided at its turn: it has not begun after all.
+        row.started_ms = 0;
     }
     if progress.state.is_final() {
         row.ended_ms = now_ms;

@@ -2,6 +2,7 @@
 //! does nothing.
 
 use super::{Engine, Error, Facts, apply_in, bot_entry, view};
+use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
 use crate::core::id::{RunId, UserId};
 use crate::core::journal::Entry;
@@ -9,6 +10,8 @@ use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
+use crate::core::settle_card::{self, Seen, Settlement};
+use crate::store::decisions::{self, DecisionRow};
 use crate::store::runs::{self, RunRow, StepRow};
 use crate::store::{Unit, deliveries};
 use serde_json::{Value, json};
@@ -34,24 +37,32 @@ pub struct Asked {
     pub text: String,
 }
 
+/// A run that has not begun and whose place a new one takes.
+pub struct Supersede {
+    /// Which.
+    pub run: RunId,
+    /// The role by which the asker may cancel it.
+    pub role: String,
+    /// The answer when it has begun, or ended, meanwhile: nothing is queued then.
+    pub too_late: Box<dyn Fn(&RunView) -> String + Send + Sync>,
+}
+
 /// What a person says of a lost step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
-    /// It was done.
-    Ok,
-    /// It was not done; the run ends.
-    Failed,
-    /// It is to be done again.
-    Again,
-    /// The step's processes that still ran were stopped just now.
-    Stopped,
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// What.
+    pub settlement: Settlement,
+    /// The try that they were shown; `None`: typed, and means the step that is lost now.
+    pub seen: Option<Seen>,
+    /// Why.
+    pub reason: String,
 }
 
 /// What is answered to a settlement, by whether the run waits for one.
 pub struct Answers {
     /// When it is written.
     pub done: String,
-    /// When the run does not wait for anybody.
+    /// When the run does not wait for this.
     pub not_waiting: Box<dyn Fn(&RunView) -> String + Send + Sync>,
 }
 
@@ -104,9 +115,10 @@ impl Engine {
         run: RunId,
         plan: Plan,
         answer: String,
+        supersede: Option<Supersede>,
     ) -> Result<String, Error> {
         let role = by.role().to_owned();
-        let request = Arc::new((asked, run, plan, role));
+        let request = Arc::new((asked, run, plan, role, supersede));
         let stored = self
             .patiently(|| {
                 let (request, answer) = (Arc::clone(&request), answer.clone());
@@ -129,7 +141,7 @@ impl Engine {
         asked: Asked,
         by: &Authorized,
         run: &RunId,
-        settlement: (Settlement, String),
+        settled: Settled,
         answers: Answers,
     ) -> Result<String, Error> {
         let role = by.role().to_owned();
@@ -137,10 +149,10 @@ impl Engine {
         let answer = self
             .patiently(|| {
                 let (asked, role, run) = (asked.clone(), role.clone(), run.clone());
-                let (settlement, answers) = (settlement.clone(), Arc::clone(&answers));
+                let (settled, answers) = (settled.clone(), Arc::clone(&answers));
                 self.store.unit(move |unit| {
                     Box::pin(async move {
-                        settle_in(unit, &asked, &role, &run, settlement, &answers).await
+                        settle_in(unit, &asked, &role, &run, settled, &answers).await
                     })
                 })
             })
@@ -166,9 +178,14 @@ impl Engine {
 
 async fn request_in(
     unit: &mut Unit,
-    (asked, run, plan, role): &(Asked, RunId, Plan, String),
+    (asked, run, plan, role, supersede): &(Asked, RunId, Plan, String, Option<Supersede>),
     answer: String,
 ) -> Result<String, Error> {
+    if let Some(supersede) = supersede
+        && let Some(refused) = supersede_in(unit, asked, run, supersede).await?
+    {
+        return Ok(refused);
+    }
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
     }
@@ -186,17 +203,76 @@ async fn request_in(
     Ok(answer)
 }
 
+/// Cancels the run whose place the new one takes, with its row held; the answer when it cannot any more.
+async fn supersede_in(
+    unit: &mut Unit,
+    asked: &Asked,
+    run: &RunId,
+    supersede: &Supersede,
+) -> Result<Option<String>, Error> {
+    // The same delivery again finds its answer, and the run cancelled by it.
+    let answered = deliveries::answer_of(unit.connection(), &asked.delivery).await?;
+    if answered.is_some() {
+        return Ok(answered);
+    }
+    let old = &supersede.run;
+    if !runs::hold_whoever_drives(unit.connection(), old.as_str()).await? {
+        return Err(Error::NoSuchRun(old.clone()));
+    }
+    let row = view::row(unit.connection(), old).await?;
+    let standing = view::with_parts(unit.connection(), row).await?;
+    if !matches!(standing.state, State::Waiting | State::Queued) {
+        let answer = (supersede.too_late)(&standing);
+        if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+            return stored_answer(unit, &asked.delivery).await.map(Some);
+        }
+        let detail =
+            json!({"text": asked.text, "why": "too_late", "state": standing.state.as_str()});
+        unit.journal(request_entry(
+            asked,
+            "supersede.refused",
+            old.as_str(),
+            detail,
+            unit.now_ms(),
+        ));
+        return Ok(Some(answer));
+    }
+    let digest = standing.plan.digest();
+    let reason = standing.plan.language.pick("被取代：", "superseded by ");
+    let decision = DecisionRow {
+        user_id: asked.actor.to_string(),
+        verdict: Verdict::Cancelled.as_str().to_owned(),
+        reason: format!("{reason}{run}"),
+        digest: digest.clone(),
+        role: supersede.role.clone(),
+        at_ms: unit.now_ms(),
+    };
+    decisions::insert(unit.connection(), old.as_str(), &decision).await?;
+    let detail = json!({
+        "text": asked.text, "role": supersede.role, "digest": digest, "reason": decision.reason,
+        "superseded_by": run.as_str(),
+    });
+    unit.journal(request_entry(asked, "run.superseded", old.as_str(), detail, unit.now_ms()));
+    let actor = Some((asked.actor.to_string(), asked.origin.to_owned()));
+    apply_in(unit, old, &[Event::Cancelled], Facts { actor, ..Facts::default() }).await?;
+    Ok(None)
+}
+
 async fn settle_in(
     unit: &mut Unit,
     asked: &Asked,
     role: &str,
     run: &RunId,
-    (settlement, reason): (Settlement, String),
+    Settled { settlement, seen, reason }: Settled,
     answers: &Answers,
 ) -> Result<String, Error> {
-    let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
+    let is_held = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
     let row = view::row(unit.connection(), run).await?;
     let standing = view::with_parts(unit.connection(), row).await?;
+    // A form is about the try that it was opened for; without its environment nothing is done again.
+    let is_about_it = seen.is_none() || seen == settle_card::lost(&standing);
+    let is_possible = settlement != Settlement::Again || standing.taken_over.is_none();
+    let is_waiting = is_held && is_about_it && is_possible;
     let answer = if is_waiting { answers.done.clone() } else { (answers.not_waiting)(&standing) };
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;

@@ -103,7 +103,15 @@ impl Engine {
         let mut reader = self.store.read().await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = runs::newest(&mut reader, filter, limit).await?;
-        rows.into_iter().map(|row| assemble(&RunId::new(row.id.clone()), row, &[], &[])).collect()
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut view = assemble(&RunId::new(row.id.clone()), row, &[], &[])?;
+            if view.state == State::Queued {
+                super::queue::fill(&mut reader, &mut view).await?;
+            }
+            views.push(view);
+        }
+        Ok(views)
     }
 
     /// Entries of the journal that a search finds, newest first; at most `limit`.
@@ -189,7 +197,9 @@ pub(super) async fn with_parts(
     let steps = runs::steps_of(connection, &row.id).await?;
     let decisions = decisions::of_run(connection, &row.id).await?;
     let id = RunId::new(row.id.clone());
-    assemble(&id, row, &steps, &decisions)
+    let mut view = assemble(&id, row, &steps, &decisions)?;
+    super::queue::fill(connection, &mut view).await?;
+    Ok(view)
 }
 
 /// A run's row, which must be there.
@@ -271,6 +281,9 @@ pub(super) fn assemble(
         actor: UserId::new(row.actor),
         steps,
         decisions,
+        voided: Vec::new(),
+        queue: None,
+        taken_over: None,
         expires_ms: row.expires_ms,
         host: row.host,
         unreachable_ms: row.unreachable_ms,

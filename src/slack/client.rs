@@ -8,7 +8,7 @@
 //! and their answers fail on fields that we do not need.
 
 use super::contact::Contact;
-use super::render::{Place, Rendered};
+use super::render::{self, Form, Place, Rendered};
 use super::wire::{Message, RawIdentity, RawMembers, RawPage, RawTs, RawUserInfo};
 use crate::clock::Millis;
 use crate::core::id::{ChannelId, UserId};
@@ -263,6 +263,18 @@ impl Client {
     ) -> Result<(), CallError> {
         let body = Message::new(channel, rendered, slot_key).replacing(ts);
         let RawTs { .. } = self.write("chat.update", &body).await?;
+        Ok(())
+    }
+
+    /// Opens a form for whoever made the trigger, at most 3 s ago (`views.open`).
+    ///
+    /// # Errors
+    /// [`CallError`]; after `Unknown` the form may be open.
+    pub async fn open_form(&self, trigger_id: &str, form: &Form) -> Result<(), CallError> {
+        let body = serde_json::json!({"trigger_id": trigger_id, "view": render::form(form)});
+        let Value::Object(_) = self.write::<_, Value>("views.open", &body).await? else {
+            return Err(lost(Deed::Write));
+        };
         Ok(())
     }
 

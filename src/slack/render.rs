@@ -35,6 +35,8 @@ const ACTION_ID_UNITS_MAX: usize = 255;
 const CONFIRM_TITLE_UNITS_MAX: usize = 100;
 const CONFIRM_TEXT_UNITS_MAX: usize = 300;
 const CONFIRM_BUTTON_UNITS_MAX: usize = 30;
+const FORM_TITLE_UNITS_MAX: usize = 24;
+const FORM_LABEL_UNITS_MAX: usize = 150;
 
 /// Stands where a text would be empty and Slack demands one.
 const NOTHING: &str = "–";
@@ -46,6 +48,64 @@ pub struct Rendered {
     pub text: String,
     /// One to fifty blocks.
     pub blocks: Vec<SlackBlock>,
+}
+
+/// A form with one question: a modal.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// Which form it is.
+    pub callback_id: &'static str,
+    /// What its submission brings back.
+    pub private_metadata: String,
+    /// At most 24 characters are shown.
+    pub title: String,
+    /// The button that sends it off.
+    pub submit: String,
+    /// The button that does not.
+    pub close: String,
+    /// What stands above the question.
+    pub words: Line,
+    /// The name of the block and the input, and the question.
+    pub input: (&'static str, String),
+    /// What stands below it, in grey.
+    pub hint: String,
+    /// Characters that the input takes.
+    pub chars_max: usize,
+}
+
+/// A form as Slack's view. What would not fit is cut, the private part is refused by Slack beyond 3,000
+/// characters: nothing of ours is longer than a run's id and two numbers.
+pub fn form(form: &Form) -> serde_json::Value {
+    let plain = |text: &str, units_max| {
+        let text = mrkdwn::plain(text, units_max).unwrap_or_else(|| NOTHING.to_owned());
+        serde_json::json!({"type": "plain_text", "text": text, "emoji": true})
+    };
+    let words = mrkdwn::line(&form.words, SECTION_UNITS_MAX).unwrap_or_else(|| NOTHING.to_owned());
+    let (name, question) = &form.input;
+    serde_json::json!({
+        "type": "modal",
+        "callback_id": form.callback_id,
+        "private_metadata": form.private_metadata,
+        "title": plain(&form.title, FORM_TITLE_UNITS_MAX),
+        "submit": plain(&form.submit, FORM_TITLE_UNITS_MAX),
+        "close": plain(&form.close, FORM_TITLE_UNITS_MAX),
+        "blocks": [
+            {"type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": true}},
+            {
+                "type": "input",
+                "block_id": name,
+                "label": plain(question, FORM_LABEL_UNITS_MAX),
+                "hint": plain(&form.hint, FORM_LABEL_UNITS_MAX),
+                "element": {
+                    "type": "plain_text_input",
+                    "action_id": name,
+                    "multiline": true,
+                    "min_length": 1,
+                    "max_length": form.chars_max,
+                },
+            },
+        ],
+    })
 }
 
 /// Where an answer to a request appears.

@@ -84,6 +84,18 @@ pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sq
     Ok(())
 }
 
+/// Whether a slot was ever written.
+///
+/// # Errors
+/// The database's.
+pub async fn is_written(connection: &mut AnyConnection, key: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("select key from outbox where key = $1")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// A claimed channel: nobody else posts there until the lease ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelClaim {

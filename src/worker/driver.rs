@@ -1,9 +1,11 @@
 //! Drives one run from step to step. What a step did is never assumed: it is read from the evidence
 //! that its supervisor wrote, by the table in ARCHITECTURE.md.
 
+use super::gates::{self, Gates};
 use super::output;
 use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::card::Card;
+use crate::core::decision::AtItsTurn;
 use crate::core::evidence::{End, Evidence, Survivor};
 use crate::core::host_card;
 use crate::core::id::AttemptId;
@@ -31,6 +33,8 @@ use tracing::{error, info, warn};
 const STARTS_MAX: i64 = 5;
 /// How often an idempotent step that was lost is tried again without a person.
 const LOST_AGAIN_MAX: i64 = 3;
+/// Between two tries to ask whether a gate still holds.
+const GATE_LOOK_MS: u64 = 5_000;
 /// The longest wait for another try before the lease is renewed.
 const RETRY_LOOK_MS: u64 = 5_000;
 /// How often the survivors of a lost step are counted again before they are reported.
@@ -55,6 +59,8 @@ pub struct Means {
     pub program: PathBuf,
     /// The bot's own database, for `journal` steps alone.
     pub database_url: SecretString,
+    /// Asked at a run's turn whether its people still may.
+    pub gates: Gates,
 }
 
 /// Drives a claimed run until it ends, waits for a person, or belongs to another bot.
@@ -121,6 +127,16 @@ struct At<'d> {
     outputs: Outputs,
 }
 
+/// Whether a run begins at its turn.
+enum Turn {
+    /// It does.
+    Begins,
+    /// It is not what was asked for any more, and why.
+    Never(String),
+    /// Somebody has to be asked, or decide, first.
+    NotYet,
+}
+
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
@@ -153,8 +169,10 @@ impl At<'_> {
         if starts >= STARTS_MAX {
             return self.cannot_start(format!("{starts} starts in a row did not happen")).await;
         }
-        if let Some(why) = self.moved().await {
-            return self.cannot_start(why).await;
+        match self.turn().await? {
+            Turn::Begins => {}
+            Turn::Never(why) => return self.cannot_start(why).await,
+            Turn::NotYet => return Ok(()),
         }
         if !has_room_for_a_step(&self.means.attempts) {
             // Waiting is not failing: the step begins when there is room, or the run is cancelled.
@@ -194,16 +212,44 @@ impl At<'_> {
         self.means.past.attempt_after(run, self.row.position, self.row.begun)
     }
 
-    /// Before the first step: a plan that does not mean any more what people saw is not what was asked
-    /// for.
-    async fn moved(&self) -> Option<String> {
+    /// Before the first step: what people saw, and who they are, is asked once more.
+    async fn turn(&self) -> Result<Turn, Error> {
         if self.row.position > 0 || self.row.attempts > 0 {
-            return None;
+            return Ok(Turn::Begins);
         }
         let plan = &self.view.plan;
-        let drift = drift::drift(plan).await?;
-        info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
-        Some(drift.text().get(plan.language).to_owned())
+        if let Some(drift) = drift::drift(plan).await {
+            info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
+            return Ok(Turn::Never(drift.text().get(plan.language).to_owned()));
+        }
+        if let Some(changed) = gates::live_changed(self.engine, self.view).await? {
+            info!(run.id = %self.view.id, "{} is not what was asked for: {}", self.view.id, changed.en);
+            return Ok(Turn::Never(changed.get(plan.language).to_owned()));
+        }
+        match self.means.gates.people(self.view).await {
+            AtItsTurn::Stands => Ok(Turn::Begins),
+            AtItsTurn::AskerLost => {
+                let why = Text::new(
+                    format!("发起人已不在角色 `{}` 中", plan.role),
+                    format!("who asked for it does not hold the role `{}` any more", plan.role),
+                );
+                Ok(Turn::Never(why.get(plan.language).to_owned()))
+            }
+            AtItsTurn::Void(who) => {
+                info!(run.id = %self.view.id, "approvals of {} hold no more: {who:?}", self.view.id);
+                self.engine.void_gate(self.driven, who).await?;
+                Ok(Turn::NotYet)
+            }
+            AtItsTurn::Unknown => {
+                warn!(run.id = %self.view.id, "Slack cannot be asked about the people of {}", self.view.id);
+                self.engine.gate_unasked(self.driven).await?;
+                tokio::select! {
+                    () = self.engine.clock().sleep_ms(GATE_LOOK_MS) => {}
+                    () = self.engine.cancel_asked(&self.view.id) => {}
+                }
+                Ok(Turn::NotYet)
+            }
+        }
     }
 
     /// Whether a person wants this step not to go on. Cleanup is done all the same.

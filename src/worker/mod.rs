@@ -2,6 +2,7 @@
 //! the engine, and looks again; a crash between any two of these loses nothing.
 
 pub mod driver;
+pub mod gates;
 pub mod health;
 mod output;
 pub mod patience;

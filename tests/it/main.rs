@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod attention;
 mod browser;
 mod cancel;
 mod commands;
@@ -25,6 +26,7 @@ mod outbox;
 mod output;
 mod page;
 mod policy;
+mod queue;
 mod releases;
 mod reload;
 mod replicas;

@@ -1,6 +1,6 @@
 // The page as a whole: who looks, where, and keeping it current.
 
-import { askWhere, confirmed, toast } from './dialogs.js';
+import { askWhere, confirmed, fillIn, toast } from './dialogs.js';
 import { composer } from './composer.js';
 import { el, icon, kept, sync } from './dom.js';
 import { avatar, drawLog, drawThread } from './messages.js';
@@ -106,12 +106,25 @@ world.press = async (message, element, node) => {
   node.setAttribute('aria-busy', 'true');
   try {
     const { ts } = message;
-    await ask('/page/press', { as: place.user, channel: place.channel, ts, action_id: element.action_id, value: element.value ?? '' });
+    const user = place.user;
+    const pressed = await ask('/page/press', { as: user, channel: place.channel, ts, action_id: element.action_id, value: element.value ?? '' });
+    if (pressed.view && user === place.user) fillIn(pressed.view, (values) => submit(user, pressed.view, values));
   } catch (fault) {
     toast(explain(fault), true);
   }
   node.removeAttribute('aria-busy');
 };
+
+/** Sends a form off: what is wrong with it, by block. */
+async function submit(user, view, values) {
+  try {
+    const { errors } = await ask('/page/submit', { as: user, view: view.id, values });
+    return errors;
+  } catch (fault) {
+    toast(explain(fault), true);
+    return {};
+  }
+}
 
 world.goTo = (channel, ts, threadTs) => {
   const known = room(channel);

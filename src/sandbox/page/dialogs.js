@@ -29,6 +29,57 @@ export function confirmed(confirm) {
   });
 }
 
+/**
+ * Shows a form that the bot opened. `send` gets its values and says what is wrong with each block;
+ * nothing wrong closes it.
+ */
+export function fillIn(view, send) {
+  const text = (object, fallback = '') => (object?.type === 'mrkdwn' ? mrkdwn(object.text) : withEmoji(object?.text ?? fallback));
+  const inputs = new Map();
+  const drawn = (block) => {
+    if (block.type !== 'input') return el('div', { class: 'prose' }, text(block.text));
+    const { element } = block;
+    const id = `form-${block.block_id}`;
+    const field = el(element.multiline ? 'textarea' : 'input', {
+      id, rows: element.multiline ? '4' : null, maxlength: element.max_length && String(element.max_length),
+      required: !block.optional, 'aria-describedby': `${id}-hint ${id}-fault`,
+    });
+    const fault = el('p', { id: `${id}-fault`, class: 'fault', role: 'alert' });
+    inputs.set(block.block_id, { element, field, fault });
+    return el('div', { class: 'question' },
+      el('label', { for: id }, text(block.label)), field,
+      block.hint && el('p', { id: `${id}-hint`, class: 'faint' }, text(block.hint)), fault);
+  };
+  const submit = async (event) => {
+    event.preventDefault();
+    const values = {};
+    for (const [block, { element, field, fault }] of inputs) {
+      fault.textContent = '';
+      values[block] = { [element.action_id]: { type: element.type, value: field.value || null } };
+    }
+    const sending = form.querySelector('[type=submit]');
+    sending.disabled = true;
+    const faults = await send(values);
+    sending.disabled = false;
+    if (!faults) return dialog.close('yes');
+    for (const [block, words] of Object.entries(faults)) {
+      const input = inputs.get(block);
+      if (input) input.fault.textContent = words;
+    }
+    return undefined;
+  };
+  const form = el('form', { id: 'form', onsubmit: submit },
+    el('h2', { id: 'confirm-title' }, text(view.title)),
+    ...view.blocks.map(drawn),
+    el('div', { class: 'choices' },
+      el('button', { class: 'button', type: 'button', onclick: () => dialog.close('no') }, text(view.close, word('cancel'))),
+      el('button', { class: 'button primary', type: 'submit' }, text(view.submit, word('confirm')))));
+  dialog.onclose = null;
+  dialog.replaceChildren(form);
+  dialog.showModal();
+  inputs.values().next().value?.field.focus();
+}
+
 /** Everywhere that one can go: channels, the private conversation, other persons. */
 function places() {
   const rooms = world.snapshot.rooms.map((it) => ({

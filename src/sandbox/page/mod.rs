@@ -79,6 +79,7 @@ pub(super) fn router() -> Router<Arc<Inner>> {
         .route("/page/file/{id}", get(file))
         .route("/page/say", post(say))
         .route("/page/press", post(press))
+        .route("/page/submit", post(submit))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -303,10 +304,46 @@ async fn press(
 ) -> Result<Json<Value>, Refused> {
     visible_room(&inner.read(), &pressed.user, &pressed.channel)?;
     let Pressed { user, channel, ts, action_id, value } = pressed;
-    match Workspace(inner).click(&user, &channel, &ts, &action_id, Some(&value)).await {
+    let opened_before = inner.read().views.len();
+    let workspace = Workspace(inner);
+    match workspace.click(&user, &channel, &ts, &action_id, Some(&value)).await {
         Answer::NoSuchButton => Err(Refused(StatusCode::CONFLICT, "no_such_button")),
         Answer::TimedOut => Err(Refused(StatusCode::GATEWAY_TIMEOUT, "operation_timeout")),
-        answer if answer.is_ok() => Ok(Json(json!({"status": answer.status()}))),
+        answer if answer.is_ok() => {
+            // A form that the bot opened for whoever pressed, before it answered.
+            let state = workspace.0.read();
+            let mut opened = state.views.iter().skip(opened_before);
+            let view = opened.rfind(|view| view.user == user).map(|view| &view.view);
+            Ok(Json(json!({"status": answer.status(), "view": view})))
+        }
+        _ => Err(Refused(StatusCode::BAD_GATEWAY, "dispatch_failed")),
+    }
+}
+
+/// A form that somebody sent off.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submitted {
+    #[serde(rename = "as")]
+    user: String,
+    view: String,
+    values: Value,
+}
+
+async fn submit(
+    Shared(inner): Shared<Arc<Inner>>,
+    Json(submitted): Json<Submitted>,
+) -> Result<Json<Value>, Refused> {
+    let Submitted { user, view, values } = submitted;
+    check_person(&inner.read(), &user)?;
+    match Workspace(inner).submit(&user, &view, &values).await {
+        Answer::NoSuchButton => Err(Refused(StatusCode::CONFLICT, "no_such_view")),
+        Answer::TimedOut => Err(Refused(StatusCode::GATEWAY_TIMEOUT, "operation_timeout")),
+        answer if answer.is_ok() => {
+            let said: Value = serde_json::from_str(answer.body()).unwrap_or_default();
+            let errors = said.get("errors").cloned().unwrap_or_default();
+            Ok(Json(json!({"status": answer.status(), "errors": errors})))
+        }
         _ => Err(Refused(StatusCode::BAD_GATEWAY, "dispatch_failed")),
     }
 }

@@ -68,6 +68,7 @@ const WORDS = {
   bytes: ['字节', 'bytes'],
   cancel: ['取消', 'Cancel'],
   confirm: ['确定', 'OK'],
+  no_such_view: ['这个表单已经不在了', 'That form is gone'],
   gone: ['这条消息不在您能看到的地方', 'That message is not where you can see it'],
   send_failed: ['没有发送成功：{0}', 'Not sent: {0}'],
   no_such_button: ['这个按钮已经不在了', 'That button is no longer there'],

@@ -1,0 +1,115 @@
+//! Asks the gates of a run once more at its turn, before the first step: whether the people behind it
+//! still may, and whether what is live is still what they saw. Decides nothing itself: `core::decision` does.
+
+use crate::command::{Powers, role_named};
+use crate::core::action::Runbook;
+use crate::core::decision::{AtItsTurn, Holds, Verdict, at_its_turn};
+use crate::core::id::UserId;
+use crate::core::policy::{Actor, Denied};
+use crate::core::release;
+use crate::core::run_card::RunView;
+use crate::core::text::Text;
+use crate::engine::{Engine, Error};
+use crate::pipeline::Workspace;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+
+/// Whom to ask about people, and by which file.
+#[derive(Debug, Clone)]
+pub struct Gates {
+    /// Set when Slack has answered who we are.
+    pub workspace: Arc<OnceLock<Workspace>>,
+    /// The reviewed file in force.
+    pub runbook: watch::Receiver<Arc<Runbook>>,
+}
+
+impl Gates {
+    /// Whether the people behind a run still hold their roles. What follows a failure was approved with
+    /// the runbook: nobody is asked about it.
+    pub async fn people(&self, run: &RunView) -> AtItsTurn {
+        if run.plan.cause.is_some() {
+            return AtItsTurn::Stands;
+        }
+        let asker = match self.holds(&run.actor, &run.plan.role).await {
+            Holds::Yes => self.is_active(&run.actor).await,
+            other => other,
+        };
+        let mut approvers = Vec::new();
+        if let Some(approval) = &run.plan.approval {
+            let approved = run.decisions.iter().filter(|one| one.verdict == Verdict::Approved);
+            for decision in approved {
+                let holds = match self.holds(&decision.user, &approval.from).await {
+                    Holds::Yes => self.is_full_member(&decision.user).await,
+                    other => other,
+                };
+                approvers.push((decision.user.clone(), holds));
+            }
+        }
+        at_its_turn(asker, &approvers)
+    }
+
+    async fn holds(&self, user: &UserId, role: &str) -> Holds {
+        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
+        let role = role_named(role, &self.runbook.borrow());
+        let actor = Actor { user: user.clone(), team: workspace.team_id.clone() };
+        let powers = Powers { directory: &workspace.directory, actor };
+        match powers.hold(&role).await {
+            Ok(_) => Holds::Yes,
+            Err(Denied::NotAMember { .. }) => Holds::No,
+            Err(Denied::CannotTell { .. }) => Holds::Unknown,
+        }
+    }
+
+    /// A role may name a person by their id: somebody who has left is still named.
+    async fn is_active(&self, user: &UserId) -> Holds {
+        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
+        match workspace.directory.person(user).await {
+            Ok(Some(person)) if !person.deleted => Holds::Yes,
+            Ok(_) => Holds::No,
+            Err(_) => Holds::Unknown,
+        }
+    }
+
+    /// Nor does an approval count of somebody who is a guest by now.
+    async fn is_full_member(&self, user: &UserId) -> Holds {
+        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
+        match workspace.directory.is_full_member(user).await {
+            Ok(true) => Holds::Yes,
+            Ok(false) => Holds::No,
+            Err(_) => Holds::Unknown,
+        }
+    }
+}
+
+/// What is live is not what people saw in the plan; in words.
+pub async fn live_changed(engine: &Engine, run: &RunView) -> Result<Option<Text>, Error> {
+    let plan = &run.plan;
+    if plan.makes_live.is_none() || plan.cause.is_some() {
+        return Ok(None);
+    }
+    let history = engine.releases(&plan.environment).await?;
+    let Some(live) = release::changed_since(plan.changes.as_ref(), &history) else {
+        return Ok(None);
+    };
+    let (now, by) = (&live.version, &live.run);
+    Ok(Some(match &plan.changes {
+        Some(changes) => Text::new(
+            format!(
+                "提出时线上是 `{}`，现在是 `{now}`（{by}）：大家看到的计划已经不成立",
+                changes.version
+            ),
+            format!(
+                "`{}` was live when it was asked, and `{now}` is now ({by}): it would not do what \
+                 people saw",
+                changes.version
+            ),
+        ),
+        None => Text::new(
+            format!("提出时不知道线上是什么版本，现在是 `{now}`（{by}）：大家看到的计划已经不成立"),
+            format!(
+                "nothing was known to be live when it was asked, and `{now}` is now ({by}): it would \
+                 not do what people saw"
+            ),
+        ),
+    }))
+}
