@@ -24,11 +24,15 @@ const RESPONSE_HOSTS_MAX: usize = 20;
 /// A shorter lease would be lost to a busy machine; a longer one leaves runs without a driver.
 const LEASE_MS_MIN: u64 = 2_000;
 const LEASE_MS_MAX: u64 = 600_000;
+/// An hour; ten years.
+const EVIDENCE_KEPT_MS_MIN: u64 = 3_600_000;
+const EVIDENCE_KEPT_MS_MAX: u64 = 3_650 * 86_400_000;
+const MIB: u64 = 1024 * 1024;
 
 /// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
 pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 16] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -40,6 +44,8 @@ const VARIABLES: [(&str, &str); 16] = [
     ("NEOSTOCK_ALERTING", "alerting"),
     ("NEOSTOCK_HOST", "host"),
     ("NEOSTOCK_LEASE", "lease"),
+    ("NEOSTOCK_EVIDENCE_KEPT", "evidence_kept"),
+    ("NEOSTOCK_EVIDENCE_MIB_MAX", "evidence_mib_max"),
     ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
     ("NEOSTOCK_RESPONSE_HOSTS", "response_hosts"),
@@ -93,6 +99,10 @@ pub struct Settings {
     pub host: String,
     /// How long this bot may be silent before another takes its runs over.
     pub lease_ms: u64,
+    /// How long evidence and sent messages are kept after their run has ended.
+    pub evidence_kept_ms: u64,
+    /// How much evidence is kept in all; the oldest ended goes first.
+    pub evidence_bytes_max: u64,
     /// At least 32 bytes.
     pub journal_key: Option<SecretString>,
     /// What a webhook's caller must show.
@@ -306,6 +316,8 @@ fn from_environment(variables: &[(String, String)], given: &mut Layers, all: &mu
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
             let words = words.map(str::to_owned).collect::<Vec<_>>();
             (Node::list(words.iter().map(|word| Node::quoted(word)).collect()), words)
+        } else if key == "evidence_mib_max" {
+            (Node::plain(value), vec![value.clone()])
         } else {
             (Node::quoted(value), vec![value.clone()])
         };
@@ -368,6 +380,8 @@ impl Conversion<'_> {
             alerting: self.path("alerting"),
             host: self.convert("host", |text| Ok(text.to_owned())).unwrap_or(host),
             lease_ms: self.duration_ms("lease"),
+            evidence_kept_ms: self.duration_ms("evidence_kept"),
+            evidence_bytes_max: self.whole("evidence_mib_max").saturating_mul(MIB),
             journal_key: self.convert("journal_key", journal_key),
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
             response_hosts: self.response_hosts(),
@@ -396,6 +410,12 @@ impl Conversion<'_> {
     fn duration_ms(&self, key: &str) -> u64 {
         let words = self.given.get(key).and_then(|given| given.words.first());
         words.and_then(|word| duration::parse(word)).unwrap_or_default()
+    }
+
+    /// A whole number, which its shape has proved to be one.
+    fn whole(&self, key: &str) -> u64 {
+        let words = self.given.get(key).and_then(|given| given.words.first());
+        words.and_then(|word| word.parse().ok()).unwrap_or_default()
     }
 
     fn path(&mut self, key: &str) -> Option<PathBuf> {
@@ -536,6 +556,16 @@ static ROOT: Object = Object {
             Shape::Duration { min_ms: LEASE_MS_MIN, max_ms: LEASE_MS_MAX },
             "How long a bot may be silent",
         ),
+        optional(
+            "evidence_kept",
+            Shape::Duration { min_ms: EVIDENCE_KEPT_MS_MIN, max_ms: EVIDENCE_KEPT_MS_MAX },
+            "How long the evidence of ended runs is kept",
+        ),
+        optional(
+            "evidence_mib_max",
+            Shape::Integer { min: 10, max: 1_000_000 },
+            "How much evidence is kept, in MiB",
+        ),
         optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
         optional("response_hosts", Shape::List(&HOSTS), "Hosts that a response_url may name"),
@@ -611,6 +641,8 @@ mod tests {
         assert_eq!(settings.runbook, PathBuf::from("/opt/ops/runbook/runbook.yml"));
         assert_eq!(settings.host, "app-1");
         assert_eq!(settings.lease_ms, 30_000);
+        assert_eq!(settings.evidence_kept_ms, 90 * 86_400_000);
+        assert_eq!(settings.evidence_bytes_max, 5 * 1024 * MIB);
         assert_eq!(settings.log, "info");
         assert_eq!(settings.log_format, LogFormat::Text);
         assert!(settings.alerting.is_none() && settings.response_hosts.is_empty());
@@ -642,6 +674,8 @@ mod tests {
             ("NEOSTOCK_ALERTING", "a.yml"),
             ("NEOSTOCK_HOST", "here"),
             ("NEOSTOCK_LEASE", "45s"),
+            ("NEOSTOCK_EVIDENCE_KEPT", "30d"),
+            ("NEOSTOCK_EVIDENCE_MIB_MAX", "100"),
             ("NEOSTOCK_JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
             ("NEOSTOCK_WEBHOOK_TOKEN", "hook"),
             ("NEOSTOCK_RESPONSE_HOSTS", "127.0.0.1:3999, Example.com"),
@@ -652,7 +686,7 @@ mod tests {
                     api_url: 'http://127.0.0.1:3999/api/'}\n\
                     database_url: postgres://u:p@db/ops\nlisten: '[::1]:80'\ndata_dir: d\n\
                     runbook: r.yml\nalerting: a.yml\nhost: here\n\
-                    lease: 45s\n\
+                    lease: 45s\nevidence_kept: 30d\nevidence_mib_max: 100\n\
                     journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
                     response_hosts: ['127.0.0.1:3999', Example.com]\n\
                     log: info,neostock_ops=debug\nlog_format: json\n";
@@ -718,7 +752,7 @@ mod tests {
         assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
         insta::assert_snapshot!(faults, @r#"
         neostock.yml:1:1: `lissten` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `webhook_token`, `response_hosts`, `log`, `log_format`
         neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
             copy it again from your Slack app's pages
         neostock.yml:2:43: http would send the bot's token unencrypted

@@ -60,8 +60,14 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 42] = [
+const KINDS: [(&str, Outcome, &str, &str); 43] = [
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
+    (
+        "bot.swept",
+        Outcome::Progress,
+        "清理了过期的证据与消息",
+        "old evidence and messages were removed",
+    ),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
     (

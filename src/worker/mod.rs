@@ -3,4 +3,6 @@
 
 pub mod driver;
 mod output;
+pub mod retention;
 pub mod sender;
+mod tail;

@@ -19,6 +19,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod live;
 mod log_audit;
 mod outbox;
 mod output;
