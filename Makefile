@@ -1,6 +1,6 @@
 # Thin on purpose: what takes more than a line stands in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools fmt lint doc bench clean
+.PHONY: help demo test torture tools fmt lint doc bench clean
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ demo: ## Run the bot against a local workspace and a sample service; Ctrl-C ends
 
 test: ## Format, lints, documentation and every test, on SQLite and a private PostgreSQL
 	@tools/test.sh
+
+torture: ## Kill and stop parts of it at random while runs go on, and check everything, for five minutes
+	@tools/torture.sh
 
 tools: ## Install what `make test` needs and this machine lacks
 	@tools/prepare.sh

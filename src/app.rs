@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::settings::Settings;
 use crate::engine::{Engine, Error, Identity, Swept};
 use crate::exec::local::Local;
+use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, router};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Workspace};
@@ -14,11 +15,16 @@ use crate::slack::client::{CallError, Client, Timeouts};
 use crate::slack::directory::Directory;
 use crate::slack::verify::SigningSecret;
 use crate::store::Store;
-use crate::worker::driver::{Means, drive};
+use crate::vitals::Part;
+use crate::worker::driver::Means;
+use crate::worker::health::{self, Watch};
+use crate::worker::patience::drive_patiently;
+use crate::worker::reload::{Reader, Reload, reload_when_asked};
 use crate::worker::retention::{Limits, sweep};
 use crate::worker::sender::send_one;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
+use sd_notify::NotifyState;
 use secrecy::ExposeSecret;
 use std::fs::File;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -26,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -41,7 +48,9 @@ const HOUSEKEEPING_MS: u64 = 600_000;
 /// Between two tries to learn who we are in Slack.
 const GREETING_RETRY_MS: u64 = 5_000;
 /// How long the loops may take to stop.
-const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+const STOP_TIME_MAX: Duration = Duration::from_secs(7);
+/// How long closing the database may take after that; both together stay below ten seconds.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a bot is made from.
 pub struct Start {
@@ -55,6 +64,8 @@ pub struct Start {
     pub program: PathBuf,
     /// Ends it gracefully when cancelled.
     pub stop: CancellationToken,
+    /// Has the runbook read anew.
+    pub reload: Reload,
 }
 
 /// Runs the bot until it is told to stop.
@@ -62,7 +73,7 @@ pub struct Start {
 /// # Errors
 /// What keeps it from starting, in words for whoever starts it; nothing is left half done.
 pub async fn serve(start: Start) -> anyhow::Result<()> {
-    let Start { settings, listener, clock, program, stop } = start;
+    let Start { settings, listener, clock, program, stop, reload } = start;
     let slack = settings.slack().map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
     if slack.app_token.is_some() {
         bail!(
@@ -72,11 +83,11 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     }
     let runbook = crate::config::runbook::load(&settings.runbook)
         .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
-    let runbook = Arc::new(runbook);
+    let runbook = watch::Sender::new(Arc::new(runbook));
     let data = DataDir::take(&settings.data_dir)?;
     let metrics = Metrics::new()?;
     let url = settings.database_url.expose_secret();
-    let store = Store::connect(url, clock.clone(), settings.journal_key.clone())
+    let store = Store::connect(url, clock.clone(), settings.journal_keys())
         .await
         .context("open the database")?;
     let identity = Identity {
@@ -84,7 +95,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         host: settings.host.clone(),
         lease_ms: settings.lease_ms.cast_signed(),
     };
-    let engine = Engine::new(store, identity, metrics.clone());
+    let engine = Engine::new(store, identity, metrics.clone())
+        .with_runs_waiting_max(settings.runs_waiting_max);
     let timeouts = Timeouts::default().at_most(engine.call_time_max());
     let client = Client::new(&slack.api_url, &slack.bot_token, timeouts)?;
     let secret =
@@ -94,16 +106,19 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let means = Means {
         local: local.clone(),
         attempts: data.attempts(),
+        past: Arc::new(Past::read(&data.attempts())),
         program,
         database_url: settings.database_url.clone(),
     };
-    let taken = engine.begin(env!("CARGO_PKG_VERSION"), runbook.digest.clone()).await?;
+    let digest = runbook.borrow().digest.clone();
+    metrics.runbook(&digest);
+    let taken = engine.begin(env!("CARGO_PKG_VERSION"), digest).await?;
     if taken > 0 {
         info!("took back {taken} runs of this bot's earlier process");
     }
     let pipeline = Arc::new(Pipeline {
         engine: engine.clone(),
-        runbook,
+        runbook: runbook.subscribe(),
         client: client.clone(),
         local,
         workspace: Arc::clone(&workspace),
@@ -123,12 +138,22 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
+    let watching = Watch {
+        engine: engine.clone(),
+        client: client.clone(),
+        runbook: runbook.subscribe(),
+        data_dir: data.path.clone(),
+    };
+    loops.spawn(health::watch(watching, stop.clone()));
+    let reader = Reader { engine: engine.clone(), path: settings.runbook, runbook, reload };
+    loops.spawn(reload_when_asked(reader, stop.clone()));
     let until = stop.clone().cancelled_owned();
     loops.spawn(async move {
         let serving = axum::serve(listener, router(web)).with_graceful_shutdown(until);
         serving.await.context("serve HTTP")
     });
     info!("listening on http://{address}");
+    tell_manager(&[NotifyState::Ready]);
 
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -139,13 +164,24 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         },
     };
     stop.cancel();
+    tell_manager(&[NotifyState::Stopping]);
     let rest = async { while loops.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_TIME_MAX, rest).await.is_err() {
         warn!("stopped without waiting longer for what was under way; the next start goes on");
+        loops.abort_all();
     }
-    engine.store().close().await;
+    if tokio::time::timeout(CLOSE_TIME_MAX, engine.store().close()).await.is_err() {
+        warn!("the database did not say goodbye; nothing is lost by that");
+    }
     drop(data);
     ended
+}
+
+/// Tells systemd, where it asked to be told (`Type=notify`).
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("tell the service manager: {error}");
+    }
 }
 
 /// Learns who we are in Slack. A token that Slack refuses ends the bot; a Slack that cannot be
@@ -189,14 +225,16 @@ async fn drive_runs(engine: Engine, means: Means, stop: CancellationToken) -> an
     let mut driving: JoinSet<()> = JoinSet::new();
     loop {
         while driving.try_join_next().is_some() {}
-        let mut is_looking = driving.len() < RUNS_MAX && !stop.is_cancelled();
+        let mut is_looking =
+            driving.len() < RUNS_MAX && !stop.is_cancelled() && has_database(&engine);
         while is_looking {
             is_looking = match engine.claim().await {
                 Ok(Some(driven)) => {
                     info!(run.id = %driven.run, "driving {}", driven.run);
                     let (engine, means) = (engine.clone(), means.clone());
                     driving.spawn(async move {
-                        if let Err(failure) = drive(&engine, &means, &driven).await {
+                        let driving = drive_patiently(&engine, &means, &driven);
+                        if let Err(failure) = driving.await {
                             report(&driven.run, &failure);
                         }
                         engine.work().notify_one();
@@ -230,12 +268,24 @@ fn report(run: &crate::core::id::RunId, failure: &Error) {
     }
 }
 
+/// Whether it is worth asking the database: while it is away only the watch does, and says so once.
+fn has_database(engine: &Engine) -> bool {
+    engine.vitals().is_good(Part::Database)
+}
+
 async fn send_messages(
     engine: Engine,
     client: Client,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
+        if !has_database(&engine) {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = engine.vitals().until_good(Part::Database) => {}
+            }
+            continue;
+        }
         let wait_ms = match send_one(&engine, &client).await {
             Ok(true) => continue,
             Ok(false) => until_next(&engine).await,
@@ -263,7 +313,9 @@ async fn until_next(engine: &Engine) -> u64 {
 /// Ends requests that nobody approved in time, and says what hosts cannot be asked.
 async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        if let Err(failure) = engine.expire_overdue().await {
+        if has_database(&engine)
+            && let Err(failure) = engine.expire_overdue().await
+        {
             warn!("end requests that nobody answered: {failure:#}");
         }
         if let Err(failure) = engine.watch_hosts().await {

@@ -33,6 +33,7 @@ pub async fn verify_report(
 /// A report as people read it: the verdict, each finding, and the head to note elsewhere.
 pub fn report_text(report: &Report, lang: Lang) -> String {
     let (rows, total, unkeyed) = (report.rows, report.findings_total, report.unkeyed);
+    let lost = report.lost;
     let mut lines = vec![if report.is_sound() {
         Text::new(
             format!("已核对 {rows} 条：没有改动、缺失或插入。"),
@@ -58,6 +59,17 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
             format!(
                 "{unkeyed} entries are under no key: only a head noted elsewhere shows that they \
                  were not rewritten as a whole."
+            ),
+        ));
+    }
+    if lost > 0 {
+        lines.push(Text::new(
+            format!(
+                "{lost} 条的密钥已丢失，无法逐条核对：它们整体上与声明丢失时封存的一致。"
+            ),
+            format!(
+                "{lost} entries are under a key that was lost and cannot be checked one by one: as a \
+                 whole they are what was sealed when its loss was declared."
             ),
         ));
     }

@@ -15,15 +15,23 @@ use neostock_ops::demo;
 use neostock_ops::logs;
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::Filter;
+use neostock_ops::worker::reload::{Reload, Reread};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use secrecy::{ExposeSecret, SecretString};
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+/// How long `health` waits for the bot.
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// A Slack bot that runs an operations manual: safe, audited one-line commands.
 #[derive(Parser)]
@@ -54,12 +62,21 @@ enum Command {
     },
     /// Read settings and runbook, and list every fault of both.
     Check,
+    /// Ask the bot of these settings whether it is ready; exit code 0: it is.
+    Health,
     /// Print the JSON Schema of the runbook, for editors.
     Schema,
     /// Read the audit journal.
     Audit {
         #[command(subcommand)]
         command: Audit,
+    },
+    /// Let the journal go on under the key that is set now although its own is lost: what stands there
+    /// is sealed as a whole, and the loss is an entry. Stop the bots first.
+    LostKey {
+        /// How the key was lost; it stands in the journal.
+        #[arg(long, value_parser = reason)]
+        reason: String,
     },
     /// The program of `logs` steps.
     #[command(hide = true)]
@@ -138,6 +155,11 @@ enum Audit {
     },
 }
 
+fn reason(text: &str) -> Result<String, String> {
+    let words = text.trim();
+    if words.is_empty() { Err("say how it was lost".to_owned()) } else { Ok(words.to_owned()) }
+}
+
 fn language(text: &str) -> Result<Lang, String> {
     match text {
         "zh" => Ok(Lang::Zh),
@@ -197,12 +219,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // No core dump and no debugger of the same user may show the tokens.
             set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid core dumps")?;
             let settings = read(cli.config.as_deref())?;
-            log(&settings.log, settings.log_format);
-            runtime()?.block_on(serve_forever(settings))
+            let put_filter = log(&settings.log, settings.log_format);
+            let settings_again = reread(cli.config, settings.clone(), put_filter);
+            runtime()?.block_on(serve_forever(settings, settings_again))
+        }
+        Command::Health => {
+            install_tls()?;
+            let listen = read(cli.config.as_deref())?.listen;
+            runtime()?.block_on(health(listen, &mut out))
         }
         Command::Demo { script, lang, port } => {
             install_tls()?;
-            log(if script { "off" } else { "error" }, LogFormat::Text);
+            let _ = log(if script { "off" } else { "error" }, LogFormat::Text);
             let program = std::env::current_exe().context("find this program")?;
             let choices = demo::Choices { is_script: script, lang, port };
             let ok = runtime()?.block_on(demo::run(program, choices))?;
@@ -225,6 +253,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 write!(out, "{}", audit::summary(&store, span, window.lang).await?)?;
                 Ok(ExitCode::SUCCESS)
             })
+        }
+        Command::LostKey { reason } => {
+            install_tls()?;
+            let settings = read(cli.config.as_deref())?;
+            runtime()?.block_on(begin_journal_anew(settings, &reason, &mut out))
         }
         Command::Audit { command } => {
             install_tls()?;
@@ -254,22 +287,72 @@ fn read(config: Option<&Path>) -> anyhow::Result<Settings> {
         .map_err(|faults| anyhow::anyhow!("the settings have faults\n{}", listing(&faults)))
 }
 
-fn log(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// Puts another log filter in force.
+type PutFilter = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Begins to log.
+fn log(filter: &str, format: LogFormat) -> PutFilter {
+    let read = |filter: &str| EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // A handle that outlives its subscriber has nothing to change.
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => {
+            let lines = lines.with_env_filter(read(filter)).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| _ = handle.reload(read(filter)))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().with_env_filter(read(filter)).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| _ = handle.reload(read(filter)))
+        }
     }
 }
 
-async fn serve_forever(settings: Settings) -> anyhow::Result<ExitCode> {
+/// Reads the settings once more; the log filter is in force at once.
+fn reread(config: Option<PathBuf>, first: Settings, put_filter: PutFilter) -> Reread {
+    Arc::new(move || {
+        let again = settings::read(config.as_deref())?;
+        put_filter(&again.log);
+        Ok(first.for_next_start(&again))
+    })
+}
+
+/// Asks `/readyz` of the bot that these settings describe.
+async fn health(listen: SocketAddr, out: &mut impl Write) -> anyhow::Result<ExitCode> {
+    let mut address = listen;
+    if address.ip().is_unspecified() {
+        let loopback: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(HEALTH_TIME_MAX)
+        .build()
+        .context("make an HTTP client")?;
+    let answer = client.get(format!("http://{address}/readyz")).send().await;
+    let answer = answer.with_context(|| format!("nobody answers on {address}"))?;
+    let is_ready = answer.status().is_success();
+    write!(out, "{}", answer.text().await.context("read the answer")?)?;
+    Ok(verdict(is_ready))
+}
+
+async fn serve_forever(settings: Settings, again: Reread) -> anyhow::Result<ExitCode> {
     let listener = TcpListener::bind(settings.listen).await.with_context(|| {
         format!("listen on {}: choose another address with NEOSTOCK_LISTEN", settings.listen)
     })?;
     let stop = CancellationToken::new();
     let program = std::env::current_exe().context("find this program")?;
-    let start = Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
+    let wanted = Arc::new(Notify::new());
+    let reload = Reload { wanted: Arc::clone(&wanted), settings: again };
+    let start =
+        Start { settings, listener, clock: Clock::System, program, stop: stop.clone(), reload };
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let bot = serve(start);
@@ -279,13 +362,30 @@ async fn serve_forever(settings: Settings) -> anyhow::Result<ExitCode> {
             ended = &mut bot => return ended.map(|()| ExitCode::SUCCESS),
             _ = terminate.recv() => stop.cancel(),
             _ = interrupt.recv() => stop.cancel(),
+            _ = hangup.recv() => wanted.notify_one(),
         }
     }
 }
 
+async fn begin_journal_anew(
+    settings: Settings,
+    reason: &str,
+    out: &mut impl Write,
+) -> anyhow::Result<ExitCode> {
+    let by = format!("uid {}", rustix::process::getuid().as_raw());
+    let (url, keys) = (settings.database_url.expose_secret(), settings.journal_keys());
+    let ended = Store::begin_journal_anew(url, Clock::System, keys, (&by, reason)).await?;
+    writeln!(
+        out,
+        "The journal goes on under the new key. It ended at {ended} under the lost one, and everything \
+         up to there is sealed. Note the head now: neostock-ops audit verify"
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn read_journal(settings: Settings, command: Audit) -> anyhow::Result<ExitCode> {
     let url = settings.database_url.expose_secret();
-    let store = Store::inspect(url, Clock::System, settings.journal_key.clone())
+    let store = Store::inspect(url, Clock::System, settings.journal_keys())
         .await
         .context("open the database")?;
     let mut out = std::io::stdout();

@@ -13,6 +13,7 @@ use crate::exec::git;
 use crate::sandbox::sample::{self, Sample};
 use crate::sandbox::{Guide, Language, Options, Workspace, transcript};
 use crate::store::Store;
+use crate::worker::reload::Reload;
 use anyhow::{Context as _, ensure};
 use secrecy::ExposeSecret;
 use std::io::Write;
@@ -169,7 +170,14 @@ impl Demo {
         workspace.set_guide(guide.clone());
         let database_url = settings.database_url.expose_secret().to_owned();
         let stop = CancellationToken::new();
-        let start = Start { settings, listener, clock: Clock::System, program, stop: stop.clone() };
+        let start = Start {
+            settings,
+            listener,
+            clock: Clock::System,
+            program,
+            stop: stop.clone(),
+            reload: Reload::default(),
+        };
         #[expect(clippy::disallowed_methods, reason = "the demo is a composition root of its own")]
         let bot = tokio::spawn(serve(start));
         Ok(Self { workspace, sample, guide, database_url, address, stop, bot })

@@ -1,8 +1,8 @@
 //! NeoStock Ops: a Slack bot that runs an operations manual.
 //!
 //! The rooms, in the order in which they may use each other (only names to the left; siblings
-//! never): `core < logs < config clock metrics < store slack exec < engine < command < pipeline < http
-//! worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
+//! never): `core < logs < config clock metrics vitals < store slack exec < engine < command < pipeline <
+//! http worker < app`. `sandbox` stands apart and uses none of them. A test in `tests/it` holds this.
 
 pub mod app;
 pub mod audit;
@@ -22,4 +22,5 @@ pub mod pipeline;
 pub mod sandbox;
 pub mod slack;
 pub mod store;
+pub mod vitals;
 pub mod worker;

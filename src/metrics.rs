@@ -16,6 +16,10 @@ struct Inner {
     outbox_calls: IntCounterVec,
     outbox: IntGaugeVec,
     runs_open: IntGaugeVec,
+    leases_held: IntGauge,
+    up: IntGaugeVec,
+    free_bytes: IntGauge,
+    runbook: IntGaugeVec,
 }
 
 impl Metrics {
@@ -35,9 +39,12 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let build = IntGauge::new("neostock_up", "1 while the bot runs.")?;
-        registry.register(Box::new(build.clone()))?;
-        build.set(1);
+        let single = |name: &str, help: &str| -> anyhow::Result<IntGauge> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        single("neostock_up", "1 while the bot runs.")?.set(1);
         Ok(Self(Arc::new(Inner {
             http_answers: counter(
                 "neostock_http_answers_total",
@@ -66,6 +73,21 @@ impl Metrics {
                 "what",
             )?,
             runs_open: gauge("neostock_runs_open", "Runs that have not ended, by state.", "state")?,
+            leases_held: single("neostock_leases_held", "Runs that this bot drives.")?,
+            up: gauge(
+                "neostock_part_up",
+                "1 while a part is as it should be: database, slack, disk.",
+                "part",
+            )?,
+            free_bytes: single(
+                "neostock_data_free_bytes",
+                "Free bytes of the data folder, or of SQLite's if it has fewer.",
+            )?,
+            runbook: gauge(
+                "neostock_runbook_info",
+                "1 for the digest of the runbook in force; replicas should agree.",
+                "digest",
+            )?,
             registry,
         })))
     }
@@ -105,6 +127,27 @@ impl Metrics {
     /// How many runs stand in a state now.
     pub fn runs_open(&self, state: &'static str, count: i64) {
         self.0.runs_open.with_label_values(&[state]).set(count);
+    }
+
+    /// How many runs this bot drives.
+    pub fn leases_held(&self, count: i64) {
+        self.0.leases_held.set(count);
+    }
+
+    /// Whether a part is as it should be; `part` is one of a fixed few words.
+    pub fn part_up(&self, part: &'static str, is_up: bool) {
+        self.0.up.with_label_values(&[part]).set(i64::from(is_up));
+    }
+
+    /// How much may still be written.
+    pub fn free_bytes(&self, bytes: u64) {
+        self.0.free_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Which runbook is in force.
+    pub fn runbook(&self, digest: &str) {
+        self.0.runbook.reset();
+        self.0.runbook.with_label_values(&[digest]).set(1);
     }
 
     /// How many requests were refused at the door for a reason since the start.

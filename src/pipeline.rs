@@ -19,8 +19,11 @@ use crate::slack::client::Client;
 use crate::slack::directory::Directory;
 use crate::slack::inbound::{Event, Inbound, Press, Slash, ViewSubmission};
 use crate::slack::render::{Place, Rendered};
+use crate::store;
+use crate::vitals::Part;
 use serde_json::json;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 /// Who the bot is in Slack, once Slack has said so.
@@ -38,8 +41,8 @@ pub struct Workspace {
 pub struct Pipeline {
     /// Runs, the journal, the store.
     pub engine: Engine,
-    /// The reviewed file in force.
-    pub runbook: Arc<Runbook>,
+    /// The reviewed file in force; a request takes one snapshot of it.
+    pub runbook: watch::Receiver<Arc<Runbook>>,
     /// For answers that come late.
     pub client: Client,
     /// Evidence of steps on this host.
@@ -70,7 +73,8 @@ impl Pipeline {
     }
 
     async fn slash(&self, slash: Slash, delivery: String) -> String {
-        let lang = self.lang(&slash.user_id).await;
+        let runbook = self.runbook.borrow().clone();
+        let lang = self.lang(&slash.user_id, &runbook).await;
         let asked = Asked {
             delivery,
             actor: slash.user_id.clone(),
@@ -78,15 +82,16 @@ impl Pipeline {
             channel: slash.channel_id.to_string(),
             text: slash.text.clone(),
         };
-        let command = command::parse(&slash.text, &self.runbook);
-        self.answer_command(asked, Some(&slash.team_id), command, lang).await
+        let command = command::parse(&slash.text, &runbook);
+        self.answer_command(asked, Some(&slash.team_id), command, (&runbook, lang)).await
     }
 
     /// A press is acknowledged with nothing; its answer goes to whoever pressed, through the press's own
     /// address.
     async fn press(&self, press: Press, delivery: String) -> String {
         self.engine.metrics().request("press");
-        let lang = self.lang(&press.user).await;
+        let runbook = self.runbook.borrow().clone();
+        let lang = self.lang(&press.user, &runbook).await;
         let action = press.actions.first();
         let pressed = action.map_or("", |action| action.action_id.as_str());
         let value = action.and_then(|action| action.value.as_deref()).unwrap_or_default();
@@ -97,8 +102,9 @@ impl Pipeline {
             channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
             text: cut(format!("{pressed} {value}").trim_end()),
         };
-        let command = command::pressed(pressed, value, &self.runbook);
-        let answer = self.answer_command(asked, press.team_id.as_deref(), command, lang).await;
+        let command = command::pressed(pressed, value, &runbook);
+        let team = press.team_id.as_deref();
+        let answer = self.answer_command(asked, team, command, (&runbook, lang)).await;
         if let Some(url) = &press.response_url {
             let place = match Pressed::parse(pressed, value) {
                 Some(Pressed::Page { .. }) => Place::Original,
@@ -115,15 +121,16 @@ impl Pipeline {
         asked: Asked,
         team: Option<&str>,
         command: Result<Command, Misunderstood>,
-        lang: Lang,
+        read_by: (&Arc<Runbook>, Lang),
     ) -> String {
         let actor = asked.actor.clone();
-        match self.command(asked, team, command, lang).await {
+        match self.command(asked, team, command, read_by).await {
             Ok(answer) => answer,
             Err(failure) => {
                 error!("answer /neostock of {actor}: {failure:#}");
                 self.engine.metrics().request("failed");
-                command::ephemeral(&command::failure(lang))
+                let since_ms = self.engine.vitals().sight().bad_since_ms(Part::Database);
+                command::ephemeral(&command::failure(&failure, since_ms, read_by.1))
             }
         }
     }
@@ -133,8 +140,12 @@ impl Pipeline {
         asked: Asked,
         team: Option<&str>,
         command: Result<Command, Misunderstood>,
-        lang: Lang,
+        (runbook, lang): (&Arc<Runbook>, Lang),
     ) -> Result<String, Error> {
+        if !self.engine.vitals().is_good(Part::Database) {
+            // Known beforehand: nobody waits for it, and nothing is half done.
+            return Err(store::Error::Unreachable.into());
+        }
         let Some(workspace) = self.workspace.get() else {
             self.engine.metrics().request("not_ready");
             return Ok(command::ephemeral(&not_ready(lang)));
@@ -156,7 +167,7 @@ impl Pipeline {
                 return self.engine.answer(asked, "request.refused", detail, answer).await;
             }
         };
-        let (runbook, engine) = (&self.runbook, &self.engine);
+        let engine = &self.engine;
         let role = command::needed_role(&command, runbook, engine, &asked.actor).await?;
         let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
         let powers = Powers { directory: &workspace.directory, actor };
@@ -213,9 +224,9 @@ impl Pipeline {
     }
 
     /// The reader's language; the workspace's default until Slack says.
-    async fn lang(&self, user: &UserId) -> Lang {
-        let Some(workspace) = self.workspace.get() else { return self.runbook.language };
-        workspace.directory.locale(user).await.unwrap_or(self.runbook.language)
+    async fn lang(&self, user: &UserId, runbook: &Runbook) -> Lang {
+        let Some(workspace) = self.workspace.get() else { return runbook.language };
+        workspace.directory.locale(user).await.unwrap_or(runbook.language)
     }
 }
 

@@ -66,4 +66,11 @@ passed=$(counted "$summary" passed)
 for word in 'failed' 'exec failed' 'timed out'; do
     failed=$((failed + $(counted "$summary" "$word")))
 done
+
+# One more test, which takes minutes and kills a PostgreSQL of its own.
+if tools/torture.sh; then
+    passed=$((passed + 1))
+else
+    failed=$((failed + 1))
+fi
 exit "$code"

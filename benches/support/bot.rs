@@ -38,6 +38,7 @@ impl Bot {
             clock: Clock::System,
             program: env!("CARGO_BIN_EXE_neostock-ops").into(),
             stop: stop.clone(),
+            reload: neostock_ops::worker::reload::Reload::default(),
         };
         let bot = Self { workspace, address, stop, task: tokio::spawn(serve(start)) };
         let ready = http::request("/readyz", &[], "");

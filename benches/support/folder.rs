@@ -5,13 +5,15 @@ use neostock_ops::sandbox::Workspace;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Two environments and an action that takes no time, so that `status` has something to say.
+/// Two environments and an action that takes no time, so that `status` has something to say; and a
+/// third whose steps only one host runs.
 const RUNBOOK: &str = r#"
 service: neostock
 language: en
 environments:
   production: {workdir: /, default: true, channel: C0OPS}
   staging: {workdir: /, channel: C0DEV}
+  elsewhere: {workdir: /, channel: C0RANDOM, host: worker}
 roles:
   viewer: {members: [everyone]}
   operator: {members: [S0OPS]}
@@ -23,6 +25,18 @@ actions:
       reason: {type: text, required: true}
     steps:
       - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 10s}
+  nothing:
+    summary: {zh: 什么也不做, en: Do nothing}
+    role: operator
+    lock: none
+    steps:
+      - {name: {zh: 什么也不做, en: Do nothing}, run: ["/bin/true"], timeout: 10s}
+  hold:
+    summary: {zh: 等待, en: Wait}
+    role: operator
+    lock: none
+    steps:
+      - {name: {zh: 等待, en: Wait}, run: [/bin/sleep, "600"], timeout: 15m}
   stamp:
     summary: {zh: 记下时刻, en: Say the time}
     role: operator
@@ -32,17 +46,22 @@ actions:
 "#;
 
 /// A bot's folder; it goes when this is dropped.
-pub struct Folder(TempDir);
+pub struct Folder {
+    folder: TempDir,
+    /// The host whose steps a bot here runs.
+    pub host: &'static str,
+}
 
 impl Folder {
     pub fn new() -> anyhow::Result<Self> {
-        let folder = Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?);
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let folder = Self { folder, host: "bench" };
         std::fs::write(folder.runbook(), RUNBOOK)?;
         Ok(folder)
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     fn runbook(&self) -> PathBuf {
@@ -62,7 +81,7 @@ impl Folder {
             ("DATABASE_URL", database_url.to_owned()),
             ("NEOSTOCK_RUNBOOK", self.runbook().display().to_string()),
             ("NEOSTOCK_DATA_DIR", self.path().join("data").display().to_string()),
-            ("NEOSTOCK_HOST", "bench".to_owned()),
+            ("NEOSTOCK_HOST", self.host.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench is a program of its own and uses its part")]
 
 pub mod bot;
+pub mod database;
 pub mod folder;
 pub mod http;
 pub mod stats;

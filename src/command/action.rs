@@ -81,6 +81,9 @@ pub async fn run(
     by: &Authorized,
     asked: Asked,
 ) -> Result<String, Error> {
+    if let Some(refused) = super::failure::not_now(context).await? {
+        return answer(context, asked, "request.refused", &refused).await;
+    }
     let plan = match plan(&ask, context).await? {
         Ok(plan) => plan,
         Err(refused) => return answer(context, asked, "request.refused", &refused).await,

@@ -6,6 +6,7 @@
 mod action;
 mod audit;
 mod decide;
+mod failure;
 mod filter;
 mod follow_up;
 mod help;
@@ -22,6 +23,7 @@ mod status;
 mod whoami;
 mod why;
 
+pub use failure::failure;
 pub use powers::Powers;
 
 pub use misunderstood::Misunderstood;
@@ -35,7 +37,7 @@ use crate::core::param::{ArgumentFault, did_you_mean};
 use crate::core::policy::{Authorized, Denied};
 use crate::core::press::Press;
 use crate::core::run_card;
-use crate::core::text::{Lang, Text};
+use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Engine, Error};
 use crate::exec::local::Local;
@@ -384,16 +386,6 @@ pub fn message_link(
         },
         _ => Span::Channel(channel.clone()),
     }
-}
-
-/// What an engine's failure says to the asker; the cause is for the log.
-pub fn failure(lang: Lang) -> Card {
-    let words = Text::new(
-        "现在无法写入数据库，所以什么也没有执行。请稍后再试；如果一直这样，请联系维护机器人的人。",
-        "The database cannot be written right now, so nothing was done. Try again in a moment; if it \
-         goes on, tell whoever looks after this bot.",
-    );
-    refusal(vec![text(words.get(lang))])
 }
 
 /// Words that the parser of every verb without arguments needs.

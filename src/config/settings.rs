@@ -8,8 +8,9 @@ use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
 use crate::core::duration;
+use crate::core::journal::Keys;
 use axum::http::Uri;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,11 @@ pub const FILE_DEFAULT: &str = "neostock.yml";
 /// A journal key shorter than the hash is weaker than the hash.
 const JOURNAL_KEY_BYTES_MIN: usize = 32;
 const RESPONSE_HOSTS_MAX: usize = 20;
+const KEYS_PREVIOUS_MAX: usize = 50;
+/// The largest limit of runs that wait: the list of them is counted with every request.
+const RUNS_WAITING_MAX_MAX: i64 = 100_000;
+/// Settings that are lists; in a variable, commas stand between.
+const LISTS: [&str; 2] = ["response_hosts", "journal_key_previous"];
 /// A shorter lease would be lost to a busy machine; a longer one leaves runs without a driver.
 const LEASE_MS_MIN: u64 = 2_000;
 const LEASE_MS_MAX: u64 = 600_000;
@@ -32,7 +38,7 @@ const MIB: u64 = 1024 * 1024;
 /// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
 pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 20] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -47,8 +53,10 @@ const VARIABLES: [(&str, &str); 18] = [
     ("NEOSTOCK_EVIDENCE_KEPT", "evidence_kept"),
     ("NEOSTOCK_EVIDENCE_MIB_MAX", "evidence_mib_max"),
     ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
+    ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "journal_key_previous"),
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
     ("NEOSTOCK_RESPONSE_HOSTS", "response_hosts"),
+    ("NEOSTOCK_RUNS_WAITING_MAX", "runs_waiting_max"),
     ("NEOSTOCK_LOG", "log"),
     ("NEOSTOCK_LOG_FORMAT", "log_format"),
 ];
@@ -60,12 +68,13 @@ const USED_ELSEWHERE: [&str; 5] =
 /// Families of names that are not settings: tests, and secrets that a runbook names.
 const USED_ELSEWHERE_PREFIXES: [&str; 2] = ["NEOSTOCK_TEST_", "NEOSTOCK_SECRET_"];
 /// Variables that hold the bot's own secrets: no runbook may hand them to a step.
-pub(super) const OWN_SECRETS: [&str; 6] = [
+pub(super) const OWN_SECRETS: [&str; 7] = [
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
     "SLACK_APP_TOKEN",
     DATABASE_VARIABLE,
     "NEOSTOCK_JOURNAL_KEY",
+    "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
     "NEOSTOCK_WEBHOOK_TOKEN",
 ];
 
@@ -105,10 +114,14 @@ pub struct Settings {
     pub evidence_bytes_max: u64,
     /// At least 32 bytes.
     pub journal_key: Option<SecretString>,
+    /// Keys that the journal was under before, each at least 32 bytes; in no order.
+    pub journal_keys_previous: Vec<SecretString>,
     /// What a webhook's caller must show.
     pub webhook_token: Option<SecretString>,
     /// `host` or `host:port` in lower case, besides Slack's own.
     pub response_hosts: Vec<String>,
+    /// How many runs may wait or be queued.
+    pub runs_waiting_max: i64,
     /// A tracing filter that is known to parse.
     pub log: String,
     /// How a log line is written.
@@ -220,6 +233,47 @@ pub fn from_sources(sources: &Sources) -> Result<Settings, Vec<Fault>> {
 }
 
 impl Settings {
+    /// The journal's key and those before it.
+    pub fn journal_keys(&self) -> Keys {
+        let keys = Keys::from(self.journal_key.clone());
+        self.journal_keys_previous.iter().fold(keys, Keys::and_previous)
+    }
+
+    /// The settings in which another reading differs and which only a start puts in force.
+    pub fn for_next_start(&self, other: &Self) -> Vec<&'static str> {
+        let secret = |one: &Option<SecretString>, two: &Option<SecretString>| {
+            one.as_ref().map(ExposeSecret::expose_secret)
+                != two.as_ref().map(ExposeSecret::expose_secret)
+        };
+        let previous = |settings: &Self| {
+            let keys = settings.journal_keys_previous.iter();
+            keys.map(|key| key.expose_secret().to_owned()).collect::<Vec<_>>()
+        };
+        let database = |settings: &Self| settings.database_url.expose_secret().to_owned();
+        let differs = [
+            ("slack.bot_token", secret(&self.slack_bot_token, &other.slack_bot_token)),
+            (
+                "slack.signing_secret",
+                secret(&self.slack_signing_secret, &other.slack_signing_secret),
+            ),
+            ("slack.app_token", secret(&self.slack_app_token, &other.slack_app_token)),
+            ("slack.api_url", self.slack_api_url != other.slack_api_url),
+            ("database_url", database(self) != database(other)),
+            ("listen", self.listen != other.listen),
+            ("data_dir", self.data_dir != other.data_dir),
+            ("runbook", self.runbook != other.runbook),
+            ("alerting", self.alerting != other.alerting),
+            ("host", self.host != other.host),
+            ("journal_key", secret(&self.journal_key, &other.journal_key)),
+            ("journal_key_previous", previous(self) != previous(other)),
+            ("webhook_token", secret(&self.webhook_token, &other.webhook_token)),
+            ("response_hosts", self.response_hosts != other.response_hosts),
+            ("runs_waiting_max", self.runs_waiting_max != other.runs_waiting_max),
+            ("log_format", self.log_format != other.log_format),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// The settings that speaking to Slack needs; `check`, `audit` and `schema` do without.
     ///
     /// # Errors
@@ -312,7 +366,7 @@ fn from_environment(variables: &[(String, String)], given: &mut Layers, all: &mu
             }
             continue;
         };
-        let (node, words) = if key == "response_hosts" {
+        let (node, words) = if LISTS.contains(&key) {
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
             let words = words.map(str::to_owned).collect::<Vec<_>>();
             (Node::list(words.iter().map(|word| Node::quoted(word)).collect()), words)
@@ -383,8 +437,10 @@ impl Conversion<'_> {
             evidence_kept_ms: self.duration_ms("evidence_kept"),
             evidence_bytes_max: self.whole("evidence_mib_max").saturating_mul(MIB),
             journal_key: self.convert("journal_key", journal_key),
+            journal_keys_previous: self.journal_keys_previous(),
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
             response_hosts: self.response_hosts(),
+            runs_waiting_max: self.convert("runs_waiting_max", runs_waiting_max).unwrap_or(1),
             log: self.convert("log", log_filter).unwrap_or_default(),
             log_format: match self.convert("log_format", |text| Ok(text == "json")) {
                 Some(true) => LogFormat::Json,
@@ -447,6 +503,23 @@ impl Conversion<'_> {
             }
             Ok(text.to_owned().into())
         })
+    }
+
+    fn journal_keys_previous(&mut self) -> Vec<SecretString> {
+        let Some(given) = self.given.get("journal_key_previous").cloned() else {
+            return Vec::new();
+        };
+        let mut keys = Vec::new();
+        for word in &given.words {
+            match journal_key(word) {
+                Ok(key) => keys.push(key),
+                Err(wrong) => {
+                    let fault = Fault { message: wrong.message, ..given.place.clone() };
+                    self.faults.push(fault.suggest("give each key as it was; commas between them"));
+                }
+            }
+        }
+        keys
     }
 
     fn response_hosts(&mut self) -> Vec<String> {
@@ -530,6 +603,16 @@ fn journal_key(text: &str) -> Result<SecretString, Wrong> {
     wrong(message, "make one: openssl rand -hex 32")
 }
 
+fn runs_waiting_max(text: &str) -> Result<i64, Wrong> {
+    match text.parse() {
+        Ok(most) if (1..=RUNS_WAITING_MAX_MAX).contains(&most) => Ok(most),
+        _ => wrong(
+            format!("`{text}` is not a number from 1 to {RUNS_WAITING_MAX_MAX}"),
+            "for example: 500",
+        ),
+    }
+}
+
 fn log_filter(text: &str) -> Result<String, Wrong> {
     match tracing_subscriber::EnvFilter::builder().parse(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -567,8 +650,10 @@ static ROOT: Object = Object {
             "How much evidence is kept, in MiB",
         ),
         optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
+        optional("journal_key_previous", Shape::List(&KEYS), "Keys that it was under before"),
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
         optional("response_hosts", Shape::List(&HOSTS), "Hosts that a response_url may name"),
+        optional("runs_waiting_max", Shape::Text(&NUMBER), "How many runs may wait or be queued"),
         optional("log", Shape::Text(&LINE), "A tracing filter"),
         optional("log_format", Shape::Choice(&["text", "json"]), "How a log line is written"),
     ],
@@ -596,8 +681,22 @@ static HOSTS: List = List {
     max: RESPONSE_HOSTS_MAX,
     example: "[\"127.0.0.1:3999\"]",
 };
+static KEYS: List = List {
+    name: "keys",
+    item: Shape::Text(&SECRET),
+    min: 0,
+    max: KEYS_PREVIOUS_MAX,
+    example: "[…]",
+};
 static LINE: Text =
     Text { name: "a value", kind: TextKind::Line, chars_min: 1, chars_max: 1_000, example: "text" };
+static NUMBER: Text = Text {
+    name: "a number",
+    kind: TextKind::AsWritten,
+    chars_min: 1,
+    chars_max: 10,
+    example: "500",
+};
 static SECRET: Text = Text {
     name: "a secret",
     kind: TextKind::AsWritten,
@@ -677,8 +776,13 @@ mod tests {
             ("NEOSTOCK_EVIDENCE_KEPT", "30d"),
             ("NEOSTOCK_EVIDENCE_MIB_MAX", "100"),
             ("NEOSTOCK_JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
+            (
+                "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
+                "fedcba9876543210fedcba9876543210, 00112233445566778899aabbccddeeff",
+            ),
             ("NEOSTOCK_WEBHOOK_TOKEN", "hook"),
             ("NEOSTOCK_RESPONSE_HOSTS", "127.0.0.1:3999, Example.com"),
+            ("NEOSTOCK_RUNS_WAITING_MAX", "7"),
             ("NEOSTOCK_LOG", "info,neostock_ops=debug"),
             ("NEOSTOCK_LOG_FORMAT", "json"),
         ];
@@ -688,6 +792,8 @@ mod tests {
                     runbook: r.yml\nalerting: a.yml\nhost: here\n\
                     lease: 45s\nevidence_kept: 30d\nevidence_mib_max: 100\n\
                     journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
+                    journal_key_previous: [fedcba9876543210fedcba9876543210, \
+                    00112233445566778899aabbccddeeff]\nruns_waiting_max: 7\n\
                     response_hosts: ['127.0.0.1:3999', Example.com]\n\
                     log: info,neostock_ops=debug\nlog_format: json\n";
         let exposed = |settings: &Settings| {
@@ -708,8 +814,35 @@ mod tests {
         assert_eq!(values.map(|(name, _)| name), VARIABLES.map(|(name, _)| name));
         assert_eq!(format!("{by_variable:?}"), format!("{by_key:?}"));
         assert_eq!(exposed(&by_variable), exposed(&by_key));
+        assert_eq!(by_variable.for_next_start(&by_key), [""; 0]);
+        assert_eq!(by_key.journal_keys().previous.len(), 2);
+        assert_eq!(by_key.runs_waiting_max, 7);
         assert_eq!(by_key.response_hosts, ["127.0.0.1:3999", "example.com"]);
         assert_eq!(by_key.slack_api_url, "http://127.0.0.1:3999/api");
+    }
+
+    #[test]
+    fn what_another_reading_changes_for_the_next_start_is_named() {
+        let one = from_sources(&sources("", &[])).unwrap();
+        let file = "listen: 127.0.0.1:9\nlog: debug\njournal_key_previous: \
+                    [fedcba9876543210fedcba9876543210]\nruns_waiting_max: 3\n";
+
+        let other = from_sources(&sources(file, &[])).unwrap();
+
+        let named = one.for_next_start(&other);
+        assert_eq!(named, ["listen", "journal_key_previous", "runs_waiting_max"]);
+    }
+
+    #[test]
+    fn a_limit_that_is_no_number_and_a_short_previous_key_are_faults() {
+        for (name, value, words) in [
+            ("NEOSTOCK_RUNS_WAITING_MAX", "many", "`many` is not a number from 1 to 100000"),
+            ("NEOSTOCK_RUNS_WAITING_MAX", "0", "`0` is not a number from 1 to 100000"),
+            ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "short", "5 bytes; a key has at least 32"),
+        ] {
+            let faults = from_sources(&sources("", &[(name, value)])).unwrap_err();
+            assert_eq!(faults[0].message, words);
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub const KIND_KEY_CHANGED: &str = "journal.key_changed";
 /// The kind of the first entry under a new key.
 pub const KIND_KEY_BEGAN: &str = "journal.key_began";
 
+/// The kind of the entry with which a journal goes on whose key was lost.
+pub const KIND_KEY_LOST: &str = "journal.key_lost";
+
 /// What happened, as the code that decides it says it; the store turns it into a [`Row`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -96,6 +99,11 @@ impl Row {
 
     /// The hash that this row's columns have under a key.
     pub fn hash_under(&self, key: &Key) -> String {
+        key.digest(&self.encoded())
+    }
+
+    /// The bytes that a hash covers.
+    fn encoded(&self) -> Vec<u8> {
         let seq = self.seq.to_be_bytes();
         let at_ms = self.at_ms.to_be_bytes();
         let columns: [&[u8]; 10] = [
@@ -116,7 +124,7 @@ impl Row {
             bytes.extend_from_slice(&(column.len() as u64).to_be_bytes());
             bytes.extend_from_slice(column);
         }
-        key.digest(&bytes)
+        bytes
     }
 
     /// The key that the next row must be under.
@@ -241,6 +249,48 @@ pub fn key_began(at_ms: i64, key: &Key) -> Entry {
     key_entry(at_ms, KIND_KEY_BEGAN, json!({ "key": key.id }))
 }
 
+/// The first entry under a new key when the old one is lost: nobody can check what is under that, so
+/// all rows up to here are sealed as they stand now. `by` is who says so, `why` is their reason.
+pub fn key_lost(
+    at_ms: i64,
+    (from, to): (&str, &Key),
+    (sealed, seal): (&Anchor, String),
+    (by, why): (&str, &str),
+) -> Entry {
+    Entry {
+        actor: by.to_owned(),
+        origin: "cli".to_owned(),
+        ..key_entry(
+            at_ms,
+            KIND_KEY_LOST,
+            json!({
+                "from": from, "to": to.id, "seq": sealed.seq, "head": sealed.hash, "sha256": seal,
+                "reason": why,
+            }),
+        )
+    }
+}
+
+/// SHA-256 over whole rows, hashes included, in order: what a lost key's rows are sealed with.
+#[derive(Debug, Clone, Default)]
+pub struct Seal(Sha256);
+
+impl Seal {
+    /// Takes the next row.
+    pub fn push(&mut self, row: &Row) {
+        let bytes = row.encoded();
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(&bytes);
+        self.0.update((row.hash.len() as u64).to_be_bytes());
+        self.0.update(row.hash.as_bytes());
+    }
+
+    /// Of all rows so far, as 64 hexadecimal digits.
+    pub fn digest(&self) -> String {
+        hex::encode(self.0.clone().finalize())
+    }
+}
+
 fn key_entry(at_ms: i64, kind: &str, detail: Value) -> Entry {
     Entry {
         at_ms,
@@ -316,6 +366,8 @@ pub enum Fault {
     },
     /// The row is under another key than the row before announced.
     KeySwitched,
+    /// What stood before a row that sealed it is not what was sealed.
+    SealDiffers,
     /// The last row is not under the key in use.
     NotUnderCurrentKey,
     /// Rows stand behind the journal's own head, up to this one.
@@ -370,6 +422,12 @@ impl Finding {
                     "entry {seq} is under another key, and no entry under the old key announced it"
                 ),
             ),
+            Fault::SealDiffers => Text::new(
+                format!("第 {seq} 条封存了它之前的全部内容，现在的内容与封存时不同"),
+                format!(
+                    "entry {seq} sealed everything before it, which is not any more what it was then"
+                ),
+            ),
             Fault::NotUnderCurrentKey => Text::new(
                 format!("最后一条（第 {seq} 条）不是用当前密钥写的"),
                 format!("the last entry, {seq}, is not under the key in use"),
@@ -407,6 +465,8 @@ pub struct Report {
     pub rows: i64,
     /// Of these, rows under no key, which only an anchor protects from a rewrite.
     pub unkeyed: i64,
+    /// Of these, rows under a key that was lost: checked as a whole against a later seal.
+    pub lost: i64,
     /// The last row, to be noted outside; `None` for an empty journal.
     pub last: Option<Anchor>,
     /// The first [`FINDINGS_MAX`] findings, in the order of the rows.
@@ -435,13 +495,17 @@ pub struct Verifier<'k> {
     keys: &'k Keys,
     anchor: Option<Anchor>,
     last: Option<Row>,
+    seal: Seal,
+    /// The key that was not given, and how many rows in a row so far are under it.
+    unknown: (String, usize),
     report: Report,
 }
 
 impl<'k> Verifier<'k> {
     /// A check from the first row on. The anchor is a row that was noted outside.
     pub fn new(keys: &'k Keys, anchor: Option<Anchor>) -> Self {
-        Self { keys, anchor, last: None, report: Report::default() }
+        let (last, report) = (None, Report::default());
+        Self { keys, anchor, last, seal: Seal::default(), unknown: Default::default(), report }
     }
 
     /// Takes the next row. Rows come in the order of `seq`.
@@ -449,9 +513,14 @@ impl<'k> Verifier<'k> {
         self.report.rows += 1;
         self.report.unkeyed += i64::from(row.key_id.is_empty());
         self.check_place(&row);
+        self.check_seal(&row);
         match self.keys.find(&row.key_id) {
             None => {
                 let key_id = row.key_id.clone();
+                if self.unknown.0 != key_id {
+                    self.unknown = (key_id.clone(), 0);
+                }
+                self.unknown.1 += 1;
                 self.report.find(row.seq, Fault::UnknownKey { key_id });
             }
             Some(key) if row.hash_under(&key) != row.hash => {
@@ -463,7 +532,34 @@ impl<'k> Verifier<'k> {
         {
             self.report.find(row.seq, Fault::AnchorDiffers);
         }
+        self.seal.push(&row);
         self.last = Some(row);
+    }
+
+    /// A row under a key that is there can say that the key before was lost. It stands for the rows
+    /// before it, which nobody can check one by one.
+    fn check_seal(&mut self, row: &Row) {
+        if !self.says_that_a_key_was_lost(row) {
+            return;
+        }
+        let detail: Value = serde_json::from_str(&row.detail).unwrap_or_default();
+        if detail["sha256"] != self.seal.digest() {
+            self.report.find(row.seq, Fault::SealDiffers);
+            return;
+        }
+        let (key_id, rows) = std::mem::take(&mut self.unknown);
+        if rows > 0 && detail["from"] == key_id {
+            let is_lost = |finding: &Finding| matches!(&finding.fault, Fault::UnknownKey { key_id: named } if *named == key_id);
+            self.report.findings.retain(|finding| !is_lost(finding));
+            self.report.findings_total -= rows;
+            self.report.lost += rows as i64;
+        }
+    }
+
+    /// Without a key anybody can write such a row, so that one says nothing.
+    fn says_that_a_key_was_lost(&self, row: &Row) -> bool {
+        let key = self.keys.find(&row.key_id).filter(|key| !key.id.is_empty());
+        row.kind == KIND_KEY_LOST && key.is_some_and(|key| row.hash_under(&key) == row.hash)
     }
 
     /// Checks a row against the one before; behind a gap there is nothing to check against.
@@ -481,7 +577,9 @@ impl<'k> Verifier<'k> {
         if row.prev_hash != prev_hash {
             self.report.find(row.seq, Fault::NotLinked);
         }
-        if self.last.as_ref().is_some_and(|last| last.next_key_id() != row.key_id) {
+        if self.last.as_ref().is_some_and(|last| last.next_key_id() != row.key_id)
+            && !self.says_that_a_key_was_lost(row)
+        {
             self.report.find(row.seq, Fault::KeySwitched);
         }
     }
@@ -558,6 +656,7 @@ mod tests {
             Fault::OutOfOrder,
             Fault::UnknownKey { key_id },
             Fault::KeySwitched,
+            Fault::SealDiffers,
             Fault::NotUnderCurrentKey,
             Fault::AfterHead { to: 9 },
             Fault::HeadDiffers,
@@ -584,6 +683,8 @@ mod tests {
             第 7 条使用密钥 0123456789abcdef，未提供该密钥，无法核对
         entry 7 is under another key, and no entry under the old key announced it
             第 7 条换了密钥，之前没有旧密钥下的换钥记录
+        entry 7 sealed everything before it, which is not any more what it was then
+            第 7 条封存了它之前的全部内容，现在的内容与封存时不同
         the last entry, 7, is not under the key in use
             最后一条（第 7 条）不是用当前密钥写的
         entries 7 to 9 stand behind the journal's head: they were inserted
@@ -627,6 +728,41 @@ mod tests {
         let stayed = chain(&[key_changed(0, &one, &two), entry()], 0, GENESIS_HASH.into(), &one);
         let findings = check(&stayed, &keys);
         assert_eq!(findings[0], Finding { seq: 2, fault: Fault::KeySwitched });
+    }
+
+    #[test]
+    fn rows_under_a_lost_key_are_checked_as_a_whole() {
+        let (lost, new) = (Key::new(b"lost"), Key::new(b"new"));
+        let keys = Keys { current: new.clone(), previous: Vec::new() };
+        let old = chain(&[entry(), entry(), entry()], 0, GENESIS_HASH.into(), &lost);
+        let mut seal = Seal::default();
+        old.iter().for_each(|row| seal.push(row));
+        let head = Anchor { seq: 3, hash: old[2].hash.clone() };
+        let sealed = |key: &Key| {
+            let said = key_lost(0, (lost.id(), key), (&head, seal.digest()), ("uid 0", "fire"));
+            let mut rows = old.clone();
+            rows.extend(chain(&[said, entry()], 3, head.hash.clone(), key));
+            rows
+        };
+
+        let sound = sealed(&new);
+        assert_eq!(check(&sound, &keys), []);
+        let mut verifier = Verifier::new(&keys, None);
+        sound.iter().cloned().for_each(|row| verifier.push(row));
+        let end = Anchor { seq: 5, hash: sound[4].hash.clone() };
+        assert_eq!(verifier.finish(&end).lost, 3);
+
+        // A change of what was sealed is found, although nobody has the key of the changed row.
+        let mut changed = sealed(&new);
+        changed[1].actor = "U_EVE".to_owned();
+        let findings = check(&changed, &keys);
+        assert!(findings.contains(&Finding { seq: 4, fault: Fault::SealDiffers }), "{findings:?}");
+
+        // Somebody without the key in use cannot say that a key was lost.
+        for forged in [sealed(&Key::none()), sealed(&Key::new(b"eve"))] {
+            let findings = check(&forged, &keys);
+            assert!(findings.iter().any(|found| found.fault == Fault::KeySwitched), "{findings:?}");
+        }
     }
 
     #[test]

@@ -60,13 +60,22 @@ impl Outcome {
 }
 
 /// Every kind: what it came to, 中文, English.
-const KINDS: [(&str, Outcome, &str, &str); 43] = [
+const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     (
         "bot.swept",
         Outcome::Progress,
         "清理了过期的证据与消息",
         "old evidence and messages were removed",
+    ),
+    ("trouble.began", Outcome::Failed, "发现故障", "something the bot needs went bad"),
+    ("trouble.over", Outcome::Progress, "故障结束", "it is as it should be again"),
+    ("runbook.reloaded", Outcome::Progress, "操作手册已重新读取", "read the runbook anew"),
+    (
+        "runbook.refused",
+        Outcome::Refused,
+        "新的操作手册有错误，继续用旧的",
+        "refused a faulty runbook and kept the old one",
     ),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
@@ -148,6 +157,12 @@ const KINDS: [(&str, Outcome, &str, &str); 43] = [
         Outcome::Progress,
         "日志启用新密钥",
         "the journal goes on under a new key",
+    ),
+    (
+        "journal.key_lost",
+        Outcome::Failed,
+        "日志的密钥丢失，之前的内容已整体封存",
+        "the journal's key was lost; what stood there was sealed as a whole",
     ),
 ];
 

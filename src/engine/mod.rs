@@ -5,6 +5,7 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+mod announcements;
 mod decisions;
 mod follow_up;
 mod gathered;
@@ -16,6 +17,7 @@ mod requests;
 mod retention;
 mod view;
 
+pub use announcements::{Announcement, Notice};
 pub use decisions::Decided;
 pub use outbox::{Message, Outcome};
 pub use requests::{Answers, Asked, Settlement};
@@ -33,12 +35,15 @@ use crate::metrics::Metrics;
 use crate::store::outbox::Slot;
 use crate::store::runs::{self, Claim, LockRow, RunChange, RunRow, StepRow};
 use crate::store::{self, Store, Unit};
+use crate::vitals::{Part, Vitals};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// How many runs may wait or be queued when the settings do not say.
+const RUNS_WAITING_MAX_DEFAULT: i64 = 500;
 /// A channel is leased for so many leases of a run: a call to Slack takes longer than a renewal.
 const CHANNEL_LEASES: i64 = 2;
 /// Of a channel's lease, how much a sender leaves unused: from here on its call might end after it.
@@ -75,6 +80,10 @@ pub struct Engine {
     mail: Arc<Notify>,
     /// Rung, for everybody who waits, when a run is to be stopped.
     cancels: Arc<Notify>,
+    /// How the surroundings are.
+    vitals: Vitals,
+    /// How many runs may wait or be queued.
+    runs_waiting_max: i64,
     /// `status` is asked by many at once when something is wrong.
     overview: Arc<view::SharedOverview>,
 }
@@ -148,8 +157,27 @@ impl Engine {
             work: Arc::default(),
             mail: Arc::default(),
             cancels: Arc::default(),
+            vitals: Vitals::default(),
+            runs_waiting_max: RUNS_WAITING_MAX_DEFAULT,
             overview: Arc::default(),
         }
+    }
+
+    /// The same with another limit of runs that wait or are queued.
+    #[must_use]
+    pub fn with_runs_waiting_max(mut self, runs_waiting_max: i64) -> Self {
+        self.runs_waiting_max = runs_waiting_max;
+        self
+    }
+
+    /// How the database, Slack and the disk were when last looked at.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    /// This bot among those that share the database.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// The store, for reading and for the journal's own questions.
@@ -223,7 +251,8 @@ impl Engine {
         Ok(taken)
     }
 
-    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is.
+    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is. None begins
+    /// while the disk of the data folder is low; those that have begun go on.
     ///
     /// # Errors
     /// The database's; [`Error::Fenced`] when another bot was quicker, which is no fault.
@@ -242,9 +271,10 @@ impl Engine {
         }
         drop(reader);
         let identity = Arc::clone(&self.identity);
+        let may_begin = self.vitals.is_good(Part::Disk);
         let driven = self
             .store
-            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity).await }))
+            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity, may_begin).await }))
             .await?;
         if driven.is_some() {
             self.mail.notify_one();
@@ -339,7 +369,11 @@ fn channel_lease_ms(identity: &Identity) -> i64 {
     identity.lease_ms * CHANNEL_LEASES
 }
 
-async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>, Error> {
+async fn claim_in(
+    unit: &mut Unit,
+    identity: &Identity,
+    may_begin: bool,
+) -> Result<Option<Driven>, Error> {
     let now_ms = unit.now_ms();
     let claim = Claim {
         owner: &identity.owner,
@@ -353,6 +387,9 @@ async fn claim_in(unit: &mut Unit, identity: &Identity) -> Result<Option<Driven>
         let run = RunId::new(id);
         hosts::heard_of(unit, &run).await?;
         return Ok(Some(Driven { run, fence }));
+    }
+    if !may_begin {
+        return Ok(None);
     }
     let Some((id, fence)) = runs::claim_queued(unit.connection(), claim).await? else {
         return Ok(None);

@@ -145,11 +145,27 @@ impl Engine {
         let now_ms = self.clock().now_ms();
         let age_ms = if census.oldest_ms == 0 { 0 } else { now_ms - census.oldest_ms };
         self.metrics.outbox(census.due, census.refused, age_ms);
+        let held = runs::leases_held(&mut reader, &self.identity.owner, now_ms).await?;
+        self.metrics.leases_held(held);
         for state in State::ALL.iter().filter(|state| !state.is_final()) {
             let count = counts.iter().find(|(word, _)| word == state.as_str());
             self.metrics.runs_open(state.as_str(), count.map_or(0, |(_, count)| *count));
         }
         Ok(census)
+    }
+
+    /// Why no further run may be asked for: how many wait or are queued, and how many may. People who
+    /// ask at the same moment can pass the limit together.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn too_many_waiting(&self) -> Result<Option<(i64, i64)>, Error> {
+        let mut reader = self.store.read().await?;
+        let counts = runs::open_counts(&mut reader).await?;
+        let waits = |word: &str| word == State::Waiting.as_str() || word == State::Queued.as_str();
+        let waiting: i64 =
+            counts.iter().filter(|(word, _)| waits(word)).map(|(_, count)| count).sum();
+        Ok((waiting >= self.runs_waiting_max).then_some((waiting, self.runs_waiting_max)))
     }
 }
 

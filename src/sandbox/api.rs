@@ -138,7 +138,10 @@ async fn answer(
     request: Request,
 ) -> Response {
     let call = Call::read(request).await;
-    let fault = inner.change(|state| state.planned.take(&call.method));
+    let fault = inner.change(|state| {
+        let now_ms = state.now_ms();
+        state.planned.take(&call.method, now_ms)
+    });
     let (reply, lost) = match fault {
         None => (inner.change(|state| apply(state, &call)), false),
         Some(Fault::Slow(wait_ms)) => {

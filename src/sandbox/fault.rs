@@ -27,7 +27,18 @@ pub enum Fault {
 
 /// The faults that are still to come.
 #[derive(Debug, Default)]
-pub(super) struct Faults(VecDeque<Planned>);
+pub(super) struct Faults {
+    planned: VecDeque<Planned>,
+    storm: Option<Storm>,
+}
+
+/// A time in which every call goes wrong, in one way after the other.
+#[derive(Debug)]
+struct Storm {
+    until_ms: i64,
+    ways: Vec<Fault>,
+    calls: usize,
+}
 
 #[derive(Debug)]
 struct Planned {
@@ -40,18 +51,30 @@ struct Planned {
 impl Faults {
     pub(super) fn plan(&mut self, pattern: &str, times: u32, fault: Fault) {
         if times > 0 {
-            self.0.push_back(Planned { pattern: pattern.to_owned(), times, fault });
+            self.planned.push_back(Planned { pattern: pattern.to_owned(), times, fault });
         }
     }
 
-    /// The oldest planned fault for this method, which counts as used.
-    pub(super) fn take(&mut self, method: &str) -> Option<Fault> {
-        let at = self.0.iter().position(|planned| planned.matches(method))?;
-        let planned = self.0.get_mut(at)?;
+    pub(super) fn storm(&mut self, until_ms: i64, ways: Vec<Fault>) {
+        self.storm = (!ways.is_empty()).then_some(Storm { until_ms, ways, calls: 0 });
+    }
+
+    /// The oldest planned fault for this method, which counts as used; else the storm's.
+    pub(super) fn take(&mut self, method: &str, now_ms: i64) -> Option<Fault> {
+        self.take_planned(method).or_else(|| {
+            let storm = self.storm.as_mut().filter(|storm| now_ms < storm.until_ms)?;
+            storm.calls += 1;
+            storm.ways.get((storm.calls - 1) % storm.ways.len()).cloned()
+        })
+    }
+
+    fn take_planned(&mut self, method: &str) -> Option<Fault> {
+        let at = self.planned.iter().position(|planned| planned.matches(method))?;
+        let planned = self.planned.get_mut(at)?;
         planned.times -= 1;
         let fault = planned.fault.clone();
         if planned.times == 0 {
-            self.0.remove(at);
+            self.planned.remove(at);
         }
         Some(fault)
     }
@@ -78,11 +101,24 @@ mod tests {
 
         let taken: Vec<_> =
             ["auth.test", "chat.update", "chat.update", "chat.update", "chat.delete"]
-                .map(|method| faults.take(method))
+                .map(|method| faults.take(method, 0))
                 .into();
 
         let expected = [None, Some(Fault::NotJson), Some(Fault::NotJson), Some(Fault::DropBefore)];
         assert_eq!(taken[..4], expected);
         assert_eq!(taken[4], None);
+    }
+
+    #[test]
+    fn a_storm_has_one_way_after_the_other_until_it_is_over() {
+        let mut faults = Faults::default();
+        faults.storm(10, vec![Fault::NotJson, Fault::DropBefore]);
+        faults.plan("chat.update", 1, Fault::ServerError(500));
+
+        let taken = [8, 9, 9, 10].map(|now_ms| faults.take("chat.postMessage", now_ms));
+
+        let storm = [Some(Fault::NotJson), Some(Fault::DropBefore), Some(Fault::NotJson), None];
+        assert_eq!(taken, storm);
+        assert_eq!(faults.take("chat.update", 9), Some(Fault::ServerError(500)));
     }
 }

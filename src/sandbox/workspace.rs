@@ -227,6 +227,15 @@ impl Workspace {
         self.0.change(|state| state.planned.plan(method, times, fault));
     }
 
+    /// For so many milliseconds of the workspace's clock every call goes wrong, in one way after the
+    /// other; those that were planned by name go first.
+    pub fn storm(&self, for_ms: i64, ways: Vec<Fault>) {
+        self.0.change(|state| {
+            let until_ms = state.now_ms().saturating_add(for_ms);
+            state.planned.storm(until_ms, ways);
+        });
+    }
+
     /// Forgets every fault that is still to come.
     pub fn clear_faults(&self) {
         self.0.change(|state| state.planned = crate::sandbox::fault::Faults::default());

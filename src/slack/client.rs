@@ -7,6 +7,7 @@
 //! slack-morphism's own request types are not used: they cannot carry our message metadata leniently
 //! and their answers fail on fields that we do not need.
 
+use super::contact::Contact;
 use super::render::{Place, Rendered};
 use super::wire::{Message, RawIdentity, RawMembers, RawPage, RawTs, RawUserInfo};
 use crate::clock::Millis;
@@ -174,6 +175,7 @@ pub struct Client {
     slack: Arc<SlackClient<Connector>>,
     token: Arc<SlackApiToken>,
     timeouts: Timeouts,
+    contact: Contact,
 }
 
 impl fmt::Debug for Client {
@@ -207,7 +209,13 @@ impl Client {
         let connector = Connector::with_connector(connector(base.scheme(), timeouts)?)
             .with_slack_api_url(base_url);
         let token = SlackApiToken::new(SlackApiTokenValue(bot_token.expose_secret().into()));
-        Ok(Self { slack: Arc::new(SlackClient::new(connector)), token: Arc::new(token), timeouts })
+        let slack = Arc::new(SlackClient::new(connector));
+        Ok(Self { slack, token: Arc::new(token), timeouts, contact: Contact::default() })
+    }
+
+    /// Whether Slack has answered lately.
+    pub fn contact(&self) -> &Contact {
+        &self.contact
     }
 
     /// Who the token belongs to (`auth.test`).
@@ -366,7 +374,10 @@ impl Client {
         let session = self.slack.open_session(&self.token);
         let params = params.to_vec();
         let call = session.http_session_api.http_get::<Value, _, _>(method, &params, None);
-        answer(self.within(Deed::Read, call).await?, Deed::Read)
+        let answered = self.within(Deed::Read, call).await;
+        let outcome = answered.and_then(|answered| answer(answered, Deed::Read));
+        self.contact.note(&outcome);
+        outcome
     }
 
     pub(super) async fn write<Q: Serialize + Send + Sync, A: for<'de> Deserialize<'de>>(
@@ -376,7 +387,10 @@ impl Client {
     ) -> Result<A, CallError> {
         let session = self.slack.open_session(&self.token);
         let call = session.http_session_api.http_post::<Q, Value>(method, body, None);
-        answer(self.within(Deed::Write, call).await?, Deed::Write)
+        let answered = self.within(Deed::Write, call).await;
+        let outcome = answered.and_then(|answered| answer(answered, Deed::Write));
+        self.contact.note(&outcome);
+        outcome
     }
 
     async fn within(

@@ -5,6 +5,7 @@
 //! blocks only in [`render`]; a token leaves only through [`client`].
 
 pub mod client;
+pub mod contact;
 pub mod directory;
 pub mod files;
 mod form;

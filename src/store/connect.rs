@@ -3,11 +3,11 @@
 use super::Error;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, Migrator};
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _};
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -93,24 +93,46 @@ pub(super) async fn readers(engine: Engine, url: &str) -> Result<AnyPool, Error>
 const SQLITE_WRITER: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
      pragma synchronous = full; pragma foreign_keys = on; pragma temp_store = memory";
 const SQLITE_READER: &str = "pragma busy_timeout = 5000; pragma query_only = on";
-/// No wait without an end: a stuck replica must not hold the others.
+/// No wait without an end. A replica that was stopped inside a transaction must not hold the others:
+/// its session ends before their patience with a lock does.
 const POSTGRES_SESSION: &str = "set lock_timeout = '5s'; set statement_timeout = '30s'; \
-     set idle_in_transaction_session_timeout = '30s'; set synchronous_commit = on; \
+     set idle_in_transaction_session_timeout = '3s'; set synchronous_commit = on; \
      set client_min_messages = warning";
 
-async fn open(pool: AnyPoolOptions, url: &str, session: &'static str) -> Result<AnyPool, Error> {
+fn options(url: &str) -> Result<AnyConnectOptions, Error> {
     sqlx::any::install_default_drivers();
-    let options = AnyConnectOptions::from_str(&driver_url(url)).map_err(|_| {
-        setup("the database url cannot be read: postgres://USER:PASSWORD@HOST/NAME")
-    })?;
+    AnyConnectOptions::from_str(&driver_url(url))
+        .map_err(|_| setup("the database url cannot be read: postgres://USER:PASSWORD@HOST/NAME"))
+}
+
+async fn open(pool: AnyPoolOptions, url: &str, session: &'static str) -> Result<AnyPool, Error> {
+    let options = options(url)?;
     let pool = pool
         .acquire_timeout(ACQUIRE_TIME_MAX)
         .after_connect(move |connection, _| Box::pin(prepare(connection, session)));
     Ok(pool.connect_with(options).await?)
 }
 
+/// One connection that only reads, outside of any pool.
+pub(super) async fn one(engine: Engine, url: &str) -> Result<AnyConnection, Error> {
+    let session = match engine {
+        Engine::Sqlite => SQLITE_READER,
+        Engine::Postgres => POSTGRES_SESSION,
+    };
+    let mut connection = options(url)?.connect().await?;
+    prepare(&mut connection, session).await?;
+    Ok(connection)
+}
+
 async fn prepare(connection: &mut AnyConnection, session: &'static str) -> sqlx::Result<()> {
     sqlx::raw_sql(session).execute(connection).await.map(drop)
+}
+
+/// The folder of the file that a url names; `None`: it names no file.
+pub(super) fn file_folder(engine: Engine, url: &str) -> Option<PathBuf> {
+    let path = (engine == Engine::Sqlite).then(|| Path::new(sqlite_path(url)))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Some(folder.unwrap_or(Path::new(".")).to_owned())
 }
 
 /// The file that a `sqlite:` url names.

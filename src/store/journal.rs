@@ -127,7 +127,8 @@ pub(super) async fn adopt_key(
     let old = keys.find(&key_id).ok_or_else(|| {
         Error::Setup(format!(
             "the journal is under the key {key_id}, which is not the one configured ({}); give the \
-             old key as a previous one, so that the change itself is recorded under it",
+             old key as NEOSTOCK_JOURNAL_KEY_PREVIOUS, so that the change itself is recorded under it. \
+             If the old key is lost for good: neostock-ops lost-key --reason …",
             if keys.current.id().is_empty() { "none" } else { keys.current.id() }
         ))
     })?;
@@ -143,6 +144,59 @@ pub(super) async fn adopt_key(
     let began = chain::key_began(at_ms, &keys.current);
     append(&mut transaction, &keys.current, &[began]).await?;
     Ok(transaction.commit().await?)
+}
+
+/// Goes on under the key given now although the journal's own is lost: seals what stands there and
+/// says so. Where the journal ended until then.
+pub(super) async fn begin_anew(
+    engine: Engine,
+    pool: &AnyPool,
+    clock: &Clock,
+    keys: &Keys,
+    (by, why): (&str, &str),
+) -> Result<Anchor, Error> {
+    let refused = |words: &str| Err(Error::Setup(words.to_owned()));
+    if keys.current.id().is_empty() {
+        return refused(
+            "NEOSTOCK_JOURNAL_KEY is not set: it is the key to go on with; make one: openssl rand -hex 32",
+        );
+    }
+    let mut transaction = pool.begin_with(engine.begin()).await?;
+    let (seq, hash, key_id): (i64, String, String) = sqlx::query_as(
+        "update journal_head set seq = seq where id = 1 returning seq, hash, key_id",
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if key_id == keys.current.id() {
+        return refused(
+            "the journal is under the key given as NEOSTOCK_JOURNAL_KEY: nothing is lost",
+        );
+    }
+    if keys.find(&key_id).is_some() {
+        return refused(
+            "the journal's key is among those given, or it has none: start the bot, which records the \
+             change of key",
+        );
+    }
+    let mut seal = chain::Seal::default();
+    let mut after_seq = i64::MIN;
+    loop {
+        let rows = page(&mut transaction, after_seq, VERIFY_PAGE_ROWS).await?;
+        let Some(last) = rows.last() else { break };
+        after_seq = last.seq;
+        rows.iter().for_each(|row| seal.push(row));
+    }
+    sqlx::query("update journal_head set key_id = $1 where id = 1")
+        .bind(keys.current.id())
+        .execute(&mut *transaction)
+        .await?;
+    let (at_ms, ended) = (clock.now_ms(), Anchor { seq, hash });
+    let change = (key_id.as_str(), &keys.current);
+    let lost = chain::key_lost(at_ms, change, (&ended, seal.digest()), (by, why));
+    let began = chain::key_began(at_ms, &keys.current);
+    append(&mut transaction, &keys.current, &[lost, began]).await?;
+    transaction.commit().await?;
+    Ok(ended)
 }
 
 /// Which entries a reader wants.

@@ -15,17 +15,21 @@ pub mod releases;
 pub mod runs;
 
 mod connect;
+mod gate;
 mod unit;
 
+pub use gate::NoSign;
 pub use unit::{UNIT_TIME_MAX, Unit};
 
 use crate::clock::Clock;
-use crate::core::journal::Keys;
+use crate::core::journal::{Anchor, Keys};
 use connect::Engine;
 use futures_util::future::BoxFuture;
+use gate::Gate;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use unit::Writer;
 
@@ -41,6 +45,8 @@ struct Shared {
     keys: Keys,
     readers: AnyPool,
     writes: Writes,
+    gate: Gate,
+    file_folder: Option<PathBuf>,
 }
 
 /// How units reach the database.
@@ -74,7 +80,29 @@ impl Store {
                 (readers, Writes::Grouped(writer))
             }
         };
-        Ok(Self { shared: Arc::new(Shared { engine, clock, keys, readers, writes }) })
+        Ok(Self::assembled(engine, url, clock, keys, (readers, writes)))
+    }
+
+    /// Lets the journal go on under a new key after its own was lost, and records who says so and why.
+    /// Where it ended until then.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when no key is lost, or none is there to go on with; then nothing is written.
+    pub async fn begin_journal_anew(
+        url: &str,
+        clock: Clock,
+        keys: impl Into<Keys>,
+        (by, why): (&str, &str),
+    ) -> Result<Anchor, Error> {
+        let engine = Engine::of(url)?;
+        if engine == Engine::Sqlite {
+            // It makes no new file, as `writers` would.
+            connect::readers(engine, url).await?.close().await;
+        }
+        let pool = connect::writers(engine, url).await?;
+        let ended = journal::begin_anew(engine, &pool, &clock, &keys.into(), (by, why)).await;
+        pool.close().await;
+        ended
     }
 
     /// Connects to an existing database to read it: no schema change, no entry, no unit.
@@ -84,8 +112,20 @@ impl Store {
     pub async fn inspect(url: &str, clock: Clock, keys: impl Into<Keys>) -> Result<Self, Error> {
         let engine = Engine::of(url)?;
         let readers = connect::readers(engine, url).await?;
-        let (keys, writes) = (keys.into(), Writes::Refused);
-        Ok(Self { shared: Arc::new(Shared { engine, clock, keys, readers, writes }) })
+        Ok(Self::assembled(engine, url, clock, keys.into(), (readers, Writes::Refused)))
+    }
+
+    fn assembled(
+        engine: Engine,
+        url: &str,
+        clock: Clock,
+        keys: Keys,
+        (readers, writes): (AnyPool, Writes),
+    ) -> Self {
+        let gate = Gate::new(engine, url);
+        let file_folder = connect::file_folder(engine, url);
+        let shared = Shared { engine, clock, keys, readers, writes, gate, file_folder };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Runs one unit of work in one transaction; its journal entries are chained just before the
@@ -109,7 +149,10 @@ impl Store {
     {
         unit::outside()?;
         match &self.shared.writes {
-            Writes::Grouped(writer) => writer.submit(unit::Guard::Savepoint, work).await,
+            Writes::Grouped(writer) => {
+                self.shared.gate.pass(std::future::ready(Ok(()))).await?;
+                writer.submit(unit::Guard::Savepoint, work).await
+            }
             _ => self.unit_alone(work).await,
         }
     }
@@ -127,7 +170,10 @@ impl Store {
     {
         unit::outside()?;
         match &self.shared.writes {
-            Writes::Grouped(writer) => writer.submit(unit::Guard::SingleWrite, work).await,
+            Writes::Grouped(writer) => {
+                self.shared.gate.pass(std::future::ready(Ok(()))).await?;
+                writer.submit(unit::Guard::SingleWrite, work).await
+            }
             _ => self.unit_alone(work).await,
         }
     }
@@ -141,30 +187,44 @@ impl Store {
         if matches!(self.shared.writes, Writes::Refused) {
             return Err(Error::Setup("the database was opened for reading".to_owned()).into());
         }
-        unit::alone(&self.shared.readers, &self.shared.clock, &self.shared.keys.current, work).await
+        let Shared { readers, clock, keys, gate, .. } = &*self.shared;
+        unit::alone(readers, gate, (clock, &keys.current), work).await
     }
 
     /// A connection to read with. On SQLite it cannot write.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none becomes free in time.
+    /// [`Error::Unreachable`] when none becomes free in time.
     pub async fn read(&self) -> Result<PoolConnection<Any>, Error> {
-        Ok(self.shared.readers.acquire().await?)
+        self.shared.gate.pass(self.shared.readers.acquire()).await
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for a sign of life, within two seconds, on a connection of its own: a busy
+    /// pool is no sign of anything.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there is none.
-    pub async fn ping(&self) -> Result<(), Error> {
+    /// [`NoSign`] when there is none.
+    pub async fn ping(&self) -> Result<(), NoSign> {
         if let Writes::Grouped(writer) = &self.shared.writes
             && writer.is_closed()
         {
-            return Err(Error::closed());
+            return Err(NoSign::Refused(Error::closed()));
         }
-        let mut connection = self.read().await?;
-        sqlx::query("select 1").execute(&mut *connection).await?;
-        Ok(())
+        if self.shared.readers.is_closed() {
+            return Err(NoSign::Refused(Error::closed()));
+        }
+        self.shared.gate.ping().await
+    }
+
+    /// While the database is said to be gone, whoever wants a connection is refused at once, and
+    /// whoever waits for one is sent away. What has one goes on.
+    pub fn set_reachable(&self, is_reachable: bool) {
+        self.shared.gate.set_open(is_reachable);
+    }
+
+    /// The folder of SQLite's file; `None` on PostgreSQL.
+    pub fn file_folder(&self) -> Option<&std::path::Path> {
+        self.shared.file_folder.as_deref()
     }
 
     /// Whether the database is SQLite, where one process owns the file.
@@ -187,6 +247,7 @@ impl Store {
         if let Writes::Grouped(writer) = &self.shared.writes {
             writer.close().await;
         }
+        self.shared.gate.close().await;
         self.shared.readers.close().await;
     }
 }
@@ -207,6 +268,9 @@ pub enum Error {
     /// Another transaction was in the way; the same unit can be tried again.
     #[error("the database is busy: {0}")]
     Busy(Arc<sqlx::Error>),
+    /// No connection could be had: nothing of what was wanted was begun.
+    #[error("the database cannot be reached")]
+    Unreachable,
     /// No connection, no disk, no permission: nothing works until that is put right.
     #[error("the database is not available: {0}")]
     Unavailable(Arc<sqlx::Error>),
@@ -222,6 +286,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may work later without a change to it: the database is away, full or busy.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable | Self::Unavailable(_) | Self::Busy(_))
+    }
+
+    /// Whether the disk has no room: SQLite's `SQLITE_FULL`, PostgreSQL's `disk_full`.
+    pub fn is_disk_full(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        let sqlx::Error::Database(refusal) = &**cause else { return false };
+        refusal.code().is_some_and(|code| code == "13" || code == "53100")
+    }
+
+    /// Whether it is certain that nothing of the unit is stored. PostgreSQL can lose its connection
+    /// in the commit.
+    pub fn is_nothing_stored(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) => {
+                matches!(**cause, sqlx::Error::Database(_) | sqlx::Error::PoolClosed)
+            }
+            _ => true,
+        }
+    }
+
     fn closed() -> Self {
         Self::Unavailable(Arc::new(sqlx::Error::PoolClosed))
     }

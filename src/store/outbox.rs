@@ -364,6 +364,18 @@ pub async fn prune(
     Ok(pruned.rows_affected())
 }
 
+/// Whether a slot was ever written.
+///
+/// # Errors
+/// The database's.
+pub async fn has(connection: &mut AnyConnection, key: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query("select key from outbox where key = $1")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The outbox in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {

@@ -712,3 +712,23 @@ pub async fn open_counts(connection: &mut AnyConnection) -> sqlx::Result<Vec<(St
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
+
+/// Runs whose lease an owner holds at this moment.
+///
+/// # Errors
+/// The database's.
+pub async fn leases_held(
+    connection: &mut AnyConnection,
+    owner: &str,
+    now_ms: i64,
+) -> sqlx::Result<i64> {
+    let row = sqlx::query(
+        "select cast(count(*) as bigint) from runs \
+         where state = 'running' and owner = $1 and lease_until_ms > $2",
+    )
+    .bind(owner)
+    .bind(now_ms)
+    .fetch_one(connection)
+    .await?;
+    row.try_get(0)
+}

@@ -5,6 +5,7 @@
 //! takes all the units that wait and runs them in one transaction, so that they share one fsync.
 
 use super::connect::Engine;
+use super::gate::Gate;
 use super::{Error, journal};
 use crate::clock::{Clock, Millis};
 use crate::core::journal::{Entry, Key};
@@ -97,8 +98,8 @@ impl Unit {
 /// Runs one unit in a transaction of its own.
 pub(super) async fn alone<T, E, F>(
     pool: &AnyPool,
-    clock: &Clock,
-    key: &Key,
+    gate: &Gate,
+    (clock, key): (&Clock, &Key),
     work: F,
 ) -> Result<T, E>
 where
@@ -106,7 +107,8 @@ where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    let mut unit = Unit::begin(pool, Engine::Postgres, clock.now_ms()).await?;
+    let transaction = gate.pass(pool.begin_with(Engine::Postgres.begin())).await?;
+    let mut unit = Unit { transaction, entries: Vec::new(), now_ms: clock.now_ms() };
     let value = guarded(work, &mut unit).await.unwrap_or_else(|broken| Err(broken.into()))?;
     unit.finish(key).await?;
     Ok(value)

@@ -15,11 +15,14 @@ use crate::core::text::Text;
 use crate::engine::{Driven, Engine, Error, Facts};
 use crate::exec::drift;
 use crate::exec::local::{Local, Verdict};
+use crate::exec::past::{self, Past};
 use crate::exec::record::{Exit, Process, Reason, make_folder};
+use crate::exec::space::has_room_for_a_step;
 use crate::exec::spec::StepSpec;
 use crate::store::runs::StepRow;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, info, warn};
 
@@ -33,6 +36,8 @@ const RETRY_LOOK_MS: u64 = 5_000;
 const SURVIVOR_LOOKS: u32 = 4;
 /// Between two counts.
 const SURVIVOR_WAIT: Duration = Duration::from_millis(250);
+/// How often a step that waits for room on the disk looks for it.
+const ROOM_WAIT_MS: u64 = 1_000;
 /// Bytes of output that the store keeps.
 const TAIL_BYTES_MAX: usize = 16 * 1024;
 
@@ -43,6 +48,8 @@ pub struct Means {
     pub local: Local,
     /// Where attempts leave their evidence.
     pub attempts: PathBuf,
+    /// What was begun before this process did.
+    pub past: Arc<Past>,
     /// This program, for every kind of step but `run`.
     pub program: PathBuf,
     /// The bot's own database, for `journal` steps alone.
@@ -116,6 +123,19 @@ struct At<'d> {
 impl At<'_> {
     /// Decides a new attempt, durably, and only then starts it.
     async fn begin(&self) -> Result<(), Error> {
+        if let Some((attempt, directory)) = self.forgotten() {
+            warn!(
+                run.id = %self.view.id,
+                "step {} began before, which the database does not know: it was restored",
+                self.row.position + 1
+            );
+            let facts = Facts {
+                attempt: Some((attempt.clone(), directory.clone())),
+                detail: serde_json::json!({"found": "evidence that the database lacked"}),
+                ..Facts::default()
+            };
+            return self.engine.apply(self.driven, &[Event::Starting], facts).await.map(drop);
+        }
         if self.is_to_be_stopped() {
             return self.apply(&[Event::StepCancelled], Facts::default()).await;
         }
@@ -135,13 +155,21 @@ impl At<'_> {
         if let Some(why) = self.moved().await {
             return self.cannot_start(why).await;
         }
+        if !has_room_for_a_step(&self.means.attempts) {
+            // Waiting is not failing: the step begins when there is room, or the run is cancelled.
+            warn!(run.id = %self.view.id, "no room for the evidence of step {}", self.row.position + 1);
+            self.engine.clock().sleep_ms(ROOM_WAIT_MS).await;
+            return Ok(());
+        }
         let attempt = AttemptId::from_entropy(crate::entropy::bytes());
         let spec = match self.spec(&attempt) {
             Ok(spec) => spec,
             Err(why) => return self.cannot_start(why).await,
         };
         let directory = self.means.attempts.join(attempt.as_str());
-        if let Err(error) = make_folder(&directory) {
+        let (run, position) = (self.view.id.as_str(), self.row.position);
+        let made = make_folder(&directory).and_then(|()| past::mark(&directory, run, position));
+        if let Err(error) = made {
             return self.cannot_start(format!("no folder for its evidence: {error}")).await;
         }
         let facts = Facts {
@@ -157,6 +185,12 @@ impl At<'_> {
         }
         crate::fault::point("driver.after_start");
         Ok(())
+    }
+
+    /// An attempt that the data folder knows and the database does not.
+    fn forgotten(&self) -> Option<&(AttemptId, PathBuf)> {
+        let run = self.view.id.as_str();
+        self.means.past.attempt_after(run, self.row.position, self.row.begun)
     }
 
     /// Before the first step: a plan that does not mean any more what people saw is not what was asked

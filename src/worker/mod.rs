@@ -2,7 +2,10 @@
 //! the engine, and looks again; a crash between any two of these loses nothing.
 
 pub mod driver;
+pub mod health;
 mod output;
+pub mod patience;
+pub mod reload;
 pub mod retention;
 pub mod sender;
 mod tail;

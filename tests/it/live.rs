@@ -122,7 +122,7 @@ async fn a_gigabyte_of_output_leaves_bot_and_supervisor_small() {
     })
     .await;
 
-    let bot_peak = peak_kib(bot.pid()).unwrap();
+    let bot_peak = peak_kib(bot.pid().unsigned_abs()).unwrap();
     println!(
         "1 GB in {:?}: bot at most {bot_peak} KiB, supervisor at most {peak} KiB, {anonymous} KiB of it its own",
         since.elapsed()

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// Longer than the client waits for an answer is not needed: the connection drops after this.
 const HANG_MS: u64 = 50;
+/// In real time; longer than the test needs to move its clock past the claim of a channel.
+const SLOW_MS: u64 = 7_500;
 
 /// Asks for a rollback and waits until all of it is told.
 async fn roll_back(bot: &Bot) {
@@ -78,6 +80,25 @@ both_engines! {
         bot.workspace.fail_matching("conversations.history", 3, Fault::ServerError(500));
 
         roll_back(&bot).await;
+
+        assert_told_once(&bot);
+        bot.finish().await;
+    }
+
+    async fn a_search_that_outlasts_its_claim_is_followed_by_no_second_post(database: TestDatabase) {
+        let bot = Bot::start(&database, ROLLBACK).await;
+        bot.workspace.fail_next("chat.postMessage", Fault::DropBefore);
+        bot.workspace.fail_next("conversations.history", Fault::Slow(SLOW_MS));
+        bot.say("U0BOB", "rollback v1.2 why").await;
+        let calls = |bot: &Bot, method: &str| bot.workspace.calls_of(method).len();
+        bot.until("the post that is lost", |bot| calls(bot, "chat.postMessage") == 1).await;
+
+        // While the first sender still searches, its claim ends and another does it all.
+        bot.until("the other's post", |bot| !bot.card().is_empty()).await;
+        assert_eq!(calls(&bot, "conversations.history"), 1, "the slow search is over too early");
+        bot.until("the slow search", |bot| calls(bot, "conversations.history") == 2).await;
+        bot.until_card("rolled back to version v1.2").await;
+        bot.until_quiet().await;
 
         assert_told_once(&bot);
         bot.finish().await;

@@ -1,6 +1,6 @@
 //! The store's façade: units, groups, failures.
 
-use crate::harness::database::both_engines;
+use crate::harness::database::{Engine, TestDatabase, both_engines, run};
 use neostock_ops::clock::Clock;
 use neostock_ops::core::journal::Entry;
 use neostock_ops::store::{Error, Store, Unit, deliveries, journal};
@@ -517,4 +517,40 @@ mod sqlite_alone {
         drop(reader);
         store.close().await;
     }
+}
+
+/// A process that was stopped inside a transaction holds what it has locked, and with the journal's
+/// head everybody's next write.
+#[test]
+fn a_unit_that_stands_still_on_postgres_is_ended_before_others_give_up() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let store = connect(&database.url).await;
+        let (holds, held) = oneshot::channel();
+        let (go_on, gone_on) = oneshot::channel::<()>();
+        let still = tokio::spawn({
+            let store = store.clone();
+            async move {
+                store
+                    .unit(move |unit| {
+                        Box::pin(async move {
+                            deliveries::insert_once(unit, "d", "first").await?;
+                            holds.send(()).unwrap();
+                            let _ = gone_on.await;
+                            deliveries::insert_once(unit, "e", "first").await
+                        })
+                    })
+                    .await
+            }
+        });
+        held.await.unwrap();
+
+        let other = write(&store, "d".to_owned()).await;
+        go_on.send(()).unwrap();
+        let first = still.await.unwrap();
+
+        assert!(matches!(other, Ok(true)), "the other waited in vain: {other:?}");
+        assert!(matches!(first, Err(Error::Unavailable(_))), "{first:?}");
+        assert_eq!(keys(&store).await, ["d"]);
+        store.close().await;
+    });
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const ROWS: [&[&str]; 11] = [
     &["core", "entropy", "fault"],
     &["logs"],
-    &["config", "clock", "metrics"],
+    &["config", "clock", "metrics", "vitals"],
     &["store", "slack", "exec"],
     &["engine"],
     &["command"],

@@ -7,7 +7,7 @@ use crate::core::action::AccessFormat;
 
 /// No step, and no waiting within one, is given longer.
 const WAIT_MS_MAX: u64 = 24 * 3_600_000;
-const ENVIRONMENTS_MAX: usize = 20;
+const ENVIRONMENTS_MAX: usize = 60;
 const ROLES_MAX: usize = 50;
 const MEMBERS_MAX: usize = 100;
 const ACTIONS_MAX: usize = 100;

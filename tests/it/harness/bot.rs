@@ -10,6 +10,7 @@ use neostock_ops::core::text::Lang;
 use neostock_ops::sandbox::{Answer, Message, Options, Workspace};
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::{Filter, newest_of};
+use neostock_ops::worker::reload::Reload;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub struct Bot {
     pub place: Place,
     pub url: String,
     pub database_url: String,
+    pub reload: Reload,
     stop: CancellationToken,
     task: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -55,6 +57,7 @@ impl Bot {
             place,
             url: String::new(),
             database_url: database.url.clone(),
+            reload: Reload::default(),
             stop: CancellationToken::new(),
             task: None,
         };
@@ -75,6 +78,7 @@ impl Bot {
             clock: self.clock.clone(),
             program: env!("CARGO_BIN_EXE_neostock-ops").into(),
             stop: self.stop.clone(),
+            reload: self.reload.clone(),
         };
         self.task = Some(tokio::spawn(serve(start)));
         let url = format!("{}/readyz", self.url);
@@ -113,6 +117,7 @@ impl Bot {
             clock: self.clock.clone(),
             program: env!("CARGO_BIN_EXE_neostock-ops").into(),
             stop: stop.clone(),
+            reload: Reload::default(),
         };
         (stop, tokio::spawn(serve(start)))
     }

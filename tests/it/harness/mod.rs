@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod bot;
+pub mod cluster;
 pub mod database;
 pub mod parts;
 pub mod place;

@@ -1,9 +1,12 @@
 //! A bot as a process of its own, on real time, that a test can kill.
 
-use super::bot::environment;
+use super::bot::{environment, shown};
 use super::place::Place;
 use neostock_ops::sandbox::{Options, Workspace};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,7 +18,14 @@ pub struct Process {
     pub workspace: Workspace,
     pub place: Place,
     pub database_url: String,
+    /// The binary that runs; its own path, so that a test can replace it.
+    pub program: PathBuf,
+    /// Variables that go before the usual ones.
+    pub variables: Vec<(String, String)>,
+    /// Where it listens.
+    pub url: String,
     child: Option<Child>,
+    others: Vec<Child>,
 }
 
 impl Process {
@@ -23,7 +33,16 @@ impl Process {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let workspace = Workspace::start(Options::default()).await.unwrap();
         let place = Place::new(actions);
-        Self { workspace, place, database_url: database_url.to_owned(), child: None }
+        Self {
+            workspace,
+            place,
+            database_url: database_url.to_owned(),
+            program: env!("CARGO_BIN_EXE_neostock-ops").into(),
+            variables: Vec::new(),
+            url: String::new(),
+            child: None,
+            others: Vec::new(),
+        }
     }
 
     /// Starts the bot; `fault` is a point at which it kills itself. Returns when it is ready, or
@@ -31,28 +50,13 @@ impl Process {
     pub async fn start(&mut self, fault: Option<&str>) -> bool {
         assert!(self.child.is_none(), "it runs already");
         let port = free_port();
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.place.path().join("bot.log"))
-            .unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_neostock-ops"));
-        command
-            .arg("serve")
-            .env_clear()
-            .envs(environment(&self.workspace, &self.place, &self.database_url))
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("NEOSTOCK_LISTEN", format!("127.0.0.1:{port}"))
-            .env("NEOSTOCK_HOST", "test")
-            .current_dir(self.place.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        self.url = format!("http://127.0.0.1:{port}");
+        let mut command = self.command(port);
         if let Some(fault) = fault {
             command.env("NEOSTOCK_FAULT", fault);
         }
         self.child = Some(command.spawn().unwrap());
-        let url = format!("http://127.0.0.1:{port}");
+        let url = self.url.clone();
         self.workspace.set_request_url(&url);
         let client = reqwest::Client::new();
         let deadline = Instant::now() + PATIENCE;
@@ -69,6 +73,36 @@ impl Process {
         }
     }
 
+    fn command(&self, port: u16) -> Command {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.place.path().join("bot.log"))
+            .unwrap();
+        let mut command = Command::new(&self.program);
+        command
+            .arg("serve")
+            .env_clear()
+            .envs(environment(&self.workspace, &self.place, &self.database_url))
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("NEOSTOCK_LISTEN", format!("127.0.0.1:{port}"))
+            .env("NEOSTOCK_HOST", "test")
+            .envs(self.variables.iter().cloned())
+            .current_dir(self.place.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command
+    }
+
+    /// Starts another bot beside this one, with a data folder of its own; Slack keeps talking to the
+    /// first.
+    pub fn second(&mut self) {
+        let mut command = self.command(free_port());
+        command.env("NEOSTOCK_DATA_DIR", self.place.path().join("data-2"));
+        self.others.push(command.spawn().unwrap());
+    }
+
     /// Whether the bot's process has ended by itself.
     pub fn has_died(&mut self) -> bool {
         let Some(child) = &mut self.child else { return true };
@@ -79,17 +113,76 @@ impl Process {
         false
     }
 
-    /// The living bot's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().map(Child::id).unwrap()
-    }
-
-    /// kill -9.
+    /// kill -9, of all bots.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        for mut child in self.child.take().into_iter().chain(self.others.drain(..)) {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Sends the bot a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.pid();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.as_ref().expect("it runs").id()).unwrap()
+    }
+
+    /// Waits for the bot's end: its exit code, and how long that took.
+    pub async fn ended(&mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        let mut child = self.child.take().expect("it runs");
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return (status.code(), began.elapsed());
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the bot did not end\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What the bot says of itself: the status and the JSON of `/readyz`.
+    pub async fn ready(&self) -> (u16, Value) {
+        let answer = reqwest::get(format!("{}/readyz", self.url)).await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Waits, in real time, until `/readyz` says something.
+    pub async fn until_ready(&mut self, what: &str, holds: impl Fn(u16, &Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, report) = self.ready().await;
+            if holds(status, &report) {
+                return report;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}: {report}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The value of a line of `/metrics`.
+    pub async fn metric(&self, line: &str) -> Option<i64> {
+        let text = reqwest::get(format!("{}/metrics", self.url)).await.unwrap();
+        let text = text.text().await.unwrap();
+        text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+    }
+
+    /// Types `/neostock …` in #ops; what that person reads.
+    pub async fn say(&self, user: &str, text: &str) -> String {
+        let answer = self.workspace.say(user, "C0OPS", text).await;
+        answer.message().map_or_else(|| format!("{answer:?}"), shown)
+    }
+
+    /// What the messages in #ops say.
+    pub fn told(&self) -> Vec<String> {
+        self.workspace.messages("C0OPS").iter().map(shown).collect()
     }
 
     /// Waits, in real time, until something holds.

@@ -14,7 +14,7 @@ pub fn violations(history: &History) -> Vec<String> {
         stuck(run, &mut wrong);
         journal_agrees(run, &told, &mut wrong);
         verdicts(history, run, &told, &mut wrong);
-        executions(history, run, &told, &mut wrong);
+        executions(run, &told, &mut wrong);
         outputs(history, run, &told, &mut wrong);
         notices(history, run, &mut wrong);
         let name = format!("{} ({} in {})", run.id, run.action, run.environment);
@@ -160,7 +160,7 @@ fn verdicts(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<Strin
             "ok" => end == Some("0"),
             "failed" => fits_failed(step, last, end, meant),
             // Its time was over, or somebody stopped it: it may have come to its end all the same.
-            "timed_out" => meant.lines >= 50,
+            "timed_out" => meant.is_late(),
             "cancelled" => true,
             "skipped" => attempts.iter().all(|attempt| told.begins(attempt.id) == 0),
             _ => false,
@@ -199,7 +199,7 @@ fn fits_failed(step: &RunStep, last: Option<&Attempt<'_>>, end: Option<&str>, me
 }
 
 /// Nothing began twice without proof that it never ran, its own word, or a person's.
-fn executions(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
+fn executions(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
     for (position, attempts) in told.attempts.iter().enumerate() {
         let is_idempotent = step_of(&run.action, position).is_some_and(|step| step.is_idempotent);
         for attempt in attempts {
@@ -229,7 +229,6 @@ fn executions(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<Str
             wrong.push(format!("{} ran and was never decided", words[3]));
         }
     }
-    let _ = history;
 }
 
 /// Every line that a step printed is in its log, in the database and in the thread.
@@ -314,5 +313,165 @@ fn no_message_twice(history: &History, found: &mut Vec<String>) {
         if count > 1 || key.is_empty() {
             found.push(format!("the message {key:?} is {count} times in {channel}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod forged {
+    use super::super::history::Said;
+    use super::*;
+    use serde_json::{Value, json};
+
+    const RUN: &str = "R-AAAAAAAA";
+
+    fn entry(actor: &str, kind: &str, detail: Value) -> Entry {
+        let (actor, kind) = (actor.to_owned(), kind.to_owned());
+        Entry { actor, kind, subject: RUN.to_owned(), detail }
+    }
+
+    fn said(part: &str, text: &str) -> Said {
+        Said {
+            key: format!("{RUN}/{part}"),
+            channel: "C0E00".to_owned(),
+            is_reply: part != "card",
+            text: text.to_owned(),
+        }
+    }
+
+    /// A run of `quick` that lost its first attempt, was settled by a person to run again, and succeeded.
+    fn sound() -> History {
+        let output =
+            |attempt: &str| [1, 2, 3, 0].map(|line| format!("{RUN}.1.{attempt}.{line}")).join("\n");
+        let bot = |kind: &str| entry("neostock-ops", kind, json!({"step": 1}));
+        let starting = |attempt: &str| {
+            entry("neostock-ops", "step.starting", json!({"step": 1, "attempt": attempt}))
+        };
+        let step = RunStep {
+            state: "ok".to_owned(),
+            attempt: "A-2".to_owned(),
+            attempts: 2,
+            tail: output("A-2"),
+        };
+        let run = Run {
+            id: RUN.to_owned(),
+            action: "quick".to_owned(),
+            environment: "e00".to_owned(),
+            state: "succeeded".to_owned(),
+            steps: vec![step],
+        };
+        let lines = ["begin R 1 A-1", "begin R 1 A-2", "end R 1 A-2 0"];
+        let lines = lines.map(|line| line.replace(" R ", &format!(" {RUN} ")));
+        History {
+            runs: vec![run],
+            journal: vec![
+                entry("U0ANN", "run.requested", json!({})),
+                entry("U0ANN", "run.queued", json!({})),
+                entry("neostock-ops", "run.started", json!({})),
+                starting("A-1"),
+                bot("step.started"),
+                bot("step.lost"),
+                entry("U0BOB", "step.again", json!({"step": 1})),
+                starting("A-2"),
+                bot("step.started"),
+                bot("step.ok"),
+            ],
+            messages: vec![
+                said("card", "quick ✅ done"),
+                said("0.2.0", &output("A-2")),
+                said("end", "quick ✅ done"),
+            ],
+            evidence: [("e00".to_owned(), lines.to_vec())].into(),
+            outputs: [("A-2".to_owned(), output("A-2"))].into(),
+            killed: ["A-1".to_owned()].into(),
+            accepted: [RUN.to_owned()].into(),
+            ..History::default()
+        }
+    }
+
+    /// Forges a history and expects one violation that says this.
+    fn forge(words: &str, change: impl FnOnce(&mut History)) {
+        let mut history = sound();
+        change(&mut history);
+        let found = violations(&history);
+        assert!(found.iter().any(|what| what.contains(words)), "{words:?} is not in {found:#?}");
+    }
+
+    fn lines(history: &mut History) -> &mut Vec<String> {
+        history.evidence.get_mut("e00").unwrap()
+    }
+
+    #[test]
+    fn a_sound_history_has_no_violation() {
+        assert_eq!(violations(&sound()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wrong_verdict_is_found() {
+        forge("step 1 is ok", |history| drop(lines(history).pop()));
+        forge("called ok and says otherwise", |history| {
+            *lines(history).last_mut().unwrap() = format!("end {RUN} 1 A-2 3");
+        });
+        forge("nobody killed the supervisor of A-1", |history| history.killed.clear());
+        forge("the journal says succeeded, the database failed", |history| {
+            history.runs[0].state = "failed".to_owned();
+        });
+        forge("its journal is impossible", |history| drop(history.journal.remove(8)));
+    }
+
+    #[test]
+    fn a_double_execution_is_found() {
+        forge("A-2 began 2 times", |history| {
+            lines(history).push(format!("begin {RUN} 1 A-2"));
+        });
+        // Not a person but the bot itself says that it is to run again.
+        forge("was begun again after A-1", |history| {
+            history.journal[6].actor = "neostock-ops".to_owned();
+        });
+        forge("A-3 ran and was never decided", |history| {
+            lines(history).push(format!("begin {RUN} 1 A-3"));
+        });
+        forge("A-1 began and is said never to have started", |history| {
+            history.journal[5].kind = "step.never_started".to_owned();
+        });
+    }
+
+    #[test]
+    fn two_runs_that_had_one_environment_are_found() {
+        forge("had e00 at the same time", |history| {
+            lines(history).insert(1, "begin R-BBBBBBBB 1 A-9".to_owned());
+        });
+    }
+
+    #[test]
+    fn lost_output_is_found() {
+        forge("2 stands 0 times in its log", |history| {
+            let log = history.outputs.get_mut("A-2").unwrap();
+            *log = log.replace(&format!("{RUN}.1.A-2.2\n"), "");
+        });
+        forge("A-2.3 is not in the database", |history| history.runs[0].steps[0].tail.clear());
+        forge("A-2.1 is not in the thread", |history| drop(history.messages.remove(1)));
+    }
+
+    #[test]
+    fn lost_and_doubled_notices_are_found() {
+        forge("it has 0 closing messages", |history| drop(history.messages.pop()));
+        forge("it has 2 cards", |history| {
+            history.messages.push(said("card", "quick ✅ done"));
+        });
+        forge("is told so", |history| history.messages[0].text = "running".to_owned());
+        forge("is 2 times in C0E00", |history| {
+            let again = history.messages[1].clone();
+            history.messages.push(again);
+        });
+        forge("was never sent", |history| history.due.push("x".to_owned()));
+    }
+
+    #[test]
+    fn what_is_stuck_or_forgotten_is_found() {
+        forge("it is stuck: running", |history| history.runs[0].state = "running".to_owned());
+        forge("the lock of e00 is still held", |history| history.locks.push("e00".to_owned()));
+        forge("R-ZZZZZZZZ was accepted and is not in the database", |history| {
+            history.accepted.insert("R-ZZZZZZZZ".to_owned());
+        });
     }
 }

@@ -2,17 +2,20 @@
 //! knows something of the runs is held against each other. `make torture` runs it.
 
 mod check;
+mod fence;
 mod history;
 mod people;
 mod plan;
 mod world;
 
+use history::History;
 use neostock_ops::audit;
 use neostock_ops::clock::Clock;
 use neostock_ops::core::text::Lang;
 use neostock_ops::store::Store;
 use plan::{Blow, Chance, Deed, SHAPES, Shape};
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use world::World;
@@ -29,6 +32,9 @@ const MINUTES_DEFAULT: f64 = 5.0;
 const ROUNDS_MAX: u64 = 40;
 /// How long everything may take to come to rest after the last blow of a round.
 const REST: Duration = Duration::from_secs(90);
+/// How often somebody who gets no answer asks again, and how long they wait in between.
+const ASKS_MAX: usize = 5;
+const ASK_PAUSE: Duration = Duration::from_millis(700);
 /// Lines of each bot's log in the report of a violation.
 const LOG_LINES: usize = 60;
 
@@ -37,7 +43,7 @@ const LOG_LINES: usize = 60;
 struct Score {
     blows: [usize; Blow::KINDS.len()],
     missed: usize,
-    runs: usize,
+    runs: BTreeMap<String, usize>,
     lost_steps: usize,
     resumed: usize,
     fenced: usize,
@@ -119,12 +125,11 @@ async fn run_season(shape: Shape, seed: u64, end: Instant, score: &mut Score) {
         let schedule = plan::round(shape, &mut chance);
         let blows = play(&world, schedule, score).await;
         let hit = began.elapsed();
-        let rested = rest(&world).await;
-        score.rounds += 1;
-        let found = match rested {
-            Ok(()) => check(&world, score).await,
+        let found = match rest(&world).await {
+            Ok(history) => check(&world, &history).await,
             Err(unrest) => unrest,
         };
+        score.rounds += 1;
         println!(
             "  round {round}: {} in {:.1} s, at rest after {:.1} s",
             blows.join(", "),
@@ -158,20 +163,9 @@ async fn play(world: &Arc<World>, schedule: Vec<(u64, Deed)>, score: &mut Score)
                 under_way.spawn(ask(Arc::clone(world), user, action, environment, bot));
             }
             Deed::Cancel { pick, bot } => {
-                let known = people::known_runs(world);
-                if let Some((run, channel)) = known.get(pick as usize % known.len().max(1)).cloned()
-                {
-                    let world = Arc::clone(world);
-                    under_way.spawn(async move {
-                        people::say(
-                            &world,
-                            bot,
-                            "U0ANN",
-                            &channel,
-                            &format!("cancel {run} enough"),
-                        )
-                        .await;
-                    });
+                let open = people::open_runs(world);
+                if let Some((run, channel)) = open.get(pick as usize % open.len().max(1)).cloned() {
+                    under_way.spawn(cancel(Arc::clone(world), bot, run, channel));
                 }
             }
             Deed::Status { bot } => {
@@ -204,10 +198,18 @@ async fn ask(
     bot: usize,
 ) {
     let text = format!("{action} env={}", world::environment(environment));
-    let answer = people::say(&world, bot, user, &world::channel(environment), &text).await;
-    if let Some(run) = people::run_in(&answer) {
-        world.note_accepted(&run);
+    // Whoever is not heard tries again.
+    for _ in 0..ASKS_MAX {
+        let answer = people::say(&world, bot, user, &world::channel(environment), &text).await;
+        if let Some(run) = people::run_in(&answer) {
+            return world.note_accepted(&run);
+        }
+        tokio::time::sleep(ASK_PAUSE).await;
     }
+}
+
+async fn cancel(world: Arc<World>, bot: usize, run: String, channel: String) {
+    people::say(&world, bot, "U0ANN", &channel, &format!("cancel {run} enough")).await;
 }
 
 /// Strikes; what was hit, or nothing when there was nothing to hit.
@@ -235,7 +237,9 @@ async fn strike(
             world.kill_bot(bot, down_ms);
             let all = world.supervisors();
             let what = format!("bot {bot} and {} supervisors killed", all.len());
-            all.into_iter().for_each(|one| world.kill_supervisor(one));
+            for one in all {
+                world.kill_supervisor(one);
+            }
             Some(what)
         }
         Blow::Database { down_ms } => {
@@ -259,6 +263,10 @@ async fn strike(
             });
             Some(format!("bot {bot} stopped for {stopped_ms} ms"))
         }
+        Blow::Slack { for_ms } => {
+            world.storm(for_ms);
+            Some(format!("a storm in Slack for {for_ms} ms"))
+        }
         Blow::Place { bot, place, passage } => {
             world.fault_bot(bot, format!("{place}@{passage}"));
             Some(format!("bot {bot} kills itself at {place}@{passage}"))
@@ -266,15 +274,25 @@ async fn strike(
     }
 }
 
-/// Waits until every run has ended and every message is sent; what has not, when that takes too long.
-async fn rest(world: &World) -> Result<(), Vec<String>> {
+/// Waits until every run has ended and every message is sent, and gathers what is known then; what has
+/// not, when that takes too long.
+async fn rest(world: &World) -> Result<History, Vec<String>> {
     let deadline = Instant::now() + REST;
+    let mut gathered = None;
     loop {
         let unrest = match history::unrest(world).await {
-            Ok(unrest) if unrest.is_empty() => return Ok(()),
             Ok(unrest) => unrest,
             Err(error) => vec![format!("the database cannot be read: {error}")],
         };
+        // Somebody's late request may have arrived meanwhile: only between two looks is it one moment.
+        match gathered.take() {
+            Some(history) if unrest.is_empty() => return Ok(history),
+            _ if unrest.is_empty() => {
+                gathered = history::gather(world).await.ok();
+                continue;
+            }
+            _ => {}
+        }
         if Instant::now() > deadline {
             return Err(unrest.into_iter().map(|what| format!("no rest: {what}")).collect());
         }
@@ -283,22 +301,17 @@ async fn rest(world: &World) -> Result<(), Vec<String>> {
 }
 
 /// Holds everything against each other.
-async fn check(world: &World, score: &mut Score) -> Vec<String> {
-    let history = match history::gather(world).await {
-        Ok(history) => history,
-        Err(error) => return vec![format!("the database cannot be read: {error}")],
-    };
-    let mut found = check::violations(&history);
+async fn check(world: &World, history: &History) -> Vec<String> {
+    let mut found = check::violations(history);
     found.extend(world.leftovers());
     found.extend(world.workspace.faults());
     let keys = None::<SecretString>;
-    let store = Store::inspect(&world.database.url, Clock::System, keys).await.unwrap();
-    let (report, is_sound) = audit::verify_report(&store, None, Lang::En).await.unwrap();
-    store.close().await;
+    let reader = Store::inspect(&world.database.url, Clock::System, keys).await.unwrap();
+    let (report, is_sound) = audit::verify_report(&reader, None, Lang::En).await.unwrap();
+    reader.close().await;
     if !is_sound {
         found.push(report);
     }
-    let _ = score;
     found
 }
 
@@ -306,7 +319,9 @@ async fn check(world: &World, score: &mut Score) -> Vec<String> {
 async fn finish(world: &World, seed: u64, score: &mut Score) {
     let history = history::gather(world).await.unwrap();
     let count = |kind: &str| history.journal.iter().filter(|entry| entry.kind == kind).count();
-    score.runs += history.runs.len();
+    for run in &history.runs {
+        *score.runs.entry(run.state.clone()).or_default() += 1;
+    }
     score.lost_steps += count("step.lost");
     score.resumed += count("run.resumed");
     let logs: Vec<String> = (0..world.shape.bots).map(|bot| world.log(bot)).collect();
@@ -327,7 +342,9 @@ fn report(world: &World, seed: u64, round: u64, blows: &[String], found: &[Strin
     );
     println!("blows of the round: {blows:#?}");
     println!("violations:");
-    found.iter().for_each(|what| println!("  {what}"));
+    for what in found {
+        println!("  {what}");
+    }
     world.keep();
     panic!("{} violations", found.len());
 }
@@ -338,12 +355,14 @@ impl Score {
         let total: usize = self.blows.iter().sum();
         let kinds = Blow::KINDS.iter().zip(self.blows);
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+        let states = self.runs.iter().map(|(state, count)| format!("{count} {state}"));
         format!(
-            "torture: {total} blows survived ({}) in {} rounds with {} runs, {} steps lost, {} runs \
-             resumed, {} late drivers refused: 0 violations",
+            "torture: {total} blows survived ({}) in {} rounds with {} runs ({}), {} steps lost, {} \
+             runs resumed, {} late drivers refused: 0 violations",
             kinds.join(", "),
             self.rounds,
-            self.runs,
+            self.runs.values().sum::<usize>(),
+            states.collect::<Vec<_>>().join(", "),
             self.lost_steps,
             self.resumed,
             self.fenced

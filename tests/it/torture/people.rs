@@ -5,7 +5,6 @@ use super::plan::Chance;
 use super::world::{World, channel};
 use crate::harness::bot::shown;
 use neostock_ops::sandbox::{Answer, Message};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Between two looks of the operator.
@@ -81,7 +80,7 @@ async fn settle(world: &World, channel: &str, run: &str, chance: &mut Chance) {
     let Some(bot) = someone(world, chance) else { return };
     let card = say(world, bot, OPERATOR, channel, &format!("show {run}")).await;
     let Some(step) = lost_step(&card) else { return };
-    let word = if card.contains(&format!("settle {run} stop")) {
+    let decision = if card.contains(&format!("settle {run} stop")) {
         "stop"
     } else {
         let environment = super::world::environment(
@@ -89,7 +88,7 @@ async fn settle(world: &World, channel: &str, run: &str, chance: &mut Chance) {
         );
         truth(&world.evidence(&environment), run, &step, chance)
     };
-    say(world, bot, OPERATOR, channel, &format!("settle {run} {word} I looked")).await;
+    say(world, bot, OPERATOR, channel, &format!("settle {run} {decision} I looked")).await;
 }
 
 /// The number of the step that a card calls unknown: its line begins with the sign and the number.
@@ -110,15 +109,16 @@ fn truth(lines: &[String], run: &str, step: &str, chance: &mut Chance) -> &'stat
     }
 }
 
-/// The runs that cards name.
-pub fn known_runs(world: &World) -> Vec<(String, String)> {
-    let mut known = BTreeSet::new();
+/// The runs whose cards can still be cancelled, each with its channel.
+pub fn open_runs(world: &World) -> Vec<(String, String)> {
+    let mut open = Vec::new();
     for index in 0..world.shape.environments {
         let channel = channel(index);
-        let cards = world.workspace.messages(&channel);
-        let keys = cards.iter().filter_map(key);
-        let runs = keys.filter_map(|key| key.strip_suffix("/card").map(str::to_owned));
-        known.extend(runs.map(|run| (run, channel.clone())));
+        for card in world.workspace.messages(&channel) {
+            let run = key(&card).and_then(|key| key.strip_suffix("/card").map(str::to_owned));
+            let is_open = card.buttons().iter().any(|button| button.action_id == "cancel");
+            open.extend(run.filter(|_| is_open).map(|run| (run, channel.clone())));
+        }
     }
-    known.into_iter().collect()
+    open
 }

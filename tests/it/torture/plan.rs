@@ -50,17 +50,17 @@ pub const SHAPES: [Shape; 4] = [
         name: "one bot on SQLite",
         is_postgres: false,
         bots: 1,
-        environments: 8,
+        environments: 20,
         has_hosts: false,
-        asks_max: 10,
+        asks_max: 20,
     },
     Shape {
         name: "one bot on PostgreSQL",
         is_postgres: true,
         bots: 1,
-        environments: 8,
+        environments: 20,
         has_hosts: false,
-        asks_max: 10,
+        asks_max: 20,
     },
     Shape {
         name: "three bots of one host on PostgreSQL, 50 environments",
@@ -68,7 +68,7 @@ pub const SHAPES: [Shape; 4] = [
         bots: 3,
         environments: 50,
         has_hosts: false,
-        asks_max: 20,
+        asks_max: 30,
     },
     Shape {
         name: "three bots of three hosts on PostgreSQL, 50 environments",
@@ -76,7 +76,7 @@ pub const SHAPES: [Shape; 4] = [
         bots: 3,
         environments: 50,
         has_hosts: true,
-        asks_max: 20,
+        asks_max: 30,
     },
 ];
 
@@ -117,16 +117,19 @@ pub enum Blow {
     Stop { bot: usize, stopped_ms: u64 },
     /// A bot is started anew and kills itself at the `passage`-th time it comes by a named place.
     Place { bot: usize, place: &'static str, passage: u64 },
+    /// Slack answers nothing well.
+    Slack { for_ms: u64 },
 }
 
 impl Blow {
-    pub const KINDS: [&'static str; 6] = [
+    pub const KINDS: [&'static str; 7] = [
         "bot killed",
         "supervisor killed",
         "bot and supervisors killed",
         "database killed",
         "bot stopped",
         "bot killed at a named place",
+        "storm in Slack",
     ];
 
     /// Its place in [`Blow::KINDS`].
@@ -138,6 +141,7 @@ impl Blow {
             Self::Database { .. } => 3,
             Self::Stop { .. } => 4,
             Self::Place { .. } => 5,
+            Self::Slack { .. } => 6,
         }
     }
 }
@@ -152,7 +156,7 @@ const PLACES: [&str; 6] = [
     "sender.after_call",
 ];
 /// Between the first and the last deed of a round.
-const ROUND_MS: u64 = 4_500;
+const ROUND_MS: u64 = 6_000;
 /// The bots' lease under torture.
 pub const LEASE_MS: u64 = 2_500;
 
@@ -176,7 +180,7 @@ pub fn round(shape: Shape, chance: &mut Chance) -> Vec<(u64, Deed)> {
     for _ in 0..chance.below(3) {
         deeds.push((chance.below(ROUND_MS), Deed::Status { bot: chance.below(bots) as usize }));
     }
-    for _ in 0..chance.between(2, 5) {
+    for _ in 0..chance.between(4, 9) {
         let blow = blow(shape, chance);
         deeds.push((chance.between(200, ROUND_MS), Deed::Blow(blow)));
     }
@@ -187,13 +191,14 @@ pub fn round(shape: Shape, chance: &mut Chance) -> Vec<(u64, Deed)> {
 fn blow(shape: Shape, chance: &mut Chance) -> Blow {
     let bot = chance.below(shape.bots as u64) as usize;
     let down_ms = chance.below(1_500);
-    match chance.below(12) {
+    match chance.below(14) {
         0..=2 => Blow::Bot { bot, down_ms },
         3..=5 => Blow::Supervisor { pick: chance.next() },
         6 => Blow::Both { bot, down_ms },
         7 | 8 if shape.is_postgres => Blow::Database { down_ms },
         // From just over the lease to well over the lease of a channel, which is twice as long.
         7..=9 => Blow::Stop { bot, stopped_ms: chance.between(LEASE_MS + 500, LEASE_MS * 3) },
+        10 | 11 => Blow::Slack { for_ms: chance.between(1_000, 4_000) },
         _ => Blow::Place { bot, place: chance.pick(&PLACES), passage: chance.between(1, 12) },
     }
 }

@@ -4,7 +4,7 @@
 use super::plan::{LEASE_MS, Shape};
 use crate::harness::database::{Engine, TestDatabase};
 use crate::harness::process::free_port;
-use neostock_ops::sandbox::{Channel, Options, Workspace};
+use neostock_ops::sandbox::{Channel, Fault, Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,6 +19,8 @@ use tempfile::TempDir;
 pub const CLUSTER_VARIABLE: &str = "NEOSTOCK_TORTURE_CLUSTER";
 /// How long a bot may take to start.
 const START_MAX: Duration = Duration::from_secs(20);
+/// Longer than a bot with this lease waits for an answer of Slack's.
+const HANG_MS: u64 = LEASE_MS;
 /// Each process of a step carries it, so that none can hide.
 const MARK: &str = "TORTURE_MARK";
 
@@ -66,10 +68,19 @@ const fn harmless(lines: u32, pause: &'static str) -> Step {
     Step { is_idempotent: true, ..step(lines, pause) }
 }
 
-pub const ACTIONS: [Action; 9] = [
+impl Step {
+    /// It takes longer than it may.
+    pub fn is_late(self) -> bool {
+        self.timeout == "1s"
+    }
+}
+
+pub const ACTIONS: [Action; 10] = [
     Action { name: "quick", extra: "", steps: &[step(3, "0")] },
     Action { name: "three", extra: "", steps: &[step(2, "0.1"), step(3, "0.1"), step(2, "0.1")] },
     Action { name: "slow", extra: "", steps: &[step(20, "0.1")] },
+    // Longer than a lease, so that it is taken over while it runs.
+    Action { name: "long", extra: "", steps: &[step(60, "0.1")] },
     Action { name: "harmless", extra: "", steps: &[harmless(8, "0.1")] },
     Action {
         name: "mixed",
@@ -108,9 +119,10 @@ fn runbook(shape: Shape, folder: &Path, mark: &str) -> String {
     for index in 0..shape.environments {
         let (name, channel) = (environment(index), channel(index));
         let default = if index == 0 { "default: true, " } else { "" };
-        let host = match shape.has_hosts {
-            true => format!("host: host-{}, ", index % shape.bots),
-            false => String::new(),
+        let host = if shape.has_hosts {
+            format!("host: host-{}, ", index % shape.bots)
+        } else {
+            String::new()
         };
         let _ = writeln!(
             text,
@@ -287,6 +299,11 @@ impl World {
         self.path().join(format!("data-{bot}"))
     }
 
+    /// The name that a bot has in the database.
+    pub fn instance(&self, bot: usize) -> String {
+        std::fs::read_to_string(self.data(bot).join("instance")).unwrap()
+    }
+
     /// kill -9; it is started again later.
     pub fn kill_bot(&self, bot: usize, down_ms: u64) {
         let slot = &mut self.slots()[bot];
@@ -351,7 +368,7 @@ impl World {
     /// The supervisors that live, each with its attempt.
     pub fn supervisors(&self) -> Vec<(u32, String)> {
         let root = self.path().display().to_string();
-        processes()
+        let mut found: Vec<(u32, String)> = processes()
             .filter_map(|pid| {
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
                 let words: Vec<_> = line.split(|byte| *byte == 0).collect();
@@ -360,7 +377,11 @@ impl World {
                 let attempt = Path::new(folder).file_name()?.to_str()?.to_owned();
                 is_ours.then_some((pid, attempt))
             })
-            .collect()
+            .collect();
+        // Until it becomes the step, a supervisor's child looks like it.
+        let all: BTreeSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
+        found.retain(|(pid, _)| parent(*pid).is_none_or(|parent| !all.contains(&parent)));
+        found
     }
 
     pub fn kill_supervisor(&self, (pid, attempt): (u32, String)) {
@@ -413,6 +434,21 @@ impl World {
         *self.is_database_down.lock().unwrap()
     }
 
+    // Slack.
+
+    /// For a while every call goes wrong; some hang for longer than the bot waits.
+    pub fn storm(&self, for_ms: u64) {
+        let ways = vec![
+            Fault::ServerError(503),
+            Fault::RateLimited { retry_after_secs: 1 },
+            Fault::TimeoutAfterApplying(HANG_MS),
+            Fault::DropBefore,
+            Fault::TimeoutAfterApplying(1),
+            Fault::NotJson,
+        ];
+        self.workspace.storm(for_ms.cast_signed(), ways);
+    }
+
     // For people.
 
     /// The ends of the bots' logs.
@@ -461,6 +497,11 @@ async fn cluster(verb: &'static str) {
 fn processes() -> impl Iterator<Item = u32> {
     let folder = std::fs::read_dir("/proc").unwrap();
     folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok())
 }
 
 fn signal(pid: u32, signal: Signal) {

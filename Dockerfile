@@ -1,0 +1,58 @@
+# NeoStock Ops in a container.
+#
+#   docker build -t neostock-ops .
+#   docker run -v neostock-data:/var/lib/neostock-ops --env-file secrets.env \
+#     -v ./runbook:/etc/neostock-ops:ro -p 8080:8080 neostock-ops
+#
+# A killed container takes every step in it along: read docs/operating.md before you choose one. What a
+# runbook's steps call (ssh, bun, psql …) is not in here: build your own image on top of this one.
+
+# What it stands on and what it is compiled with; any Debian 12 and any Rust image serve.
+ARG BASE=debian:12-slim
+ARG RUST=rust:1.94-slim-bookworm
+# `build` compiles the sources; `given` takes a neostock-ops that lies in the context already, built on
+# Debian 12 or older.
+ARG BINARY=build
+
+FROM ${RUST} AS build
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends build-essential \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN cargo build --locked --profile dist --bin neostock-ops \
+    && cp target/dist/neostock-ops /neostock-ops
+
+FROM scratch AS given
+COPY neostock-ops /neostock-ops
+
+FROM ${BINARY} AS binary
+
+# git's one program does everything that the bot asks of it. Its package would bring Perl along, which
+# is as large as all the rest.
+FROM ${BASE} AS git
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends git
+
+FROM ${BASE} AS runtime
+RUN apt-get update -q \
+    && apt-get install -q -y --no-install-recommends ca-certificates libcurl3-gnutls tini \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
+    && useradd --system --uid 10001 --user-group --home-dir /var/lib/neostock-ops neostock-ops \
+    && install -d -m 0700 -o 10001 -g 10001 /var/lib/neostock-ops
+COPY --from=git /usr/bin/git /usr/bin/git
+COPY --from=git /usr/lib/git-core/git-remote-http /usr/lib/git-core/git-remote-https /usr/lib/git-core/
+COPY --from=binary /neostock-ops /usr/bin/neostock-ops
+
+USER 10001:10001
+WORKDIR /var/lib/neostock-ops
+ENV NEOSTOCK_LISTEN=0.0.0.0:8080 \
+    NEOSTOCK_DATA_DIR=/var/lib/neostock-ops \
+    NEOSTOCK_RUNBOOK=/etc/neostock-ops/runbook.yml
+VOLUME /var/lib/neostock-ops
+EXPOSE 8080
+# Ready means: database and Slack answer. An unhealthy container must not be killed for it: that would
+# kill the steps in it. Docker itself only shows it.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 CMD ["neostock-ops", "health"]
+STOPSIGNAL SIGTERM
+# tini is PID 1: it passes signals on and buries the orphans that steps leave behind.
+ENTRYPOINT ["/usr/bin/tini", "--", "neostock-ops"]
+CMD ["serve"]

@@ -1,0 +1,226 @@
+//! Reads the runbook anew while the bot runs. A faulty file changes nothing; a good one is first
+//! written into the journal and only then in force.
+//!
+//! The runbook is a `tokio::sync::watch` value: whoever answers a request takes one snapshot and keeps
+//! it to the end. Runs are not touched, for each carries its own plan.
+
+use super::health::operations_channel;
+use crate::config::fault::{Fault, listing};
+use crate::config::runbook;
+use crate::core::action::Runbook;
+use crate::core::card::{Card, Part, Span, Tone, text};
+use crate::core::text::Lang;
+use crate::engine::{Announcement, Engine, Error, Notice};
+use crate::store;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// Faults that a message lists; the log has all.
+const FAULTS_TOLD_MAX: usize = 15;
+/// Characters of a digest that people read.
+const DIGEST_CHARS: usize = 12;
+/// Between two tries to write a reading down.
+const AGAIN_AFTER_MS: u64 = 1_000;
+
+/// Reads the settings anew and puts in force what can be: the settings that changed and wait for the
+/// next start.
+pub type Reread = Arc<dyn Fn() -> Result<Vec<&'static str>, Vec<Fault>> + Send + Sync>;
+
+/// Asks for a reading, and what else is read with the runbook.
+#[derive(Clone)]
+pub struct Reload {
+    /// Rung by a SIGHUP.
+    pub wanted: Arc<Notify>,
+    /// The settings.
+    pub settings: Reread,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self { wanted: Arc::default(), settings: Arc::new(|| Ok(Vec::new())) }
+    }
+}
+
+/// What a reading needs.
+pub struct Reader {
+    /// Its journal and outbox.
+    pub engine: Engine,
+    /// The file.
+    pub path: PathBuf,
+    /// What is in force.
+    pub runbook: watch::Sender<Arc<Runbook>>,
+    /// When to read.
+    pub reload: Reload,
+}
+
+/// Reads whenever it is asked to, until it is told to stop.
+///
+/// # Errors
+/// None: a reading that fails leaves everything as it was.
+pub async fn reload_when_asked(reader: Reader, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = reader.reload.wanted.notified() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = reader.read() => {}
+        }
+    }
+}
+
+impl Reader {
+    async fn read(&self) {
+        let old = self.runbook.borrow().clone();
+        // Both are read whole before anything changes.
+        let read = runbook::load(&self.path);
+        let waiting = match (self.reload.settings)() {
+            Ok(waiting) => waiting,
+            Err(mut faults) => {
+                faults.extend(read.err().unwrap_or_default());
+                return self.refuse(&old, &faults).await;
+            }
+        };
+        if !waiting.is_empty() {
+            warn!(
+                "these settings have changed and wait for the next start: {}",
+                waiting.join(", ")
+            );
+        }
+        match read {
+            Err(faults) => self.refuse(&old, &faults).await,
+            Ok(new) if new.digest == old.digest => {
+                info!("read the runbook anew: it has not changed ({})", short(&old.digest));
+            }
+            Ok(new) => self.put_in_force(&old, new, &waiting).await,
+        }
+    }
+
+    async fn refuse(&self, old: &Runbook, faults: &[Fault]) {
+        error!(
+            "the new configuration is refused, the old one stays in force; its faults:\n{}",
+            listing(faults)
+        );
+        let detail = json!({
+            "kept": old.digest,
+            "faults": faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect::<Vec<_>>(),
+            "faults_total": faults.len(),
+        });
+        let card = refused_card(old, faults);
+        self.announce(old, "runbook.refused", detail, card).await;
+    }
+
+    async fn put_in_force(&self, old: &Runbook, new: Runbook, waiting: &[&str]) {
+        let detail =
+            json!({"from": old.digest, "to": new.digest, "settings_for_next_start": waiting});
+        let card = reloaded_card(old, &new, waiting);
+        self.announce(&new, "runbook.reloaded", detail, card).await;
+        info!(
+            "a new runbook is in force: {} instead of {}",
+            short(&new.digest),
+            short(&old.digest)
+        );
+        self.engine.metrics().runbook(&new.digest);
+        self.runbook.send_replace(Arc::new(new));
+    }
+
+    /// Writes a reading down, however long that takes: nothing is in force that the journal lacks.
+    async fn announce(
+        &self,
+        runbook: &Runbook,
+        kind: &'static str,
+        detail: serde_json::Value,
+        card: Card,
+    ) {
+        // A reading is told by each bot: each reads its own file. Two in one millisecond are one.
+        let key =
+            format!("{kind}/{}/{}", self.engine.identity().owner, self.engine.clock().now_ms());
+        let message = operations_channel(runbook).map(|channel| Notice {
+            key,
+            sisters: Vec::new(),
+            channel: channel.clone(),
+            card,
+        });
+        let subject = self.path.display().to_string();
+        let announcement = Announcement { kind, subject, detail, message };
+        loop {
+            match self.engine.announce(announcement.clone()).await {
+                Ok(()) => return,
+                Err(Error::Store(store::Error::Setup(words))) => {
+                    error!("a reading of the runbook cannot be written down: {words}");
+                }
+                Err(failure) => warn!("a reading of the runbook waits to be written: {failure:#}"),
+            }
+            self.engine.clock().sleep_ms(AGAIN_AFTER_MS).await;
+        }
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..DIGEST_CHARS).unwrap_or(digest)
+}
+
+fn refused_card(old: &Runbook, faults: &[Fault]) -> Card {
+    let lang = old.language;
+    let title = lang
+        .pick("新的配置有错误，没有采用", "The new configuration has faults and is not in force");
+    let line = vec![
+        text(match lang {
+            Lang::Zh => format!("发现 {} 处错误，旧的操作手册继续有效（", faults.len()),
+            Lang::En => format!("{} faults; the old runbook stays in force (", faults.len()),
+        }),
+        Span::Code(short(&old.digest).to_owned()),
+        text(lang.pick("）。改好后运行 ", "). Put them right, look with ")),
+        Span::Code("neostock-ops check".to_owned()),
+        text(lang.pick(" 检查，再发一次 SIGHUP。", ", then send SIGHUP once more.")),
+    ];
+    let mut told: Vec<String> =
+        faults.iter().take(FAULTS_TOLD_MAX).map(ToString::to_string).collect();
+    let more = faults.len().saturating_sub(FAULTS_TOLD_MAX);
+    if more > 0 {
+        told.push(match lang {
+            Lang::Zh => format!("……另有 {more} 处，见日志"),
+            Lang::En => format!("… and {more} more in the log"),
+        });
+    }
+    Card {
+        summary: format!("🟡 {title}"),
+        tone: Tone::Warning,
+        parts: vec![
+            Part::Header(title.to_owned()),
+            Part::Paragraph(line),
+            Part::Output(told.join("\n")),
+        ],
+    }
+}
+
+fn reloaded_card(old: &Runbook, new: &Runbook, waiting: &[&str]) -> Card {
+    let lang = new.language;
+    let title = lang.pick("新的操作手册已生效", "A new runbook is in force");
+    let mut line = vec![
+        text(lang.pick("摘要 ", "Digest ")),
+        Span::Code(short(&new.digest).to_owned()),
+        text(lang.pick("，之前是 ", ", before it ")),
+        Span::Code(short(&old.digest).to_owned()),
+        text(lang.pick(
+            "。等待中和排队的执行仍按各自提出时的计划。",
+            ". Runs that wait or are queued keep the plan that they were asked for with.",
+        )),
+    ];
+    if !waiting.is_empty() {
+        line.push(text(match lang {
+            Lang::Zh => format!(" 这些设置要到下次启动才生效：{}。", waiting.join("、")),
+            Lang::En => format!(" These settings wait for the next start: {}.", waiting.join(", ")),
+        }));
+    }
+    Card {
+        summary: format!("📘 {title}"),
+        tone: Tone::Neutral,
+        parts: vec![Part::Header(title.to_owned()), Part::Paragraph(line)],
+    }
+}
