@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::settings::Settings;
-use crate::engine::{Engine, Error, Identity};
+use crate::engine::{Engine, Error, Identity, Swept};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, router};
@@ -21,6 +21,7 @@ use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, reload_when_asked};
+use crate::worker::retention::{Limits, sweep};
 use crate::worker::sender::send_one;
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -137,7 +138,9 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     }
     loops.spawn(expire_requests(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
-    loops.spawn(keep_house(engine.clone(), stop.clone()));
+    let kept =
+        Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
+    loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
     let watching = Watch {
         engine: engine.clone(),
         client: client.clone(),
@@ -344,13 +347,23 @@ async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<(
     }
 }
 
-async fn keep_house(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+async fn keep_house(
+    engine: Engine,
+    attempts: PathBuf,
+    kept: Limits,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         match engine.forget_deliveries().await {
             // There may be more: a busy day leaves many.
             Ok(forgotten) if forgotten > 0 && !stop.is_cancelled() => continue,
             Ok(_) => {}
             Err(failure) => warn!("forget old deliveries: {failure:#}"),
+        }
+        match sweep(&engine, &attempts, kept).await {
+            Ok(swept) if swept != Swept::default() => info!("removed what is old: {swept:?}"),
+            Ok(_) => {}
+            Err(failure) => warn!("remove what is old: {failure:#}"),
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -64,6 +64,8 @@ enum Nothing {
     NotBegun,
     /// Another host has it.
     Elsewhere(String),
+    /// Its time was over.
+    Removed,
     /// It printed nothing.
     Silent,
     /// The run's card is not in Slack, and its thread neither.
@@ -97,7 +99,10 @@ pub async fn run(logs: &Logs, context: &Context<'_>, asked: Asked) -> Result<Str
     let directory = Path::new(directory);
     if !directory.is_dir() {
         let host = context.engine.host_of(&view.id).await?;
-        return refused(Nothing::Elsewhere(host), asked).await;
+        let is_kept_here = directory.parent().is_some_and(Path::is_dir);
+        let is_here = view.state.is_final() && is_kept_here && host == context.engine.host();
+        let nothing = if is_here { Nothing::Removed } else { Nothing::Elsewhere(host) };
+        return refused(nothing, asked).await;
     }
     let Some((channel, thread_ts)) = context.engine.card_message(&view.id).await? else {
         return refused(Nothing::NoCard, asked).await;
@@ -164,6 +169,11 @@ impl Nothing {
                     "has its output on the host `{host}`, and it cannot be read from here. Ask the bot \
                      on that host."
                 ),
+            ),
+            Self::Removed => Text::new(
+                "的日志已过保存期限，已被清理；结果与审计日志仍在。请用 `audit run` 加执行编号查询。",
+                "is so long ago that its logs were removed, as the setting `evidence_kept` says. How it \
+                 went is still in the journal: ask `audit run` and its number.",
             ),
             Self::Silent => Text::new("的这一步没有任何输出。", "printed nothing in that step."),
             Self::NoCard => Text::new(

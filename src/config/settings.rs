@@ -30,11 +30,15 @@ const LISTS: [&str; 2] = ["response_hosts", "journal_key_previous"];
 /// A shorter lease would be lost to a busy machine; a longer one leaves runs without a driver.
 const LEASE_MS_MIN: u64 = 2_000;
 const LEASE_MS_MAX: u64 = 600_000;
+/// An hour; ten years.
+const EVIDENCE_KEPT_MS_MIN: u64 = 3_600_000;
+const EVIDENCE_KEPT_MS_MAX: u64 = 3_650 * 86_400_000;
+const MIB: u64 = 1024 * 1024;
 
 /// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
 pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 20] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -46,6 +50,8 @@ const VARIABLES: [(&str, &str); 18] = [
     ("NEOSTOCK_ALERTING", "alerting"),
     ("NEOSTOCK_HOST", "host"),
     ("NEOSTOCK_LEASE", "lease"),
+    ("NEOSTOCK_EVIDENCE_KEPT", "evidence_kept"),
+    ("NEOSTOCK_EVIDENCE_MIB_MAX", "evidence_mib_max"),
     ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
     ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "journal_key_previous"),
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
@@ -102,6 +108,10 @@ pub struct Settings {
     pub host: String,
     /// How long this bot may be silent before another takes its runs over.
     pub lease_ms: u64,
+    /// How long evidence and sent messages are kept after their run has ended.
+    pub evidence_kept_ms: u64,
+    /// How much evidence is kept in all; the oldest ended goes first.
+    pub evidence_bytes_max: u64,
     /// At least 32 bytes.
     pub journal_key: Option<SecretString>,
     /// Keys that the journal was under before, each at least 32 bytes; in no order.
@@ -360,6 +370,8 @@ fn from_environment(variables: &[(String, String)], given: &mut Layers, all: &mu
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
             let words = words.map(str::to_owned).collect::<Vec<_>>();
             (Node::list(words.iter().map(|word| Node::quoted(word)).collect()), words)
+        } else if key == "evidence_mib_max" {
+            (Node::plain(value), vec![value.clone()])
         } else {
             (Node::quoted(value), vec![value.clone()])
         };
@@ -422,6 +434,8 @@ impl Conversion<'_> {
             alerting: self.path("alerting"),
             host: self.convert("host", |text| Ok(text.to_owned())).unwrap_or(host),
             lease_ms: self.duration_ms("lease"),
+            evidence_kept_ms: self.duration_ms("evidence_kept"),
+            evidence_bytes_max: self.whole("evidence_mib_max").saturating_mul(MIB),
             journal_key: self.convert("journal_key", journal_key),
             journal_keys_previous: self.journal_keys_previous(),
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
@@ -452,6 +466,12 @@ impl Conversion<'_> {
     fn duration_ms(&self, key: &str) -> u64 {
         let words = self.given.get(key).and_then(|given| given.words.first());
         words.and_then(|word| duration::parse(word)).unwrap_or_default()
+    }
+
+    /// A whole number, which its shape has proved to be one.
+    fn whole(&self, key: &str) -> u64 {
+        let words = self.given.get(key).and_then(|given| given.words.first());
+        words.and_then(|word| word.parse().ok()).unwrap_or_default()
     }
 
     fn path(&mut self, key: &str) -> Option<PathBuf> {
@@ -619,6 +639,16 @@ static ROOT: Object = Object {
             Shape::Duration { min_ms: LEASE_MS_MIN, max_ms: LEASE_MS_MAX },
             "How long a bot may be silent",
         ),
+        optional(
+            "evidence_kept",
+            Shape::Duration { min_ms: EVIDENCE_KEPT_MS_MIN, max_ms: EVIDENCE_KEPT_MS_MAX },
+            "How long the evidence of ended runs is kept",
+        ),
+        optional(
+            "evidence_mib_max",
+            Shape::Integer { min: 10, max: 1_000_000 },
+            "How much evidence is kept, in MiB",
+        ),
         optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
         optional("journal_key_previous", Shape::List(&KEYS), "Keys that it was under before"),
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
@@ -710,6 +740,8 @@ mod tests {
         assert_eq!(settings.runbook, PathBuf::from("/opt/ops/runbook/runbook.yml"));
         assert_eq!(settings.host, "app-1");
         assert_eq!(settings.lease_ms, 30_000);
+        assert_eq!(settings.evidence_kept_ms, 90 * 86_400_000);
+        assert_eq!(settings.evidence_bytes_max, 5 * 1024 * MIB);
         assert_eq!(settings.log, "info");
         assert_eq!(settings.log_format, LogFormat::Text);
         assert!(settings.alerting.is_none() && settings.response_hosts.is_empty());
@@ -741,6 +773,8 @@ mod tests {
             ("NEOSTOCK_ALERTING", "a.yml"),
             ("NEOSTOCK_HOST", "here"),
             ("NEOSTOCK_LEASE", "45s"),
+            ("NEOSTOCK_EVIDENCE_KEPT", "30d"),
+            ("NEOSTOCK_EVIDENCE_MIB_MAX", "100"),
             ("NEOSTOCK_JOURNAL_KEY", "0123456789abcdef0123456789abcdef"),
             (
                 "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
@@ -756,7 +790,7 @@ mod tests {
                     api_url: 'http://127.0.0.1:3999/api/'}\n\
                     database_url: postgres://u:p@db/ops\nlisten: '[::1]:80'\ndata_dir: d\n\
                     runbook: r.yml\nalerting: a.yml\nhost: here\n\
-                    lease: 45s\n\
+                    lease: 45s\nevidence_kept: 30d\nevidence_mib_max: 100\n\
                     journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
                     journal_key_previous: [fedcba9876543210fedcba9876543210, \
                     00112233445566778899aabbccddeeff]\nruns_waiting_max: 7\n\
@@ -851,7 +885,7 @@ mod tests {
         assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
         insta::assert_snapshot!(faults, @r#"
         neostock.yml:1:1: `lissten` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `journal_key`, `journal_key_previous`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
         neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
             copy it again from your Slack app's pages
         neostock.yml:2:43: http would send the bot's token unencrypted

@@ -54,6 +54,12 @@ impl Node {
         Self { at: Position { line: 1, column: 1 }, value: Value::Scalar(scalar) }
     }
 
+    /// A number that comes from outside any file.
+    pub fn plain(text: &str) -> Self {
+        let scalar = Scalar { text: text.to_owned(), plain: true, text_at: None };
+        Self { at: Position { line: 1, column: 1 }, value: Value::Scalar(scalar) }
+    }
+
     /// A list that comes from outside any file.
     pub fn list(items: Vec<Self>) -> Self {
         Self { at: Position { line: 1, column: 1 }, value: Value::List(items) }

@@ -62,6 +62,12 @@ impl Outcome {
 /// Every kind: what it came to, 中文, English.
 const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
+    (
+        "bot.swept",
+        Outcome::Progress,
+        "清理了过期的证据与消息",
+        "old evidence and messages were removed",
+    ),
     ("trouble.began", Outcome::Failed, "发现故障", "something the bot needs went bad"),
     ("trouble.over", Outcome::Progress, "故障结束", "it is as it should be again"),
     ("runbook.reloaded", Outcome::Progress, "操作手册已重新读取", "read the runbook anew"),

@@ -10,10 +10,12 @@ mod decisions;
 mod follow_up;
 mod gathered;
 mod hosts;
+mod live;
 mod outbox;
 mod queue;
 mod releases;
 mod requests;
+mod retention;
 mod view;
 
 pub use crate::core::settle_card::Settlement;
@@ -22,6 +24,7 @@ pub use decisions::Decided;
 pub use outbox::{Message, Outcome};
 pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, Settled, Supersede};
+pub use retention::{Attempts, Swept};
 pub use view::Overview;
 
 use crate::clock::{Clock, Millis};
@@ -566,7 +569,7 @@ async fn put_messages(
     let lang = view.plan.language;
     put_card(unit, view).await?;
     for (index, card) in output.iter().enumerate() {
-        let key = format!("{}/{position}.{attempts}.{index}", view.id);
+        let key = output_key(&view.id, position, attempts, index);
         put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
     }
     if let Some(card) = run_card::closing_card(view, lang) {
@@ -584,6 +587,16 @@ async fn put_messages(
 async fn put_card(unit: &mut Unit, view: &RunView) -> Result<(), Error> {
     let card = run_card::card(view, view.plan.language);
     put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &card).await
+}
+
+/// The outbox key of a message of a step's output.
+fn output_key(
+    run: &RunId,
+    position: impl std::fmt::Display,
+    attempts: i64,
+    index: usize,
+) -> String {
+    format!("{run}/{position}.{attempts}.{index}")
 }
 
 /// The outbox key of a run's card.

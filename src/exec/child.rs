@@ -1,11 +1,12 @@
-//! `exec-child SUPERVISOR_PID USER WORKDIR ARGV…`: the last moment before the step's program. An
-//! empty USER is the bot's own.
+//! `exec-child SUPERVISOR_PID GROUP USER WORKDIR ARGV…`: the last moment before the step's program. An
+//! empty GROUP is no control group, an empty USER the bot's own.
 //!
 //! It exists because the work between fork and exec needs no unsafe code this way. It takes a
 //! session of its own, becomes the step's user, ties its life to the supervisor's, and becomes the
 //! program. It never writes
 //! to the step's output: what fails here is reported on the pipe that stands as standard input.
 
+use super::cgroup;
 use super::user::Account;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal, setsid};
 use std::ffi::OsString;
@@ -33,13 +34,18 @@ pub(super) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 /// Returns only on failure, with the reason.
 fn become_program(mut args: impl Iterator<Item = OsString>) -> String {
     let supervisor = args.next().and_then(|pid| pid.to_str()?.parse::<i32>().ok());
-    let (Some(supervisor), Some(user), Some(workdir), Some(program)) =
-        (supervisor, args.next(), args.next().map(PathBuf::from), args.next())
-    else {
+    let (Some(supervisor), Some(group), Some(user)) = (supervisor, args.next(), args.next()) else {
+        return "exec-child is started by exec-step only".into();
+    };
+    let (Some(workdir), Some(program)) = (args.next().map(PathBuf::from), args.next()) else {
         return "exec-child is started by exec-step only".into();
     };
     if let Err(fault) = setsid() {
         return format!("cannot take a session of its own: {fault}");
+    }
+    if !group.is_empty() {
+        // Without it the step is found and stopped as on a machine that has no such groups.
+        let _ = cgroup::join(&group);
     }
     if !user.is_empty()
         && let Err(why) = become_user(&user.to_string_lossy())

@@ -16,6 +16,7 @@
 //! This room never reads the store, never decides what a verdict means for a run, and never starts
 //! a shell: a program is an argument vector.
 
+mod cgroup;
 mod child;
 mod control;
 pub mod drift;

@@ -8,6 +8,7 @@
 mod watch;
 
 use super::ATTEMPT_VARIABLE;
+use super::cgroup::Group;
 use super::control::Control;
 use super::handed::{self, Handover};
 use super::output::Output;
@@ -176,6 +177,8 @@ struct Step {
     report: PipeReader,
     /// For what it hands to later steps; `None`: it declares nothing.
     handover: Option<Handover>,
+    /// `None` where the bot may make none.
+    group: Option<Group>,
 }
 
 impl Step {
@@ -204,6 +207,7 @@ fn spawn_child(
     account: Option<&Account>,
     handover: Option<Handover>,
 ) -> io::Result<Step> {
+    let group = Group::make(&spec.attempt);
     let (output, printed) = io::pipe()?;
     let (errors, complained) = io::pipe()?;
     let (report, reported) = io::pipe()?;
@@ -214,6 +218,7 @@ fn spawn_child(
         .arg0("neostock-ops")
         .arg("exec-child")
         .arg(std::process::id().to_string())
+        .arg(group.as_ref().map_or(Path::new(""), Group::folder))
         .arg(spec.user.as_deref().unwrap_or_default())
         .arg(&spec.workdir)
         .args(&spec.argv)
@@ -232,7 +237,7 @@ fn spawn_child(
     }
     // The command owns our ends of the pipes; dropping it closes them.
     let child = command.spawn()?;
-    Ok(Step { child, outputs: [Some(output), Some(errors)], report, handover })
+    Ok(Step { child, outputs: [Some(output), Some(errors)], report, handover, group })
 }
 
 fn spawn_failed(spec: &StepSpec, why: &str, started_ms: Millis) -> Exit {

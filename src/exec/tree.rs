@@ -5,6 +5,7 @@
 //! from `stat`, since `children` needs a kernel option that not every host has.
 
 use super::ATTEMPT_VARIABLE;
+use super::cgroup::Group;
 use super::record::Process;
 use crate::core::id::AttemptId;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -132,14 +133,15 @@ fn below(mut rest: Vec<Entry>, mut family: BTreeSet<i32>) -> Vec<Entry> {
 /// The living processes that carry an attempt's mark in their environment, and what they started.
 ///
 /// A program that rewrites the memory of its own environment, or runs as another user, shows no
-/// mark; it is found only below one that does.
+/// mark; it is found only below one that does, or where the step has a control group.
 pub(super) fn carriers_of(attempt: &AttemptId) -> Vec<Entry> {
     let mark = format!("{ATTEMPT_VARIABLE}={attempt}");
     let me = std::process::id().cast_signed();
-    let (mut family, rest): (Vec<_>, Vec<_>) = all()
-        .into_iter()
-        .filter(|entry| entry.raw() != me)
-        .partition(|entry| has_environment_entry(entry.raw(), mark.as_bytes()));
+    let grouped = Group::find(attempt).map(|group| group.processes()).unwrap_or_default();
+    let (mut family, rest): (Vec<_>, Vec<_>) =
+        all().into_iter().filter(|entry| entry.raw() != me).partition(|entry| {
+            grouped.contains(&entry.raw()) || has_environment_entry(entry.raw(), mark.as_bytes())
+        });
     let roots = family.iter().map(Entry::raw).collect();
     family.extend(below(rest, roots));
     family.retain(|entry| !entry.is_zombie());

@@ -341,6 +341,41 @@ pub async fn message_of(
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 
+/// The latest wanted body of a slot.
+///
+/// # Errors
+/// The database's.
+pub async fn body_of(connection: &mut AnyConnection, key: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar("select body from outbox where key = $1")
+        .bind(key)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Forgets at most `limit` messages of runs that ended before `before_ms`, or of no run and as old. A run
+/// of which anything is still to be sent keeps all of its.
+///
+/// # Errors
+/// The database's.
+pub async fn prune(
+    connection: &mut AnyConnection,
+    before_ms: i64,
+    limit: i64,
+) -> sqlx::Result<u64> {
+    let pruned = sqlx::query(
+        "delete from outbox where key in (select o.key from outbox o \
+         left join runs r on r.id = o.run_id where o.state = 'sent' and \
+         ((o.run_id = '' and o.due_ms < $1) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
+         (select 1 from outbox d where d.run_id = o.run_id and o.run_id <> '' and d.state <> 'sent') \
+         order by o.seq limit $2)",
+    )
+    .bind(before_ms)
+    .bind(limit)
+    .execute(connection)
+    .await?;
+    Ok(pruned.rows_affected())
+}
+
 /// Whether a slot was ever written.
 ///
 /// # Errors

@@ -222,6 +222,30 @@ pub async fn run(connection: &mut AnyConnection, id: &str) -> sqlx::Result<Optio
     row.as_ref().map(run_row).transpose()
 }
 
+/// The latest attempt of every step that began, and when its run ended; 0: it has not.
+///
+/// # Errors
+/// The database's.
+pub async fn attempts(connection: &mut AnyConnection) -> sqlx::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query(
+        "select s.attempt, r.ended_ms from steps s join runs r on r.id = s.run_id \
+         where s.attempt <> ''",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// When the oldest run that has not ended was asked for; `None`: all have ended.
+///
+/// # Errors
+/// The database's.
+pub async fn oldest_open_ms(connection: &mut AnyConnection) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("select cast(min(created_ms) as bigint) from runs where ended_ms = 0")
+        .fetch_one(connection)
+        .await
+}
+
 /// A run's steps, in order.
 ///
 /// # Errors

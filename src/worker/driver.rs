@@ -2,7 +2,7 @@
 //! that its supervisor wrote, by the table in ARCHITECTURE.md.
 
 use super::gates::{self, Gates};
-use super::output;
+use super::{output, tail};
 use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::card::Card;
 use crate::core::decision::AtItsTurn;
@@ -412,8 +412,14 @@ impl At<'_> {
     /// Waits while the step runs, and stops it when a person wants that. Asking its supervisor again does
     /// no harm: it is asked whenever it is found running.
     async fn wait(&self, directory: &Path) -> Result<(), Error> {
+        let name = self.name();
+        let shown =
+            tail::show(self.engine, &self.means.local, (self.driven, self.view), (self.row, &name));
         if self.step.always {
-            self.means.local.wait(directory).await;
+            tokio::select! {
+                () = self.means.local.wait(directory) => {}
+                () = shown => {}
+            }
             return Ok(());
         }
         if !self.view.is_cancel_asked() {
@@ -422,6 +428,7 @@ impl At<'_> {
                 tokio::time::timeout(self.engine.renewal(), self.means.local.wait(directory));
             tokio::select! {
                 _ = ended => return Ok(()),
+                () = shown => {}
                 () = self.engine.cancel_asked(&self.view.id) => {}
             }
         }
@@ -430,6 +437,12 @@ impl At<'_> {
         }
         self.means.local.wait(directory).await;
         Ok(())
+    }
+
+    /// The step as people call it.
+    fn name(&self) -> String {
+        let name = self.step.name.get(self.view.plan.language);
+        format!("{}. {name}", self.row.position + 1)
     }
 
     /// What the evidence proves. A process that is only just dying with its supervisor is no survivor:
@@ -524,7 +537,7 @@ impl At<'_> {
         let whole = self.means.local.shown(directory, 0, output::READ_BYTES_MAX).await;
         let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
         let lang = self.view.plan.language;
-        let name = format!("{}. {}", self.row.position + 1, self.step.name.get(lang));
+        let name = self.name();
         let again_ms = self.due_again(event);
         let event = if again_ms.is_some() { Event::Retrying } else { event };
         let found = evidence(exit);
@@ -560,6 +573,7 @@ impl At<'_> {
         let tail = self.means.local.shown_last(directory, TAIL_BYTES_MAX).await.unwrap_or_default();
         let facts = Facts {
             evidence: Some(Evidence::of(End::Lost { rebooted, survivors })),
+            output: output::cards(&self.name(), &output::text(&tail), self.view.plan.language),
             tail: output::text(&tail),
             ..Facts::default()
         };

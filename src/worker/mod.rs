@@ -7,4 +7,6 @@ pub mod health;
 mod output;
 pub mod patience;
 pub mod reload;
+pub mod retention;
 pub mod sender;
+mod tail;

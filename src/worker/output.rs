@@ -9,6 +9,8 @@ pub const READ_BYTES_MAX: usize = 2 * 1024 * 1024;
 const MESSAGES_MAX: usize = 5;
 /// Of these, how many show the beginning when not all fits.
 const HEAD_MESSAGES: usize = 2;
+/// Lines that are shown of a step that still runs.
+const LIVE_LINES_MAX: usize = 15;
 /// What a message may hold, counted as Slack counts after escaping; its limit is 3,000.
 const MESSAGE_UNITS_MAX: usize = 2_700;
 
@@ -58,6 +60,27 @@ pub fn cards(step: &str, output: &str, lang: Lang) -> Vec<Card> {
             }
         })
         .collect()
+}
+
+/// The last lines of a step that still runs, as one message; `None` when it printed nothing yet.
+pub fn live_card(step: &str, output: &str, lang: Lang) -> Option<Card> {
+    let output = output.trim_end();
+    if output.trim().is_empty() {
+        return None;
+    }
+    let lines: Vec<&str> = output.lines().collect();
+    let last = lines[lines.len().saturating_sub(LIVE_LINES_MAX)..].join("\n");
+    // The end of it: what came before is in the log.
+    let piece = pieces(&last).pop()?;
+    let title = match lang {
+        Lang::Zh => format!("{step} — 仍在执行，最近的输出："),
+        Lang::En => format!("{step} — still running, its latest output:"),
+    };
+    Some(Card {
+        summary: title.clone(),
+        tone: Tone::Neutral,
+        parts: vec![Part::Context(vec![span(title)]), Part::Output(piece)],
+    })
 }
 
 /// Cuts at line ends where it can, anywhere where a line is too long by itself.
@@ -128,6 +151,18 @@ mod tests {
             "{}",
             found[HEAD_MESSAGES].summary
         );
+    }
+
+    #[test]
+    fn what_still_runs_shows_its_last_lines() {
+        let lines: Vec<String> = (0..100).map(|line| format!("line {line}")).collect();
+
+        let card = live_card("1. x", &lines.join("\n"), Lang::En).unwrap();
+
+        let Part::Output(shown) = &card.parts[1] else { panic!("no output") };
+        assert!(shown.starts_with("line 85\n") && shown.ends_with("line 99"), "{shown}");
+        assert!(card.summary.contains("still running"));
+        assert!(live_card("1. x", "\n", Lang::En).is_none());
     }
 
     proptest! {

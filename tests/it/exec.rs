@@ -8,6 +8,7 @@ use neostock_ops::exec::record::{self, Lock, Reason, Started};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -574,7 +575,7 @@ async fn a_full_disk_is_a_flag_and_the_outcome_is_kept() {
     let mount =
         command("mount").args(["-t", "tmpfs", "-o", "size=512k", "none"]).arg(&disk).output();
     if !mount.is_ok_and(|mount| mount.status.success()) {
-        println!("SKIPPED: cannot mount a tmpfs here (not root)");
+        println!("NOT TESTED: a disk that is really full, as this user may not mount one");
         return;
     }
     let _mounted = Mounted(disk.clone());
@@ -587,6 +588,25 @@ async fn a_full_disk_is_a_flag_and_the_outcome_is_kept() {
     assert!(exit.output_incomplete && exit.dropped > 2_000_000, "{exit:?}");
     assert_eq!(exit.bytes, 3_000_000);
     assert_eq!(attempt.await_file("effect"), "ran");
+}
+
+/// Where nothing can be mounted, and besides: a limit on the size of files, as a quota would be.
+#[tokio::test]
+async fn a_limit_on_files_is_a_full_disk_like_another() {
+    let mut attempt = Attempt::shell("head -c 3000000 /dev/zero | tr '\\0' x; exit 4");
+    let bot = attempt.path("bot");
+    // 1,024 blocks of 512 bytes; the step's own pipes know no such limit.
+    fs::write(&bot, format!("#!/bin/sh\nulimit -f 1024\nexec {PROGRAM} \"$@\"\n")).unwrap();
+    fs::set_permissions(&bot, fs::Permissions::from_mode(0o755)).unwrap();
+    attempt.local = Local::new(bot);
+    attempt.spec.output_bytes_max = 2_000_000;
+
+    let exit = attempt.run().await;
+
+    assert_eq!((exit.reason.clone(), exit.code), (Reason::Exited, Some(4)));
+    assert!(exit.output_incomplete && exit.dropped >= 3_000_000 - 1024 * 512, "{exit:?}");
+    assert_eq!(exit.bytes, 3_000_000);
+    assert_eq!(attempt.text().await.len(), 1024 * 512);
 }
 
 struct Mounted(PathBuf);
@@ -687,4 +707,94 @@ async fn the_overhead_of_the_supervisor() {
         "bare p50 {:?}, supervised p50 {:?} p95 {:?}",
         bare[50], supervised[50], supervised[95]
     );
+}
+
+/// Where this machine keeps control groups that these tests may make groups in.
+fn group_of(attempt: &Attempt) -> Option<PathBuf> {
+    let own = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
+    let own = own.into_iter().find(|folder| folder.join("cgroup.procs").exists())?;
+    let below = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let below = below.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
+    let own = own.join(below);
+    let probe = own.join(format!("probe-{}", std::process::id()));
+    fs::create_dir(&probe).ok()?;
+    fs::remove_dir(probe).unwrap();
+    Some(own.join(format!("neostock-{}", attempt.spec.attempt)))
+}
+
+/// A chain of short-lived processes in sessions of their own, which TERM does not end.
+const HOPPING: &str = "trap '' TERM; printf '%s\\n' '#!/bin/sh' 'echo $$ >> hops' 'setsid sh hop &' > hop; sh hop; sleep 1000";
+
+#[tokio::test]
+async fn what_forks_for_its_life_is_stopped_at_the_time_out() {
+    let mut attempt = Attempt::shell(HOPPING);
+    attempt.spec.timeout_ms = 500;
+    attempt.spec.grace_ms = 100;
+
+    let exit = attempt.run().await;
+
+    assert_eq!(exit.reason, Reason::Timeout);
+    let hops = || fs::read_to_string(attempt.path("hops")).unwrap().lines().count();
+    let before = hops();
+    assert!(before > 5, "{before}");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(hops(), before, "it hops on");
+    match group_of(&attempt) {
+        Some(group) => assert!(!group.exists(), "{} is left", group.display()),
+        None => println!("NOT TESTED: the step's control group, as none can be made here"),
+    }
+}
+
+#[tokio::test]
+async fn a_step_has_a_control_group_and_what_hides_its_mark_is_found_there() {
+    let attempt = Attempt::shell(
+        "env -i /bin/sh -c 'setsid sleep 1000 & echo $! >hidden'; echo ready >ready; sleep 1000",
+    );
+    let Some(group) = group_of(&attempt) else {
+        println!("NOT TESTED: control groups, as none can be made here; the file protocol is");
+        return;
+    };
+    attempt.start().await;
+    attempt.await_file("ready");
+    let hidden = attempt.await_file("hidden");
+    let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    assert!(members.lines().any(|pid| pid == hidden), "{members}");
+    let supervisor = attempt.supervisor_pid().to_string();
+    assert!(!members.lines().any(|pid| pid == supervisor), "the supervisor was moved");
+
+    attempt.kill_supervisor();
+
+    let Verdict::Unknown { survivors, .. } = attempt.verdict().await else { panic!() };
+    assert!(survivors.iter().any(|left| left.pid.to_string() == hidden), "{survivors:?}");
+    assert_eq!(attempt.local.stop_survivors(&attempt.dir).await.unwrap(), []);
+    until("it is gone", || !is_alive(&hidden));
+    fs::remove_dir(group).unwrap();
+}
+
+/// The other way: a bot that may make no group stops everything by sessions and the subreaper.
+#[tokio::test]
+async fn without_control_groups_a_time_out_ends_everything_all_the_same() {
+    let mut attempt = Attempt::shell(
+        "trap '' TERM; setsid sh -c \"trap '' TERM; while :; do sleep 0.1; done\" & echo $! >daemon; while :; do sleep 0.1; done",
+    );
+    attempt.spec.workdir = "/tmp".into();
+    attempt.spec.timeout_ms = 300;
+    attempt.spec.grace_ms = 100;
+    let daemon = attempt.path("daemon");
+    attempt.spec.argv[2] =
+        attempt.spec.argv[2].replace(">daemon", &format!(">{}", daemon.display()));
+    if rustix::process::geteuid().is_root() {
+        let bot = attempt.path("bot");
+        fs::write(&bot, format!("#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups {PROGRAM} \"$@\"\n")).unwrap();
+        fs::create_dir_all(&attempt.dir).unwrap();
+        for open in [attempt.root.path(), attempt.dir.parent().unwrap(), &attempt.dir, &bot] {
+            fs::set_permissions(open, fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        attempt.local = Local::new(bot);
+    }
+
+    let exit = attempt.run().await;
+
+    assert_eq!(exit.reason, Reason::Timeout);
+    assert!(!is_alive(attempt.await_file("daemon").as_str()));
 }

@@ -20,6 +20,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod journal;
+mod live;
 mod log_audit;
 mod outage;
 mod outbox;

@@ -235,34 +235,3 @@ async fn lines_of_two_streams_are_never_mixed() {
         assert_eq!(found, wanted);
     }
 }
-
-/// A step that prints a gigabyte, and the most that its supervisor ever had in memory.
-#[tokio::test]
-async fn a_gigabyte_of_output_leaves_the_supervisor_small() {
-    let mut attempt = Attempt::shell(
-        "yes \"$(head -c 98 /dev/zero | tr '\\0' x)\" | head -c 999999999; echo; echo last >&2",
-    );
-    attempt.spec.secrets = vec!["a-declared-secret".into()];
-    attempt.spec.timeout_ms = 300_000;
-    let since = std::time::Instant::now();
-    attempt.start().await;
-    until("it started", || attempt.dir.join("started").exists());
-    let supervisor = attempt.supervisor_pid();
-    let mut peak_kib = 0;
-    let exit = loop {
-        peak_kib = crate::harness::attempt::peak_kib(supervisor).unwrap_or(0).max(peak_kib);
-        match attempt.local.observe(&attempt.dir).await.unwrap() {
-            neostock_ops::exec::local::Verdict::Finished(exit) => break exit,
-            _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-        }
-        assert!(since.elapsed().as_secs() < 120, "it takes too long");
-    };
-
-    println!("1 GB in {:?}, supervisor at most {peak_kib} KiB", since.elapsed());
-    assert!(exit.is_success() && !exit.output_incomplete, "{exit:?}");
-    assert_eq!(exit.bytes, 1_000_000_005);
-    assert_eq!(exit.dropped, exit.bytes - 1024 * 1024 - 64 * 1024);
-    let end = attempt.local.shown_last(&attempt.dir, 20).await.unwrap();
-    assert!(end.ends_with(b"x\n! last\n"), "{}", String::from_utf8_lossy(&end));
-    assert!(peak_kib > 0 && peak_kib < 10 * 1024, "{peak_kib} KiB");
-}

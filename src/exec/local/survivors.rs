@@ -2,6 +2,7 @@
 //!
 //! Only processes that carry the attempt's mark, and what those started, are ever signalled.
 
+use super::super::cgroup::Group;
 use super::super::record::Process;
 use super::super::{redact, tree};
 use crate::core::id::AttemptId;
@@ -28,6 +29,9 @@ pub(super) fn stop(attempt: Option<&AttemptId>) -> Vec<Process> {
         std::thread::sleep(TICK);
         living = tree::carriers_of(attempt);
         if tick >= ticks(GRACE) {
+            if let Some(group) = Group::find(attempt) {
+                group.kill();
+            }
             for entry in &living {
                 entry.signal(Signal::KILL);
             }

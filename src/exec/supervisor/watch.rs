@@ -133,14 +133,14 @@ impl<'s> Watch<'s> {
             }
             Phase::Stopping(until) if now >= until => {
                 self.phase = Phase::Killing(now + KILL_WAIT);
-                kill_children();
+                self.kill();
             }
             Phase::Killing(until) if now >= until => {
                 self.name_what_is_left();
                 self.drain(now);
             }
             // Children of the killed have become ours by now.
-            Phase::Killing(_) => kill_children(),
+            Phase::Killing(_) => self.kill(),
             Phase::Draining { silence, limit } if now >= silence.min(limit) => return false,
             _ => {}
         }
@@ -170,6 +170,13 @@ impl<'s> Watch<'s> {
             entry.signal(Signal::CONT);
         }
         self.phase = Phase::Stopping(now + Duration::from_millis(self.spec.grace_ms));
+    }
+
+    fn kill(&self) {
+        if let Some(group) = &self.step.group {
+            group.kill();
+        }
+        kill_children();
     }
 
     fn drain(&mut self, now: Instant) {

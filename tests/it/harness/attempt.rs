@@ -127,7 +127,16 @@ pub fn is_alive(pid: &str) -> bool {
 
 /// The most memory that a process ever had, by the kernel's own count; `None` once it is gone.
 pub fn peak_kib(pid: u32) -> Option<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// What a process has now of memory that is its own: neither its program nor another file.
+pub fn anonymous_kib(pid: u32) -> Option<u64> {
+    status_kib(pid, "RssAnon:")
+}
+
+fn status_kib(pid: u32, line: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let figure = status.lines().find_map(|found| found.strip_prefix(line))?;
+    figure.split_whitespace().next()?.parse().ok()
 }
