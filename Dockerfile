@@ -27,24 +27,35 @@ COPY neostock-ops /neostock-ops
 
 FROM ${BINARY} AS binary
 
-# git's one program does everything that the bot asks of it. Its package would bring Perl along, which
-# is as large as all the rest.
-FROM ${BASE} AS git
-RUN apt-get update -q && apt-get install -q -y --no-install-recommends git
-
-FROM ${BASE} AS runtime
+# git's one program does everything that the bot asks of it, which only reads. Its package would bring
+# Perl along, which is as large as all the rest, and what fetches over https. apt and dpkg stay, so that
+# an image on top of this one installs what its steps call.
+FROM ${BASE} AS files
 RUN apt-get update -q \
-    && apt-get install -q -y --no-install-recommends ca-certificates libcurl3-gnutls tini \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+        ca-certificates libpcre2-8-0 tini zlib1g \
+    && cd /tmp && apt-get download -q git && dpkg-deb --extract git_*.deb git \
+    && install git/usr/bin/git /usr/bin/git \
+    && apt-get purge -q -y --auto-remove --allow-remove-essential e2fsprogs \
     && useradd --system --uid 10001 --user-group --home-dir /var/lib/neostock-ops neostock-ops \
-    && install -d -m 0700 -o 10001 -g 10001 /var/lib/neostock-ops
-COPY --from=git /usr/bin/git /usr/bin/git
-COPY --from=git /usr/lib/git-core/git-remote-http /usr/lib/git-core/git-remote-https /usr/lib/git-core/
+    && rm -rf /tmp/* /var/lib/apt/lists/* /var/cache/* /var/log/* \
+        /usr/share/man/* /usr/share/info/* /usr/share/locale/* \
+        /usr/share/zoneinfo/right /usr/share/zoneinfo/posix /usr/lib/*-linux-gnu/gconv \
+        /usr/bin/tini-static /var/lib/dpkg/info/*.md5sums /var/lib/dpkg/info/*.symbols \
+        /var/lib/dpkg/*-old \
+    && find /usr/share/doc -type f ! -name copyright -delete \
+    && mkdir -p /var/cache/apt/archives/partial /var/cache/debconf /var/log/apt
+
+# One layer of it all: what was removed takes no room.
+FROM scratch AS runtime
+COPY --from=files / /
 COPY --from=binary /neostock-ops /usr/bin/neostock-ops
+RUN install -d -m 0700 -o 10001 -g 10001 /var/lib/neostock-ops
 
 USER 10001:10001
 WORKDIR /var/lib/neostock-ops
-ENV NEOSTOCK_LISTEN=0.0.0.0:8080 \
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    NEOSTOCK_LISTEN=0.0.0.0:8080 \
     NEOSTOCK_DATA_DIR=/var/lib/neostock-ops \
     NEOSTOCK_RUNBOOK=/etc/neostock-ops/runbook.yml
 VOLUME /var/lib/neostock-ops

@@ -336,7 +336,9 @@ async fn health(listen: SocketAddr, out: &mut impl Write) -> anyhow::Result<Exit
         .build()
         .context("make an HTTP client")?;
     let answer = client.get(format!("http://{address}/readyz")).send().await;
-    let answer = answer.with_context(|| format!("nobody answers on {address}"))?;
+    let answer = answer.with_context(|| {
+        format!("nobody answers on {address}: start the bot, or set NEOSTOCK_LISTEN to what it has")
+    })?;
     let is_ready = answer.status().is_success();
     write!(out, "{}", answer.text().await.context("read the answer")?)?;
     Ok(verdict(is_ready))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
-# with fonts by apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun
-# and pm2 into build/parts. What is there already is left alone.
+# with fonts, buildah and mmdebstrap by apt-get, cargo-nextest into build/tools, what drives the browser
+# into build/browser, bun and pm2 into build/parts, a small Debian for the container's test into
+# build/container. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -35,6 +36,9 @@ missing_packages() {
     [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || echo chromium
     has_font zh || echo fonts-noto-cjk
     has_font und-zsye || echo fonts-noto-color-emoji
+    command -v buildah >/dev/null || echo buildah
+    command -v mmdebstrap >/dev/null || echo mmdebstrap
+    command -v dpkg-scanpackages >/dev/null || echo dpkg-dev
 }
 
 as_root() {
@@ -103,6 +107,11 @@ for folder in browser parts; do
     has_packages "$folder" || install_packages "$folder"
 done
 link_parts
+# The test of the image runs as root only.
+[ -e build/container ] || [ "$(id -u)" -ne 0 ] || {
+    echo "making the small Debian of the container's test, once; it takes some minutes" >&2
+    tools/container-base.sh build/container
+}
 PATH="$PWD/build/tools/bin:$PATH"
 has_nextest ||
     cargo install cargo-nextest --locked --version "$NEXTEST_VERSION" --root build/tools

@@ -13,6 +13,7 @@ mod browser;
 mod cancel;
 mod commands;
 mod config;
+mod container;
 mod crash;
 mod deploy;
 mod exec;
