@@ -37,7 +37,8 @@ RUN apt-get update -q \
     && cd /tmp && apt-get download -q git && dpkg-deb --extract git_*.deb git \
     && install git/usr/bin/git /usr/bin/git \
     && apt-get purge -q -y --auto-remove --allow-remove-essential e2fsprogs \
-    && useradd --system --uid 10001 --user-group --home-dir /var/lib/neostock-ops neostock-ops \
+    && groupadd --system --gid 10001 neostock-ops \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/neostock-ops neostock-ops \
     && rm -rf /tmp/* /var/lib/apt/lists/* /var/cache/* /var/log/* \
         /usr/share/man/* /usr/share/info/* /usr/share/locale/* \
         /usr/share/zoneinfo/right /usr/share/zoneinfo/posix /usr/lib/*-linux-gnu/gconv \
