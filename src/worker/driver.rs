@@ -413,8 +413,12 @@ impl At<'_> {
     /// no harm: it is asked whenever it is found running.
     async fn wait(&self, directory: &Path) -> Result<(), Error> {
         let name = self.name();
-        let shown =
-            tail::show(self.engine, &self.means.local, (self.driven, self.view), (self.row, &name));
+        let shown = Box::pin(tail::show(
+            self.engine,
+            &self.means.local,
+            (self.driven, self.view),
+            (self.row, &name),
+        ));
         if self.step.always {
             tokio::select! {
                 () = self.means.local.wait(directory) => {}
