@@ -49,6 +49,9 @@ impl SettleForm {
 }
 
 /// Opens the form. It says nothing more when that worked; else how to decide without it.
+///
+/// # Errors
+/// The database's; then nothing is written.
 pub async fn run(form: &SettleForm, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     // Its trigger opens one form: the same delivery again gets the answer of the first.
     if let Some(answered) = context.engine.answered(&asked.delivery).await? {

@@ -736,7 +736,9 @@ mod tests {
         let keys = Keys { current: new.clone(), previous: Vec::new() };
         let old = chain(&[entry(), entry(), entry()], 0, GENESIS_HASH.into(), &lost);
         let mut seal = Seal::default();
-        old.iter().for_each(|row| seal.push(row));
+        for row in &old {
+            seal.push(row);
+        }
         let head = Anchor { seq: 3, hash: old[2].hash.clone() };
         let sealed = |key: &Key| {
             let said = key_lost(0, (lost.id(), key), (&head, seal.digest()), ("uid 0", "fire"));

@@ -209,7 +209,7 @@ mod tests {
         // A kind that this version reads and does not write any more.
         names.push("press.refused");
         for (kind, ..) in KINDS {
-            assert!(names.contains(&kind), "{kind} is not documented");
+            assert!(names.contains(kind), "{kind} is not documented");
         }
     }
 

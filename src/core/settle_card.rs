@@ -101,14 +101,14 @@ pub(super) fn what_now(run: &RunView, lang: Lang) -> Line {
     let is_locked = run.plan.lock == Lock::Environment && run.taken_over.is_none();
     let mut line = vec![text(if is_locked {
         lang.pick(
-            "请先确认这一步实际做到了哪里，然后选择（环境在此之前保持锁定）：\n",
+            "请先确认这一步实际做到了哪里，然后选择（环境在此之前保持锁定）：",
             "Find out how far this step really got, then choose (the environment stays locked until \
-             then):\n",
+             then):",
         )
     } else {
         lang.pick(
-            "请先确认这一步实际做到了哪里，然后选择：\n",
-            "Find out how far this step really got, then choose:\n",
+            "请先确认这一步实际做到了哪里，然后选择：",
+            "Find out how far this step really got, then choose:",
         )
     })];
     for settlement in choices(run) {
@@ -132,11 +132,12 @@ pub(super) fn what_now(run: &RunView, lang: Lang) -> Line {
             ),
         };
         let word = settlement.as_str();
+        line.push(text("\n"));
         line.push(Span::Code(format!(
             "/neostock settle {id} {word} {}",
             lang.pick("原因", "reason")
         )));
-        line.push(text(format!(" {}\n", words.get(lang))));
+        line.push(text(format!(" {}", words.get(lang))));
     }
     line
 }

@@ -272,12 +272,12 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_is_a_named_fault_and_the_rest_counts() {
+        use OutputFault::{NotAnOutput, NotText, TooLong, Undeclared};
         let long = "x".repeat(VALUE_BYTES_MAX + 1);
         let lines = format!("nothing\n=x\nother=1\nversion={long}\nversion=a\0b\npath=ok\n");
 
         let handed = read_lines(lines.as_bytes(), &spec());
 
-        use OutputFault::{NotAnOutput, NotText, TooLong, Undeclared};
         let expected = [
             NotAnOutput(1),
             NotAnOutput(2),

@@ -34,6 +34,7 @@ impl Redactor {
     }
 
     /// A redactor for another stream with the same secrets.
+    #[must_use]
     pub fn another(&self) -> Self {
         Self {
             literals: self.literals.another(),

@@ -35,9 +35,10 @@ pub async fn readyz(State(web): State<Web>) -> Response {
     let database = sight.is_good(Part::Database) && health.engine.store().ping().await.is_ok();
     let has_greeted = health.workspace.get().is_some();
     let slack = has_greeted && sight.is_good(Part::Slack);
-    let census = match database {
-        true => health.engine.take_census().await.unwrap_or_default(),
-        false => Census::default(),
+    let census = if database {
+        health.engine.take_census().await.unwrap_or_default()
+    } else {
+        Census::default()
     };
     let now_ms = web.0.clock.now_ms();
     let age_ms = if census.oldest_ms == 0 { 0 } else { now_ms - census.oldest_ms };
@@ -45,9 +46,10 @@ pub async fn readyz(State(web): State<Web>) -> Response {
     let report = json!({
         "ready": database && slack,
         "database": state(database, "cannot be reached"),
-        "slack": match has_greeted {
-            true => state(slack, "does not answer"),
-            false => "has not answered auth.test yet",
+        "slack": if has_greeted {
+            state(slack, "does not answer")
+        } else {
+            "has not answered auth.test yet"
         },
         "disk": state(sight.is_good(Part::Disk), "is low: no new run begins"),
         "disk_free_bytes": sight.free_bytes,

@@ -86,7 +86,7 @@ impl Gate {
         }
     }
 
-    pub(super) async fn close(&self) {
+    pub(super) fn close(&self) {
         // One that is asking right now ends with the process.
         if let Ok(mut asking) = self.asking.try_lock() {
             drop(asking.take());

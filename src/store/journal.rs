@@ -184,7 +184,9 @@ pub(super) async fn begin_anew(
         let rows = page(&mut transaction, after_seq, VERIFY_PAGE_ROWS).await?;
         let Some(last) = rows.last() else { break };
         after_seq = last.seq;
-        rows.iter().for_each(|row| seal.push(row));
+        for row in &rows {
+            seal.push(row);
+        }
     }
     sqlx::query("update journal_head set key_id = $1 where id = 1")
         .bind(keys.current.id())

@@ -248,7 +248,7 @@ impl Store {
         if let Writes::Grouped(writer) = &self.shared.writes {
             writer.close().await;
         }
-        self.shared.gate.close().await;
+        self.shared.gate.close();
         self.shared.readers.close().await;
     }
 }

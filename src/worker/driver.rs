@@ -413,8 +413,12 @@ impl At<'_> {
     /// no harm: it is asked whenever it is found running.
     async fn wait(&self, directory: &Path) -> Result<(), Error> {
         let name = self.name();
-        let shown =
-            tail::show(self.engine, &self.means.local, (self.driven, self.view), (self.row, &name));
+        let shown = Box::pin(tail::show(
+            self.engine,
+            &self.means.local,
+            (self.driven, self.view),
+            (self.row, &name),
+        ));
         if self.step.always {
             tokio::select! {
                 () = self.means.local.wait(directory) => {}
@@ -534,8 +538,7 @@ impl At<'_> {
                 String::new()
             }
         };
-        let whole = self.means.local.shown(directory, 0, output::READ_BYTES_MAX).await;
-        let whole = whole.map(|(bytes, _)| bytes).unwrap_or_default();
+        let whole = self.printed(directory).await;
         let lang = self.view.plan.language;
         let name = self.name();
         let again_ms = self.due_again(event);
@@ -551,6 +554,24 @@ impl At<'_> {
             ..Facts::default()
         };
         self.apply(&[event], facts).await
+    }
+
+    /// All that is kept of its output, as people read it: head and end are within the limit.
+    async fn printed(&self, directory: &Path) -> Vec<u8> {
+        let mut whole = Vec::new();
+        let mut at = 0;
+        while whole.len() < output::READ_BYTES_MAX {
+            let room = output::READ_BYTES_MAX - whole.len();
+            match self.means.local.shown(directory, at, room).await {
+                Ok((bytes, next)) if !bytes.is_empty() => {
+                    whole.extend_from_slice(&bytes);
+                    at = next;
+                }
+                // What cannot be read now is in the step's log all the same.
+                _ => break,
+            }
+        }
+        whole
     }
 
     /// When the step is tried again although it ended badly; `None`: not by itself.

@@ -82,6 +82,9 @@ impl Gates {
 }
 
 /// What is live is not what people saw in the plan; in words.
+///
+/// # Errors
+/// The database's.
 pub async fn live_changed(engine: &Engine, run: &RunView) -> Result<Option<Text>, Error> {
     let plan = &run.plan;
     if plan.makes_live.is_none() || plan.cause.is_some() {

@@ -228,7 +228,7 @@ both_engines! {
             bot.say("U0BOB", "unlock production me too"),
         );
         let takeovers = count(&bot, "lock.taken_over").await;
-        let is_settled = settled.contains("done again");
+        let is_settled = settled.contains("The step is done again");
 
         assert!(takeovers <= 1, "two took it: {taken} / {other}");
         assert!(is_settled != (takeovers == 1), "{settled} / {taken} / {other}");

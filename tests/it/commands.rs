@@ -194,8 +194,8 @@ both_engines! {
         bot.until_card("queued").await;
         let busy = bot.say("U0BOB", "status").await;
         for words in [
-            &format!("rollback v1.2 · running 2/2 Roll back 🔒 `{first}` <@U0BOB>"),
-            &format!("rollback v1.1 · queued `{second}` <@U0BOB>"),
+            &format!("rollback v1.2 · running 2/2 Roll back `{first}` <@U0BOB> 🔒 since "),
+            &format!("rollback v1.1 · queued · place 1, waits for {first} `{second}` <@U0BOB>: two"),
         ] {
             assert!(busy.contains(words.as_str()), "{words}\n{busy}");
         }
@@ -319,6 +319,7 @@ both_engines! {
         bot.until_card("rolled back to version v1.2").await;
         bot.advance_ms(60_000);
         assert!(bot.say("U0BOB", "rollback v1.1 two").await.contains("rollback v1.1"));
+        bot.until_card("rolled back to version v1.1").await;
         let asked = bot.workspace.calls_of("usergroups.users.list").len();
 
         bot.workspace.set_group("S0OPS", &["U0CAT"]);

@@ -313,7 +313,10 @@ async fn ends(album: &mut Album) {
     album.bot.until("it runs", |bot| bot.place.marks() == ["begun"]).await;
     album
         .bot
-        .until("it is shown", |bot| bot.card().contains("hang") && bot.card().contains("⏳ 1."))
+        .until("it is shown", |bot| {
+            let runs = ["— running", "— 执行中"].iter().any(|words| bot.card().contains(words));
+            bot.card().contains("hang") && runs
+        })
         .await;
     album.settles("running").await;
     album.says("U0BOB", "status").await;
