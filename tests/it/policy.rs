@@ -4,6 +4,8 @@
 use crate::harness::bot::Bot;
 use crate::harness::database::both_engines;
 
+const MINUTE_MS: u64 = 60_000;
+
 const POLICY: &str = r#"
   flaky:
     summary: flaky
@@ -14,7 +16,7 @@ const POLICY: &str = r#"
       - name: Try
         run: [sh, -c, "echo try >> $MARKS; test $(wc -l < $MARKS) -ge $1", sh, "{needed}"]
         idempotent: true
-        retry: {times: 2, delay: 10s, backoff: 3}
+        retry: {times: 2, delay: 10m, backoff: 3}
         timeout: 20s
       - {name: Clean, run: [sh, -c, "echo clean >> $MARKS"], always: true, timeout: 20s}
   copy:
@@ -96,15 +98,15 @@ both_engines! {
         let first = bot.until_card("retry 1 of 2 at").await;
         assert!(first.contains("exit code 1"), "{first}");
         assert_eq!(bot.place.marks(), ["try"]);
-        bot.advance_ms(9_000);
+        bot.advance_ms(8 * MINUTE_MS);
         bot.until_quiet().await;
-        assert_eq!(bot.place.marks(), ["try"], "it did not wait its 10 s");
-        bot.advance_ms(2_000);
+        assert_eq!(bot.place.marks(), ["try"], "it did not wait its 10 min");
+        bot.advance_ms(2 * MINUTE_MS);
         bot.until_card("retry 2 of 2 at").await;
-        bot.advance_ms(28_000);
+        bot.advance_ms(28 * MINUTE_MS);
         bot.until_quiet().await;
-        assert_eq!(bot.place.marks(), ["try"; 2], "it did not wait its 30 s");
-        bot.advance_ms(3_000);
+        assert_eq!(bot.place.marks(), ["try"; 2], "it did not wait its 30 min");
+        bot.advance_ms(2 * MINUTE_MS);
         let card = bot.until_card("flaky ✅ done").await;
 
         assert!(card.contains("attempt 3"), "{card}");
@@ -118,9 +120,9 @@ both_engines! {
         let bot = Bot::start(&database, POLICY).await;
         bot.say("U0BOB", "flaky 9").await;
         bot.until_card("retry 1 of 2").await;
-        bot.advance_ms(11_000);
+        bot.advance_ms(10 * MINUTE_MS);
         bot.until_card("retry 2 of 2").await;
-        bot.advance_ms(31_000);
+        bot.advance_ms(30 * MINUTE_MS);
         let card = bot.until_card("flaky 🚨 failed").await;
 
         assert!(card.contains("✅ 2. Clean"), "{card}");
