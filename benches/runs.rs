@@ -20,7 +20,8 @@ use support::database::Database;
 use support::folder::Folder;
 use support::stats::{median_and_range, print_table};
 
-const RUNS: i64 = 640;
+/// Below the number of runs that may wait at once.
+const RUNS: i64 = 480;
 const ROUNDS: usize = 3;
 /// How long all runs of a round may take.
 const PATIENCE: Duration = Duration::from_mins(3);
