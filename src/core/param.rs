@@ -146,23 +146,12 @@ pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments
         let taken = if is_text { words.take_rest() } else { words.take().map(|word| word.text) };
         give(parameters, &mut given, index, taken.unwrap_or_default())?;
     }
-    for (index, parameter) in parameters.iter().enumerate() {
-        let raw = given.iter().find(|(at, _)| *at == index).map(|(_, value)| value.as_str());
-        match raw.or(parameter.default.as_deref()) {
-            Some(raw) => {
-                let value = value(parameter, raw)?;
-                found.values.push(Argument { name: parameter.name.clone(), value });
-            }
-            None if parameter.required => {
-                return Err(ArgumentFault::Missing { name: parameter.name.clone() });
-            }
-            None => {}
-        }
-    }
+    let named = given.into_iter().map(|(index, value)| (parameters[index].name.clone(), value));
+    found.values = from_values(parameters, &named.collect())?.values;
     Ok(found)
 }
 
-/// Reads values that the runbook gives by name.
+/// Reads values by name, whoever gives them: defaults for what is left out, each by its type.
 ///
 /// # Errors
 /// The first [`ArgumentFault`].
