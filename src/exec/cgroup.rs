@@ -34,7 +34,6 @@ impl Group {
     }
 
     fn make_in(own: &Path, attempt: &AttemptId) -> Option<Self> {
-        remove_empty(own);
         let folder = folder_of(own, attempt)?;
         fs::create_dir(&folder).ok()?;
         let group = Self { folder };
@@ -125,9 +124,10 @@ fn own_folder_in(groups: &str, mounts: &str) -> Option<PathBuf> {
     })
 }
 
-/// Removes groups of steps that ended and left something, which has ended since.
-fn remove_empty(own: &Path) {
-    let Ok(entries) = fs::read_dir(own) else { return };
+/// Removes groups of steps that ended and left something, which has ended since. For the bot's
+/// housekeeping: looking at hundreds of them takes longer than a step should wait.
+pub fn remove_empty() {
+    let Some(entries) = own_folder().and_then(|own| fs::read_dir(own).ok()) else { return };
     for entry in entries.filter_map(Result::ok).take(LOOKED_AT_MAX) {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         let made = entry.metadata().and_then(|about| about.modified()).ok();

@@ -10,13 +10,13 @@
 //! | `exit` | how it ended; written last |
 //! | `abandoned` | nobody may start it any more |
 //! | `output.log` | what it printed, redacted and bounded |
-//! | `output.marks` | which part of that came by which stream |
+//! | `output.marks` | which part of that came by which stream; absent where all is standard output |
 //! | `control` | a socket: end-of-file says "look again", a `c` cancels |
 //!
 //! This room never reads the store, never decides what a verdict means for a run, and never starts
 //! a shell: a program is an argument vector.
 
-mod cgroup;
+pub mod cgroup;
 mod child;
 mod control;
 pub mod drift;

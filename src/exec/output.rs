@@ -131,7 +131,7 @@ impl Log {
             .mode(0o600)
             .open(dir.join(OUTPUT))
             .ok();
-        let marks = Marks::create(dir);
+        let marks = Marks::new(dir);
         let incomplete = file.is_none();
         Self {
             head_left: if incomplete { 0 } else { bytes_max },
@@ -207,7 +207,7 @@ impl Log {
             }
         }
         self.counts.dropped += (tail.len() - from) as u64;
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| self.written > 0) {
             self.counts.incomplete |= file.sync_all().is_err();
         }
         self.counts.incomplete |= self.marks.sync().is_err();

@@ -9,7 +9,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file in the attempt's folder.
 const MARKS: &str = "output.marks";
@@ -28,35 +28,47 @@ pub(super) enum Stream {
     Err = 1,
 }
 
-/// Writes marks, one for each change.
+/// Writes marks, one for each change, into a file that is made with the first: most steps never write
+/// to standard error.
 pub(super) struct Marks {
-    /// `None` once a mark could not be written.
+    path: PathBuf,
     file: Option<File>,
+    /// A mark could not be written: the rest counts as it stood.
+    has_failed: bool,
     last: Stream,
     count: usize,
 }
 
 impl Marks {
-    pub fn create(dir: &Path) -> Self {
-        let mut options = OpenOptions::new();
-        let file = options.create(true).write(true).truncate(true).mode(0o600);
-        Self { file: file.open(dir.join(MARKS)).ok(), last: Stream::Out, count: 0 }
+    pub fn new(dir: &Path) -> Self {
+        let path = dir.join(MARKS);
+        Self { path, file: None, has_failed: false, last: Stream::Out, count: 0 }
     }
 
     /// From `offset` on the log is this stream's.
     pub fn note(&mut self, stream: Stream, offset: u64) -> io::Result<()> {
-        if stream == self.last || self.count >= MARKS_MAX {
+        if stream == self.last || self.count >= MARKS_MAX || self.has_failed {
             return Ok(());
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
         self.count += 1;
         self.last = if self.count == MARKS_MAX { Stream::Out } else { stream };
         let mark = offset << 1 | self.last as u64;
-        let outcome = file.write_all(&mark.to_be_bytes());
-        if outcome.is_err() {
-            self.file = None;
-        }
+        let outcome = self.write(mark);
+        self.has_failed = outcome.is_err();
         outcome
+    }
+
+    fn write(&mut self, mark: u64) -> io::Result<()> {
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let mut options = OpenOptions::new();
+                options.create(true).write(true).truncate(true).mode(0o600).open(&self.path)?
+            }
+        };
+        file.write_all(&mark.to_be_bytes())?;
+        self.file = Some(file);
+        Ok(())
     }
 
     pub fn sync(&self) -> io::Result<()> {
@@ -154,7 +166,7 @@ mod tests {
     #[test]
     fn a_torn_mark_counts_as_none_and_a_mark_without_bytes_says_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut marks = Marks::create(dir.path());
+        let mut marks = Marks::new(dir.path());
         marks.note(Stream::Out, 0).unwrap();
         marks.note(Stream::Err, 3).unwrap();
         marks.note(Stream::Err, 5).unwrap();
@@ -170,7 +182,7 @@ mod tests {
     #[test]
     fn changes_beyond_the_limit_are_standard_output() {
         let dir = tempfile::tempdir().unwrap();
-        let mut marks = Marks::create(dir.path());
+        let mut marks = Marks::new(dir.path());
         for offset in 0..MARKS_MAX as u64 + 10 {
             let stream = if offset % 2 == 0 { Stream::Err } else { Stream::Out };
             marks.note(stream, offset).unwrap();

@@ -1,10 +1,11 @@
 //! Removes what nobody needs any more: folders of evidence by age and by size, the oldest ended first,
-//! and what the outbox keeps of runs that ended long ago.
+//! what the outbox keeps of runs that ended long ago, and control groups that are empty.
 //!
 //! Never the evidence of a run that has not ended, and never a folder whose supervisor lives.
 
 use crate::clock::Millis;
 use crate::engine::{Attempts, Engine, Error, Swept};
+use crate::exec::cgroup;
 use crate::exec::record::Lock;
 use std::fs;
 use std::io;
@@ -43,7 +44,10 @@ pub async fn sweep(engine: &Engine, attempts: &Path, limits: Limits) -> Result<S
     let before_ms = engine.clock().now_ms().saturating_sub_unsigned(limits.kept_ms);
     let known = engine.attempts().await?;
     let folder = attempts.to_owned();
-    let work = move || remove(&folder, &known, before_ms, limits.bytes_max);
+    let work = move || {
+        cgroup::remove_empty();
+        remove(&folder, &known, before_ms, limits.bytes_max)
+    };
     let removed = tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|fault| Err(io::Error::other(fault)));
