@@ -31,13 +31,18 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut sqlite, mut postgres) = (Vec::new(), Vec::new());
+        // Kept to the end: ext4 without a journal looks long for a place beside what was deleted lately.
+        let mut folders = Vec::new();
         // In turn, so that a slow moment of the machine hits both.
         for _ in 0..ROUNDS {
-            let folder = Folder::new()?;
+            let mut folder = Folder::new()?;
             let url = folder.sqlite_url();
-            sqlite.push(round(folder, &url).await?);
+            sqlite.push(round(&mut folder, &url).await?);
+            folders.push(folder);
             if let Some(database) = Database::new().await? {
-                postgres.push(round(Folder::new()?, &database.url).await?);
+                let mut folder = Folder::new()?;
+                postgres.push(round(&mut folder, &database.url).await?);
+                folders.push(folder);
                 database.drop().await?;
             }
         }
@@ -53,15 +58,15 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Asks for all runs, lets their host start, and reads from their rows how long they took.
-async fn round(mut folder: Folder, url: &str) -> anyhow::Result<f64> {
-    let asker = Bot::start(&folder, url).await?;
+async fn round(folder: &mut Folder, url: &str) -> anyhow::Result<f64> {
+    let asker = Bot::start(folder, url).await?;
     for _ in 0..RUNS {
         let answer = asker.workspace.say("U0BOB", "C0RANDOM", "nothing env=elsewhere").await;
         ensure!(matches!(answer, Answer::Given { status: 200, .. }), "answered {answer:?}");
     }
     asker.end().await?;
     folder.host = "worker";
-    let worker = Bot::start(&folder, url).await?;
+    let worker = Bot::start(folder, url).await?;
     let mut connection = AnyConnection::connect(url).await?;
     let deadline = Instant::now() + PATIENCE;
     let took_ms = loop {

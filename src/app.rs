@@ -231,22 +231,24 @@ async fn drive_runs(engine: Engine, means: Means, stop: CancellationToken) -> an
         let mut is_looking =
             driving.len() < RUNS_MAX && !stop.is_cancelled() && has_database(&engine);
         while is_looking {
-            is_looking = match engine.claim().await {
-                Ok(Some(driven)) => {
-                    info!(run.id = %driven.run, "driving {}", driven.run);
-                    let (engine, means) = (engine.clone(), means.clone());
-                    driving.spawn(async move {
-                        let driving = drive_patiently(&engine, &means, &driven);
-                        if let Err(failure) = driving.await {
-                            report(&driven.run, &failure);
-                        }
-                        engine.work().notify_one();
-                    });
-                    driving.len() < RUNS_MAX
+            is_looking = match engine.claim(RUNS_MAX - driving.len()).await {
+                Ok(claimed) => {
+                    let is_more_likely = !claimed.is_empty();
+                    for driven in claimed {
+                        info!(run.id = %driven.run, "driving {}", driven.run);
+                        let (engine, means) = (engine.clone(), means.clone());
+                        driving.spawn(async move {
+                            let driving = drive_patiently(&engine, &means, &driven);
+                            if let Err(failure) = driving.await {
+                                report(&driven.run, &failure);
+                            }
+                            engine.work().notify_one();
+                        });
+                    }
+                    is_more_likely && driving.len() < RUNS_MAX
                 }
                 // Another bot was quicker; there may be more.
                 Err(Error::Fenced(_)) => true,
-                Ok(None) => false,
                 Err(failure) => {
                     error!("look for runs: {failure:#}");
                     false

@@ -1,7 +1,9 @@
 //! Hosts that cannot be asked: said at once, a step's outcome counted as unknown after a grace, and put
 //! right when its evidence appears. Nothing is run anywhere else meanwhile.
 
-use super::{Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, put_slot, view};
+use super::{
+    Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, hold, put_slot, view,
+};
 use crate::core::card::Card;
 use crate::core::evidence::{End, Evidence};
 use crate::core::host_card;
@@ -63,11 +65,10 @@ impl Engine {
     ) -> Result<(), Error> {
         self.patiently(|| {
             let (driven, evidence) = (driven.clone(), evidence.clone());
+            let lease_ms = self.identity.lease_ms;
             self.store.unit(move |unit| {
                 Box::pin(async move {
-                    if !runs::hold(unit.connection(), driven.run.as_str(), driven.fence).await? {
-                        return Err(Error::Fenced(driven.run));
-                    }
+                    hold(unit, &driven, lease_ms).await?;
                     amend_in(unit, &driven.run, position, &evidence).await
                 })
             })

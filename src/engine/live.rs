@@ -1,9 +1,9 @@
 //! What a running step shows of its output: the body of a slot, written under the driver's fence.
 
-use super::{Driven, Engine, Error, PRIORITY_THREAD, output_key, put_slot};
+use super::{Driven, Engine, Error, PRIORITY_THREAD, hold, output_key, put_slot};
 use crate::core::card::Card;
 use crate::core::run_card::RunView;
-use crate::store::{outbox, runs};
+use crate::store::outbox;
 
 impl Engine {
     /// Shows a running step's output so far as the first message of its output; a body that is shown
@@ -19,20 +19,18 @@ impl Engine {
         card: &Card,
     ) -> Result<(), Error> {
         let (driven, view, card) = (driven.clone(), view.clone(), card.clone());
+        let lease_ms = self.identity.lease_ms;
         let is_new = self
             .store
             .unit(move |unit| {
                 Box::pin(async move {
-                    let id = driven.run.as_str();
-                    if !runs::hold(unit.connection(), id, driven.fence).await? {
-                        return Err(Error::Fenced(driven.run));
-                    }
+                    hold(unit, &driven, lease_ms).await?;
                     let key = output_key(&view.id, position, attempts, 0);
                     let shown = outbox::body_of(unit.connection(), &key).await?;
                     if shown.is_some_and(|shown| {
                         serde_json::from_str(&shown).ok() == Some(card.clone())
                     }) {
-                        return Ok(false);
+                        return Ok::<_, Error>(false);
                     }
                     put_slot(unit, &view, key, PRIORITY_THREAD, &card).await?;
                     Ok(true)

@@ -47,6 +47,12 @@ use tokio::sync::Notify;
 
 /// How many runs may wait or be queued when the settings do not say.
 const RUNS_WAITING_MAX_DEFAULT: i64 = 500;
+/// A lease is prolonged every so-manieth part of it …
+const LEASE_PARTS: i64 = 4;
+/// … where less than so many parts are left.
+const LEASE_KEPT: i64 = 3;
+/// Runs that are claimed in one unit.
+const CLAIMS_MAX: usize = 16;
 /// A channel is leased for so many leases of a run: a call to Slack takes longer than a renewal.
 const CHANNEL_LEASES: i64 = 2;
 /// Of a channel's lease, how much a sender leaves unused: from here on its call might end after it.
@@ -131,6 +137,15 @@ pub struct Driven {
     pub fence: i64,
 }
 
+/// A driven run as its driver finds it.
+#[derive(Debug, Clone)]
+pub struct Attended {
+    /// The run.
+    pub view: RunView,
+    /// Its steps as they are stored: attempts, directories.
+    pub steps: Vec<StepRow>,
+}
+
 /// What an event says about the step at the run's position.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -200,7 +215,7 @@ impl Engine {
 
     /// How often a driver must prolong its lease, to be sure of it.
     pub fn renewal(&self) -> Duration {
-        Duration::from_millis(self.identity.lease_ms.unsigned_abs() / 4)
+        Duration::from_millis((self.identity.lease_ms / LEASE_PARTS).unsigned_abs())
     }
 
     /// The longest call to Slack that ends within the lease of its channel.
@@ -254,12 +269,13 @@ impl Engine {
         Ok(taken)
     }
 
-    /// Takes a run to drive: one whose driver is gone, else the oldest whose turn it is. None begins
-    /// while the disk of the data folder is low; those that have begun go on.
+    /// Takes runs to drive, at most `most`: those whose driver is gone, then the oldest whose turn it
+    /// is. None begins while the disk of the data folder is low; those that have begun go on. With
+    /// none, there is no more to take at this moment.
     ///
     /// # Errors
     /// The database's; [`Error::Fenced`] when another bot was quicker, which is no fault.
-    pub async fn claim(&self) -> Result<Option<Driven>, Error> {
+    pub async fn claim(&self, most: usize) -> Result<Vec<Driven>, Error> {
         let identity = Arc::clone(&self.identity);
         let now_ms = self.clock().now_ms();
         let claim = Claim {
@@ -270,26 +286,55 @@ impl Engine {
         };
         let mut reader = self.store.read().await?;
         if !runs::is_work_due(&mut reader, claim).await? {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         drop(reader);
         let identity = Arc::clone(&self.identity);
         let may_begin = self.vitals.is_good(Part::Disk);
-        let driven = self
+        let claimed = self
             .store
-            .unit(move |unit| Box::pin(async move { claim_in(unit, &identity, may_begin).await }))
+            .unit(move |unit| {
+                Box::pin(async move {
+                    let mut claimed = Vec::new();
+                    while claimed.len() < most.min(CLAIMS_MAX) {
+                        match claim_in(unit, &identity, may_begin).await? {
+                            Some(driven) => claimed.push(driven),
+                            None => break,
+                        }
+                    }
+                    Ok::<_, Error>(claimed)
+                })
+            })
             .await?;
-        if driven.is_some() {
+        if !claimed.is_empty() {
             self.mail.notify_one();
         }
-        Ok(driven)
+        Ok(claimed)
     }
 
-    /// Prolongs a run's lease.
+    /// A driven run as it stands. Its lease is prolonged where less of it is left than the driver may
+    /// wait; every write of the driver has prolonged it already.
     ///
     /// # Errors
     /// [`Error::Fenced`]: stop driving. Others: try again before the lease ends.
-    pub async fn renew(&self, driven: &Driven) -> Result<(), Error> {
+    pub async fn attend(&self, driven: &Driven) -> Result<Attended, Error> {
+        let mut reader = self.store.read().await?;
+        let row = view::row(&mut reader, &driven.run).await?;
+        if row.fence != driven.fence {
+            return Err(Error::Fenced(driven.run.clone()));
+        }
+        let kept_ms = self.identity.lease_ms * LEASE_KEPT / LEASE_PARTS;
+        let is_due = row.lease_until_ms <= self.clock().now_ms() + kept_ms;
+        let steps = runs::steps_of(&mut reader, driven.run.as_str()).await?;
+        let view = view::with_steps(&mut reader, row, &steps).await?;
+        drop(reader);
+        if is_due && (view.state == State::Running || view.unreachable_ms > 0) {
+            self.renew(driven).await?;
+        }
+        Ok(Attended { view, steps })
+    }
+
+    async fn renew(&self, driven: &Driven) -> Result<(), Error> {
         self.patiently(|| {
             let driven = driven.clone();
             let lease_ms = self.identity.lease_ms;
@@ -345,12 +390,10 @@ impl Engine {
             .patiently(|| {
                 let (driven, facts) = (driven.clone(), facts.clone());
                 let happened = events.to_vec();
+                let lease_ms = self.identity.lease_ms;
                 self.store.unit(move |unit| {
                     Box::pin(async move {
-                        let id = driven.run.as_str();
-                        if !runs::hold(unit.connection(), id, driven.fence).await? {
-                            return Err(Error::Fenced(driven.run));
-                        }
+                        hold(unit, &driven, lease_ms).await?;
                         apply_in(unit, &driven.run, &happened, facts).await
                     })
                 })
@@ -411,6 +454,17 @@ async fn claim_in(
     let claimed = apply_in(unit, &run, &[Event::Claimed], facts).await?;
     queue::its_turn(unit, &claimed).await?;
     Ok(Some(Driven { run, fence }))
+}
+
+/// Takes the row of a driven run, and proves that nobody else drives it.
+async fn hold(unit: &mut Unit, driven: &Driven, lease_ms: i64) -> Result<(), Error> {
+    let until_ms = unit.now_ms() + lease_ms;
+    let id = driven.run.as_str();
+    if runs::hold(unit.connection(), id, driven.fence, until_ms).await? {
+        Ok(())
+    } else {
+        Err(Error::Fenced(driven.run.clone()))
+    }
 }
 
 /// One event after the other on a run whose row is held: state, step, lock, card, thread, journal.

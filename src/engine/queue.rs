@@ -3,7 +3,7 @@
 
 use super::requests::{request_entry, stored_answer};
 use super::{
-    Asked, Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, put_slot, view,
+    Asked, Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, hold, put_slot, view,
 };
 use crate::core::action::Lock;
 use crate::core::decision::{Decision, Verdict};
@@ -27,12 +27,14 @@ const AHEAD_COUNTED_MAX: i64 = 1_000;
 /// Runs of an action that wait, among which one can be superseded.
 const NOT_BEGUN_MAX: i64 = 10;
 /// When people are reminded of a run that needs attention, counted from the moment it does; then every
-/// hour.
+/// hour, after a day once a day, until somebody decides.
 const REMINDERS_MIN: [i64; 3] = [5, 15, 30];
 /// Between two reminders after those.
 const REMINDER_EVERY_MIN: i64 = 60;
-/// Reminders of one lost step: about a day of them.
-const REMINDERS_MAX: i64 = 27;
+/// So many reminders are about a day of them …
+const REMINDERS_OF_A_DAY: i64 = 27;
+/// … and between two after that.
+const REMINDER_DAILY_MIN: i64 = 24 * 60;
 /// Runs of which people are reminded in one look.
 const REMINDED_MAX: i64 = 100;
 
@@ -120,7 +122,13 @@ impl Engine {
     pub async fn void_gate(&self, driven: &Driven, who: Vec<UserId>) -> Result<(), Error> {
         self.patiently(|| {
             let (driven, who) = (driven.clone(), who.clone());
-            self.store.unit(move |unit| Box::pin(async move { void_in(unit, &driven, &who).await }))
+            let lease_ms = self.identity.lease_ms;
+            self.store.unit(move |unit| {
+                Box::pin(async move {
+                    hold(unit, &driven, lease_ms).await?;
+                    void_in(unit, &driven.run, &who).await
+                })
+            })
         })
         .await?;
         self.metrics.run_event("run.gate_voided");
@@ -136,12 +144,11 @@ impl Engine {
     pub async fn gate_unasked(&self, driven: &Driven) -> Result<(), Error> {
         self.patiently(|| {
             let driven = driven.clone();
+            let lease_ms = self.identity.lease_ms;
             self.store.unit(move |unit| {
                 Box::pin(async move {
                     let run = &driven.run;
-                    if !runs::hold(unit.connection(), run.as_str(), driven.fence).await? {
-                        return Err(Error::Fenced(driven.run));
-                    }
+                    hold(unit, &driven, lease_ms).await?;
                     let row = view::row(unit.connection(), run).await?;
                     let view = view::with_parts(unit.connection(), row).await?;
                     let key = format!("{run}/unasked.{}", view.voided.len());
@@ -323,11 +330,7 @@ pub(super) async fn its_turn(unit: &mut Unit, run: &RunView) -> Result<(), Error
     put_slot(unit, run, key, PRIORITY_THREAD, &card).await
 }
 
-async fn void_in(unit: &mut Unit, driven: &Driven, who: &[UserId]) -> Result<(), Error> {
-    let run = &driven.run;
-    if !runs::hold(unit.connection(), run.as_str(), driven.fence).await? {
-        return Err(Error::Fenced(run.clone()));
-    }
+async fn void_in(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Error> {
     let row = view::row(unit.connection(), run).await?;
     let plan = view::plan(run, &row)?;
     let now_ms = unit.now_ms();
@@ -353,10 +356,10 @@ type Wish = (Asked, String, String, RunId, String, TakeoverAnswer);
 async fn take_over_in(unit: &mut Unit, wish: &Wish) -> Result<String, Error> {
     let (asked, role, environment, run, reason, answer) = wish;
     // Raises the fence: whoever settles at this moment comes before or after, not between.
-    let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
+    let now_ms = unit.now_ms();
+    let is_waiting = runs::hold_for_a_person(unit.connection(), run.as_str(), now_ms).await?;
     let row = view::row(unit.connection(), run).await?;
     let holder = queue::holder(unit.connection(), environment).await?;
-    let now_ms = unit.now_ms();
     let taken = TakeoverRow {
         user_id: asked.actor.to_string(),
         role: role.clone(),
@@ -427,7 +430,8 @@ fn next_reminder_ms(sent: i64) -> i64 {
     let at = |number: i64| usize::try_from(number).ok().and_then(|at| REMINDERS_MIN.get(at));
     let minutes = match (at(sent), at(sent - 1)) {
         (Some(next), last) => next - last.copied().unwrap_or(0),
-        (None, _) => REMINDER_EVERY_MIN,
+        (None, _) if sent < REMINDERS_OF_A_DAY => REMINDER_EVERY_MIN,
+        (None, _) => REMINDER_DAILY_MIN,
     };
     minutes * 60_000
 }
@@ -448,13 +452,9 @@ async fn remind_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
         return Ok(false);
     }
     let number = sent + 1;
-    if number >= REMINDERS_MAX {
-        queue::end_reminder(unit.connection(), run.as_str()).await?;
-    } else {
-        // From now on, not from when it was due: a bot that was away says it once.
-        let next_ms = now_ms + next_reminder_ms(number);
-        queue::put_reminder(unit.connection(), run.as_str(), (next_ms, number)).await?;
-    }
+    // From now on, not from when it was due: a bot that was away says it once.
+    let next_ms = now_ms + next_reminder_ms(number);
+    queue::put_reminder(unit.connection(), run.as_str(), (next_ms, number)).await?;
     let view = view::with_parts(unit.connection(), row).await?;
     let lost = view.steps.iter().enumerate().find(|(_, step)| step.state == StepState::Unknown);
     let Some((position, step)) = lost else { return Ok(false) };
@@ -480,7 +480,7 @@ mod tests {
     use crate::core::run::Event as E;
 
     #[test]
-    fn people_are_reminded_after_5_15_and_30_minutes_and_then_every_hour() {
+    fn people_are_reminded_after_5_15_and_30_minutes_then_every_hour_and_after_a_day_daily() {
         let mut at = 0;
         let mut minutes = Vec::new();
         for sent in 0..5 {
@@ -488,6 +488,8 @@ mod tests {
             minutes.push(at);
         }
         assert_eq!(minutes, [5, 15, 30, 90, 150]);
+        let hours = |sent| next_reminder_ms(sent) / 3_600_000;
+        assert_eq!([hours(26), hours(27), hours(1_000)], [1, 24, 24]);
         assert_eq!(lost_ms(1_000, 2, 61_000), 31 * 60_000);
     }
 

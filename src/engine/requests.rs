@@ -263,16 +263,14 @@ async fn settle_in(
     asked: &Asked,
     role: &str,
     run: &RunId,
-    Settled { settlement, seen, reason }: Settled,
+    settled: Settled,
     answers: &Answers,
 ) -> Result<String, Error> {
-    let is_held = runs::hold_for_a_person(unit.connection(), run.as_str()).await?;
+    let now_ms = unit.now_ms();
+    let is_held = runs::hold_for_a_person(unit.connection(), run.as_str(), now_ms).await?;
     let row = view::row(unit.connection(), run).await?;
     let standing = view::with_parts(unit.connection(), row).await?;
-    // A form is about the try that it was opened for; without its environment nothing is done again.
-    let is_about_it = seen.is_none() || seen == settle_card::lost(&standing);
-    let is_possible = settlement != Settlement::Again || standing.taken_over.is_none();
-    let is_waiting = is_held && is_about_it && is_possible;
+    let is_waiting = is_held && is_awaited(&standing, &settled);
     let answer = if is_waiting { answers.done.clone() } else { (answers.not_waiting)(&standing) };
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
@@ -283,6 +281,26 @@ async fn settle_in(
         unit.journal(entry);
         return Ok(answer);
     }
+    carry_out(unit, asked, role, run, settled).await?;
+    Ok(answer)
+}
+
+/// Whether a run waits for this decision. A form is about the try that it was opened for; without its
+/// environment nothing is done again.
+pub(super) fn is_awaited(standing: &RunView, settled: &Settled) -> bool {
+    let is_about_it = settled.seen.is_none() || settled.seen == settle_card::lost(standing);
+    let is_possible = settled.settlement != Settlement::Again || standing.taken_over.is_none();
+    standing.state == State::NeedsAttention && is_about_it && is_possible
+}
+
+/// Writes a decision about a run whose row is held, and which waits for it.
+pub(super) async fn carry_out(
+    unit: &mut Unit,
+    asked: &Asked,
+    role: &str,
+    run: &RunId,
+    Settled { settlement, reason, .. }: Settled,
+) -> Result<(), Error> {
     let facts = Facts {
         actor: Some((asked.actor.to_string(), asked.origin.to_owned())),
         detail: json!({"reason": reason, "role": role, "text": asked.text}),
@@ -297,8 +315,7 @@ async fn settle_in(
             &[]
         }
     };
-    apply_in(unit, run, event, facts).await?;
-    Ok(answer)
+    apply_in(unit, run, event, facts).await.map(drop)
 }
 
 /// The lost step's evidence no longer names processes; the run waits on.

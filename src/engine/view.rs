@@ -195,9 +195,18 @@ pub(super) async fn with_parts(
     row: RunRow,
 ) -> Result<RunView, Error> {
     let steps = runs::steps_of(connection, &row.id).await?;
+    with_steps(connection, row, &steps).await
+}
+
+/// A run with what was decided about it, whose steps are read already.
+pub(super) async fn with_steps(
+    connection: &mut AnyConnection,
+    row: RunRow,
+    steps: &[StepRow],
+) -> Result<RunView, Error> {
     let decisions = decisions::of_run(connection, &row.id).await?;
     let id = RunId::new(row.id.clone());
-    let mut view = assemble(&id, row, &steps, &decisions)?;
+    let mut view = assemble(&id, row, steps, &decisions)?;
     super::queue::fill(connection, &mut view).await?;
     Ok(view)
 }

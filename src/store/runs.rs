@@ -348,16 +348,25 @@ pub async fn last_ended(
 }
 
 /// Takes the row lock of a run and proves that `fence` is still the newest; `false`: somebody else
-/// drives it now, and the caller must stop. Who drives it is in reach of it.
+/// drives it now, and the caller must stop. Who drives it is in reach of it, and heard of by this: the
+/// lease is prolonged.
 ///
 /// # Errors
 /// The database's.
-pub async fn hold(connection: &mut AnyConnection, id: &str, fence: i64) -> sqlx::Result<bool> {
-    let result = sqlx::query("update runs set unreachable_ms = 0 where id = $1 and fence = $2")
-        .bind(id)
-        .bind(fence)
-        .execute(connection)
-        .await?;
+pub async fn hold(
+    connection: &mut AnyConnection,
+    id: &str,
+    fence: i64,
+    lease_until_ms: i64,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query(
+        "update runs set unreachable_ms = 0, lease_until_ms = $3 where id = $1 and fence = $2",
+    )
+    .bind(id)
+    .bind(fence)
+    .bind(lease_until_ms)
+    .execute(connection)
+    .await?;
     Ok(result.rows_affected() == 1)
 }
 
@@ -392,15 +401,22 @@ pub async fn overdue(
     .await
 }
 
-/// Takes the row lock of a run that waits for a person; `false`: it does not.
+/// Takes the row lock of a run that waits for a person, and shuts out whoever drove it: from this
+/// moment on its host may claim it. `false`: it waits for nobody.
 ///
 /// # Errors
 /// The database's.
-pub async fn hold_for_a_person(connection: &mut AnyConnection, id: &str) -> sqlx::Result<bool> {
+pub async fn hold_for_a_person(
+    connection: &mut AnyConnection,
+    id: &str,
+    now_ms: i64,
+) -> sqlx::Result<bool> {
     let result = sqlx::query(
-        "update runs set fence = fence + 1 where id = $1 and state = 'needs_attention'",
+        "update runs set fence = fence + 1, lease_until_ms = $2 \
+         where id = $1 and state = 'needs_attention'",
     )
     .bind(id)
+    .bind(now_ms)
     .execute(connection)
     .await?;
     Ok(result.rows_affected() == 1)
@@ -419,7 +435,8 @@ pub struct RunChange<'r> {
     pub ended_ms: i64,
 }
 
-/// Writes an event's change.
+/// Writes an event's change. A run that does not run any more has no driver, and no lease to wait for
+/// when it runs again.
 ///
 /// # Errors
 /// The database's.
@@ -429,7 +446,8 @@ pub async fn change(
     change: RunChange<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update runs set state = $2, position = $3, started_ms = $4, ended_ms = $5 where id = $1",
+        "update runs set state = $2, position = $3, started_ms = $4, ended_ms = $5, \
+         lease_until_ms = case when $2 = 'running' then lease_until_ms else 0 end where id = $1",
     )
     .bind(id)
     .bind(change.state)

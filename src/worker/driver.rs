@@ -14,7 +14,7 @@ use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
 use crate::core::step::{self, Outputs};
 use crate::core::text::Text;
-use crate::engine::{Driven, Engine, Error, Facts};
+use crate::engine::{Attended, Driven, Engine, Error, Facts};
 use crate::exec::drift;
 use crate::exec::handed::OutputFault;
 use crate::exec::local::{Local, Verdict};
@@ -70,12 +70,8 @@ pub struct Means {
 /// and the run is claimed again: nothing is decided twice.
 pub async fn drive(engine: &Engine, means: &Means, driven: &Driven) -> Result<(), Error> {
     loop {
-        let Some(view) = engine.view(&driven.run).await? else {
-            return Err(Error::NoSuchRun(driven.run.clone()));
-        };
-        let steps = engine.steps(&driven.run).await?;
+        let Attended { view, steps } = engine.attend(driven).await?;
         if let Some(position) = out_of_reach(&view) {
-            engine.renew(driven).await?;
             let (Some(row), Some(step)) = (steps.get(position), view.plan.steps.get(position))
             else {
                 let what = "a step of it is not in its plan".to_owned();
@@ -93,7 +89,6 @@ pub async fn drive(engine: &Engine, means: &Means, driven: &Driven) -> Result<()
             info!(run.id = %view.id, "{} is {}", view.id, view.state.as_str());
             return Ok(());
         }
-        engine.renew(driven).await?;
         let current = steps
             .iter()
             .zip(&view.plan.steps)
