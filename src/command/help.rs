@@ -304,6 +304,14 @@ fn about_action(action: &Action, lang: Lang) -> Card {
     line.push(text(steps.join(" → ")));
     line.push(text(lang.pick("\n需要角色 ", "\nNeeds the role ")));
     line.push(Span::Code(action.role.clone()));
+    if action.makes_live.is_some() {
+        // Asked with buttons; whoever types can say it at once.
+        line.extend(with_code(lang.pick(
+            "\n已有一次同样的操作还没开始时：`supersede=R-…` 取代它，`supersede=no` 排在它后面；不写会先问。",
+            "\nWhile another has not begun: `supersede=R-…` takes its place, `supersede=no` goes behind \
+             it; without either you are asked.",
+        )));
+    }
     Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
