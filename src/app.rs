@@ -4,6 +4,7 @@
 //! adopts them.
 
 use crate::clock::Clock;
+use crate::command::settle_elsewhere;
 use crate::config::settings::Settings;
 use crate::engine::{Engine, Error, Identity, Swept};
 use crate::exec::local::Local;
@@ -122,7 +123,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         engine: engine.clone(),
         runbook: runbook.subscribe(),
         client: client.clone(),
-        local,
+        local: local.clone(),
         workspace: Arc::clone(&workspace),
         response_hosts: settings.response_hosts.clone(),
     });
@@ -138,6 +139,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     }
     loops.spawn(expire_requests(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
+    loops.spawn(keep_wishes(engine.clone(), local, stop.clone()));
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
@@ -341,6 +343,21 @@ async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<(
         }
         if let Err(failure) = engine.remind().await {
             warn!("remind people of what needs attention: {failure:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
+}
+
+/// Does what people decided elsewhere about lost steps of this host.
+async fn keep_wishes(engine: Engine, local: Local, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if has_database(&engine)
+            && let Err(failure) = settle_elsewhere::keep(&engine, &local).await
+        {
+            warn!("do what was decided about a lost step: {failure:#}");
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

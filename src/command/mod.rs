@@ -18,6 +18,7 @@ mod retry;
 mod roles;
 mod runs;
 mod settle;
+pub mod settle_elsewhere;
 pub mod settle_form;
 mod show;
 mod status;

@@ -1,7 +1,7 @@
 //! `settle <run> ok|failed|again|stop <reason…>`: what a person found out about a lost step.
 
 use super::show::{no_such_run, run_id};
-use super::{Context, Spec, answer, ephemeral, refusal, text};
+use super::{Context, Spec, answer, ephemeral, refusal, settle_elsewhere, text};
 use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, cut};
@@ -11,8 +11,8 @@ use crate::core::run_card::RunView;
 use crate::core::settle_card::{self, Seen};
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
-use crate::engine::{Answers, Asked, Error, Settled, Settlement};
-use crate::exec::local::Verdict;
+use crate::engine::{Answers, Asked, Engine, Error, Settled, Settlement};
+use crate::exec::local::{Local, Verdict};
 use std::path::Path;
 
 /// How it is asked for.
@@ -77,13 +77,24 @@ pub async fn run(
         return no_such_run(&settle.run, context, asked).await;
     };
     let is_about_it = settle.seen.is_none() || settle.seen == settle_card::lost(&view);
-    if view.state == State::NeedsAttention
-        && is_about_it
-        && let Some(refused) = speaks_against(&settle, &view, context).await?
-    {
-        return answer(context, asked, "settle.refused", &refused).await;
-    }
     let (lang, seen) = (context.lang, settle.seen);
+    let engine = context.engine;
+    if view.state == State::NeedsAttention && is_about_it {
+        let elsewhere = settle_elsewhere::host(&view, settle.settlement, engine.host());
+        let against = match elsewhere {
+            Some(_) => settle_elsewhere::out_of_reach(&view, lang),
+            None => speaks_against(engine, context.local, settle.settlement, &view, lang).await?,
+        };
+        if let Some(refused) = against {
+            return answer(context, asked, "settle.refused", &refused).await;
+        }
+        if let Some(host) = elsewhere {
+            let Settle { run, settlement, reason, .. } = settle;
+            let settled = Settled { settlement, seen, reason };
+            let (by, to) = ((asked, by), (&run, host.as_str()));
+            return settle_elsewhere::hand_on(engine, by, to, settled, lang).await;
+        }
+    }
     let answers = Answers {
         // A form that is done with closes; the card tells the rest.
         done: match seen {
@@ -93,38 +104,39 @@ pub async fn run(
         not_waiting: Box::new(move |view| ephemeral(&not_waiting(view, seen, lang))),
     };
     let Settle { run, settlement, reason, .. } = settle;
-    context.engine.settle(asked, by, &run, Settled { settlement, seen, reason }, answers).await
+    engine.settle(asked, by, &run, Settled { settlement, seen, reason }, answers).await
 }
 
 /// Living processes speak against doing a step again; stopping them is done here, where they run.
-async fn speaks_against(
-    settle: &Settle,
+pub(super) async fn speaks_against(
+    engine: &Engine,
+    local: &Local,
+    settlement: Settlement,
     view: &RunView,
-    context: &Context<'_>,
+    lang: Lang,
 ) -> Result<Option<Card>, Error> {
-    if !matches!(settle.settlement, Settlement::Again | Settlement::Stopped) {
+    if !matches!(settlement, Settlement::Again | Settlement::Stopped) {
         return Ok(None);
     }
-    let lang = context.lang;
-    let steps = context.engine.steps(&view.id).await?;
+    let steps = engine.steps(&view.id).await?;
     let lost = steps.iter().find(|step| step.state == StepState::Unknown.as_str());
     let Some(lost) = lost else { return Ok(None) };
     let directory = Path::new(&lost.directory);
     if !directory.is_dir() {
         return Ok(Some(refusal(vec![text(lang.pick(
-            "这一步在另一台主机上运行过，这里看不到它的进程。请在那台主机的机器人上决定。",
-            "The step ran on another host, and its processes cannot be seen from here. Decide through \
-             the bot on that host.",
+            "这一步的证据文件夹不在这台主机上，看不到它的进程。请在主机上确认没有进程在运行，然后选择 ok 或 failed。",
+            "The folder with the evidence of this step is not on this host, so its processes cannot be \
+             seen. Look on the host that nothing of it runs, and choose ok or failed.",
         ))])));
     }
-    if settle.settlement == Settlement::Stopped {
-        context.local.stop_survivors(directory).await.map_err(|error| {
+    if settlement == Settlement::Stopped {
+        local.stop_survivors(directory).await.map_err(|error| {
             tracing::error!(run.id = %view.id, "stop what {} left running: {error:#}", view.id);
             Error::Corrupt { run: view.id.clone(), what: "its evidence".to_owned() }
         })?;
         return Ok(None);
     }
-    let verdict = context.local.observe(directory).await.map_err(|error| {
+    let verdict = local.observe(directory).await.map_err(|error| {
         tracing::error!(run.id = %view.id, "read the evidence of {}: {error:#}", view.id);
         Error::Corrupt { run: view.id.clone(), what: "its evidence".to_owned() }
     })?;

@@ -96,6 +96,12 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("decision.rejected", Outcome::Stopped, "拒绝批准", "rejected"),
     ("decision.cancelled", Outcome::Stopped, "要求取消", "cancelled"),
     ("decision.refused", Outcome::Refused, "决定不算数", "decided, and it did not count"),
+    (
+        "settle.handed_on",
+        Outcome::Progress,
+        "处理已转给另一台主机的机器人",
+        "settled, for the bot of another host to do",
+    ),
     ("settle.refused", Outcome::Refused, "处理未被接受", "tried to settle, and was refused"),
     ("run.requested", Outcome::Ok, "发起", "asked for"),
     (

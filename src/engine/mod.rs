@@ -17,6 +17,7 @@ mod releases;
 mod requests;
 mod retention;
 mod view;
+mod wishes;
 
 pub use crate::core::settle_card::Settlement;
 pub use announcements::{Announcement, Notice};
@@ -26,6 +27,7 @@ pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, Settled, Supersede};
 pub use retention::{Attempts, Swept};
 pub use view::Overview;
+pub use wishes::Wish;
 
 use crate::clock::{Clock, Millis};
 use crate::core::card::Card;
@@ -276,6 +278,14 @@ impl Engine {
     /// # Errors
     /// The database's; [`Error::Fenced`] when another bot was quicker, which is no fault.
     pub async fn claim(&self, most: usize) -> Result<Vec<Driven>, Error> {
+        match self.claim_together(most.min(CLAIMS_MAX)).await {
+            // One run that cannot be taken must not keep the others from it.
+            Err(failure) if !matches!(failure, Error::Store(_)) => self.claim_together(1).await,
+            claimed => claimed,
+        }
+    }
+
+    async fn claim_together(&self, most: usize) -> Result<Vec<Driven>, Error> {
         let identity = Arc::clone(&self.identity);
         let now_ms = self.clock().now_ms();
         let claim = Claim {
@@ -296,7 +306,7 @@ impl Engine {
             .unit(move |unit| {
                 Box::pin(async move {
                     let mut claimed = Vec::new();
-                    while claimed.len() < most.min(CLAIMS_MAX) {
+                    while claimed.len() < most {
                         match claim_in(unit, &identity, may_begin).await? {
                             Some(driven) => claimed.push(driven),
                             None => break,

@@ -59,12 +59,11 @@ impl Marks {
     }
 
     fn write(&mut self, mark: u64) -> io::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let mut options = OpenOptions::new();
-                options.create(true).write(true).truncate(true).mode(0o600).open(&self.path)?
-            }
+        let mut file = if let Some(file) = self.file.take() {
+            file
+        } else {
+            let mut options = OpenOptions::new();
+            options.create(true).write(true).truncate(true).mode(0o600).open(&self.path)?
         };
         file.write_all(&mark.to_be_bytes())?;
         self.file = Some(file);

@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod queue;
 pub mod releases;
 pub mod runs;
+pub mod wishes;
 
 mod connect;
 mod gate;

@@ -2,7 +2,8 @@
 
 use crate::harness::bot::{Bot, shown};
 use crate::harness::database::{Engine, TestDatabase, run};
-use crate::harness::place::{Place, ROLLBACK};
+use crate::harness::place::{Place, ROLLBACK, is_alive};
+use crate::settle;
 use neostock_ops::sandbox::Options;
 
 const HANG: &str = r#"
@@ -54,8 +55,8 @@ fn two_bots_do_every_run_once_and_tell_it_once() {
 }
 
 /// Slack talks to a bot whose host may not run the steps; they are for the host `far`.
-async fn with_far_host(database: &TestDatabase) -> Bot {
-    let place = Place::new(HANG);
+async fn with_far_host(database: &TestDatabase, actions: &str) -> Bot {
+    let place = Place::new(actions);
     let text = std::fs::read_to_string(place.runbook()).unwrap();
     let text = text.replace("    default: true\n", "    default: true\n    host: far\n");
     std::fs::write(place.runbook(), text).unwrap();
@@ -80,7 +81,7 @@ async fn left_hanging(bot: &Bot) {
 #[test]
 fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appears() {
     run(Engine::Postgres, |database: TestDatabase| async move {
-        let bot = with_far_host(&database).await;
+        let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(9 * 60_000);
         bot.until_quiet().await;
@@ -89,7 +90,7 @@ fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appear
         let card = bot.until_card("its host far cannot be asked").await;
         assert!(card.contains("Hang — unknown"), "{card}");
         let again = bot.say("U0BOB", &format!("settle {} again I think so", bot.run_id())).await;
-        assert!(again.contains("it may still run"), "{again}");
+        assert!(again.contains("the step may still run there"), "{again}");
 
         // It ends while nobody of that host's bot lives.
         std::fs::write(bot.place.repo().join("go"), "").unwrap();
@@ -113,7 +114,7 @@ fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appear
 #[test]
 fn a_step_that_is_found_running_after_all_goes_on() {
     run(Engine::Postgres, |database: TestDatabase| async move {
-        let bot = with_far_host(&database).await;
+        let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(11 * 60_000);
         bot.until_card("its host far cannot be asked").await;
@@ -134,7 +135,7 @@ fn a_step_that_is_found_running_after_all_goes_on() {
 #[test]
 fn what_people_decided_of_a_host_that_was_gone_stands_and_the_evidence_is_told() {
     run(Engine::Postgres, |database: TestDatabase| async move {
-        let bot = with_far_host(&database).await;
+        let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(11 * 60_000);
         bot.until_card("its host far cannot be asked").await;
@@ -154,6 +155,81 @@ fn what_people_decided_of_a_host_that_was_gone_stands_and_the_evidence_is_told()
         assert_eq!(bot.place.marks(), ["hang", "after"]);
         let kinds = bot.journal_kinds().await;
         assert!(kinds.contains(&"step.amended".to_owned()), "{kinds:?}");
+        stop.cancel();
+        far.await.unwrap().unwrap();
+        bot.finish().await;
+    });
+}
+
+/// A run whose step was lost on the host `far`, with a process of it alive; whose bot lives.
+async fn lost_far_away(bot: &Bot) -> (String, i32) {
+    bot.say("U0BOB", "hang").await;
+    bot.until_card("Hang — running").await;
+    let supervisors = settle::supervisors_in(&bot.place.path().join("data-2"));
+    assert_eq!(supervisors.len(), 1, "{supervisors:?}");
+    settle::kill(supervisors[0]);
+    bot.until_card("a step's outcome is unknown").await;
+    (bot.run_id(), settle::survivor(bot))
+}
+
+#[test]
+fn a_decision_about_processes_is_carried_out_by_the_bot_of_their_host() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database, settle::HANG).await;
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        let (run, survivor) = lost_far_away(&bot).await;
+        let thread = |bot: &Bot, words: &str| bot.thread().iter().any(|one| one.contains(words));
+
+        let handed = bot.say("U0BOB", &format!("settle {run} again I think so")).await;
+        assert!(handed.contains("handed to the bot on host far"), "{handed}");
+        bot.until("it is refused there", |bot| thread(bot, "was not done on host far")).await;
+        assert!(thread(&bot, "Stop them before it is done again"), "{:?}", bot.thread());
+        assert!(is_alive(survivor));
+        bot.say("U0BOB", &format!("settle {run} stop it must not go on")).await;
+        bot.until("it is stopped there", |bot| thread(bot, "what still ran was stopped")).await;
+        assert!(!is_alive(survivor), "the survivor lives");
+        std::fs::write(bot.place.repo().join("go"), "").unwrap();
+        bot.say("U0BOB", &format!("settle {run} again nothing was changed")).await;
+        bot.until_card("hang ✅ done").await;
+        bot.until_quiet().await;
+
+        assert!(thread(&bot, "agrees: the step is done again"), "{:?}", bot.thread());
+        assert_eq!(bot.place.marks(), ["hang", "hang", "after"]);
+        let kinds = bot.journal_kinds().await;
+        let count = |kind: &str| kinds.iter().filter(|found| *found == kind).count();
+        assert_eq!(count("settle.handed_on"), 3, "{kinds:?}");
+        assert_eq!(count("settle.refused"), 1, "{kinds:?}");
+        assert_eq!(count("step.survivors_stopped"), 1, "{kinds:?}");
+        stop.cancel();
+        far.await.unwrap().unwrap();
+        bot.finish().await;
+    });
+}
+
+#[test]
+fn a_decision_that_no_bot_of_the_host_answers_is_said_to_be_open() {
+    run(Engine::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database, settle::HANG).await;
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        let (run, survivor) = lost_far_away(&bot).await;
+        stop.cancel();
+        far.await.unwrap().unwrap();
+
+        bot.say("U0BOB", &format!("settle {run} stop it must not go on")).await;
+        bot.until_quiet().await;
+        assert!(!bot.thread().iter().any(|one| one.contains("did not answer")), "said too early");
+        bot.advance_ms(61_000);
+        bot.until("the asker is told", |bot| {
+            bot.thread().iter().any(|one| one.contains("far did not answer within a minute"))
+        })
+        .await;
+        // It comes back, and finds nothing that it should do now.
+        let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
+        bot.advance_ms(1_000);
+        bot.until_quiet().await;
+
+        assert!(is_alive(survivor), "a decision of the past was carried out");
+        settle::kill(survivor);
         stop.cancel();
         far.await.unwrap().unwrap();
         bot.finish().await;

@@ -5,9 +5,10 @@ use crate::harness::database::both_engines;
 use crate::harness::place::is_alive;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::path::Path;
 
 /// A step that hangs until the file `go` appears, with a process of its own session beside it.
-const HANG: &str = r#"
+pub const HANG: &str = r#"
   hang:
     summary: hang
     role: operator
@@ -32,7 +33,12 @@ const HARMLESS: &str = r#"
 
 /// The supervisors of steps that run.
 pub fn supervisors(bot: &Bot) -> Vec<i32> {
-    let Ok(attempts) = std::fs::read_dir(bot.place.data().join("attempts")) else { return vec![] };
+    supervisors_in(&bot.place.data())
+}
+
+/// The same, of a bot with that data folder.
+pub fn supervisors_in(data: &Path) -> Vec<i32> {
+    let Ok(attempts) = std::fs::read_dir(data.join("attempts")) else { return vec![] };
     attempts
         .filter_map(|attempt| {
             let folder = attempt.ok()?.path();
@@ -63,7 +69,7 @@ async fn lose(bot: &Bot, marks: usize) {
     kill(supervisors(bot)[0]);
 }
 
-fn survivor(bot: &Bot) -> i32 {
+pub fn survivor(bot: &Bot) -> i32 {
     std::fs::read_to_string(bot.place.repo().join("survivor")).unwrap().trim().parse().unwrap()
 }
 

@@ -67,7 +67,8 @@ pub async fn unrest(world: &World) -> sqlx::Result<Vec<String>> {
     let rows = sqlx::query(
         "select 'run ' || id || ' is ' || state || ', owner ' || owner from runs \
          where state in ('waiting', 'queued', 'running', 'needs_attention') union all \
-         select 'message ' || key || ' is due' from outbox where state <> 'sent'",
+         select 'message ' || key || ' is due' from outbox where state <> 'sent' union all \
+         select 'a decision about ' || run_id || ' is open' from settle_wishes",
     )
     .fetch_all(&mut connection)
     .await?;
@@ -162,6 +163,11 @@ fn said(world: &World, channel: &str) -> Vec<Said> {
         text: shown(&message),
     })
     .collect()
+}
+
+/// Whether something follows an action's failure.
+pub fn is_followed(action: &str) -> bool {
+    ACTIONS.iter().any(|known| known.name == action && known.follows())
 }
 
 /// What an action's step is called with.
