@@ -1,7 +1,7 @@
 //! What must hold of a history at rest. Pure, so that forged histories prove that each rule can fail.
 
-use super::history::{Entry, History, Run, RunStep, step_of};
-use super::world::Step;
+use super::history::{Entry, History, Run, RunStep, is_followed, step_of};
+use super::world::{Policy, Step};
 use neostock_ops::core::run::{Event, Progress};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,8 @@ pub fn violations(history: &History) -> Vec<String> {
         verdicts(history, run, &told, &mut wrong);
         executions(run, &told, &mut wrong);
         outputs(history, run, &told, &mut wrong);
+        policies(run, &told, &mut wrong);
+        follow_ups(history, run, &told, &mut wrong);
         notices(history, run, &mut wrong);
         let name = format!("{} ({} in {})", run.id, run.action, run.environment);
         found.extend(wrong.into_iter().map(|what| format!("{name}: {what}")));
@@ -96,7 +98,10 @@ fn stuck(run: &Run, wrong: &mut Vec<String>) {
 
 /// The journal's events are legal one after the other, and lead to what the rows say.
 fn journal_agrees(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
-    let mut progress = Progress::new(vec![false; run.steps.len()]);
+    let steps = 0..run.steps.len();
+    let policy = |position| step_of(&run.action, position).map(Step::policy);
+    let mut progress =
+        Progress::new(steps.map(|position| policy(position) == Some(Policy::Always)).collect());
     for entry in &told.journal {
         let Some(event) = event_of(&entry.kind) else { continue };
         match progress.after(event) {
@@ -201,7 +206,9 @@ fn fits_failed(step: &RunStep, last: Option<&Attempt<'_>>, end: Option<&str>, me
 /// Nothing began twice without proof that it never ran, its own word, or a person's.
 fn executions(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
     for (position, attempts) in told.attempts.iter().enumerate() {
-        let is_idempotent = step_of(&run.action, position).is_some_and(|step| step.is_idempotent);
+        let meant = step_of(&run.action, position);
+        let is_idempotent = meant.is_some_and(|step| step.is_idempotent);
+        let is_retried = meant.is_some_and(|step| step.policy() == Policy::Retry);
         for attempt in attempts {
             let begins = told.begins(attempt.id);
             if begins > 1 {
@@ -216,7 +223,8 @@ fn executions(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
                 |entry: &&Entry| entry.kind == "step.again" && entry.actor != "neostock-ops";
             let is_allowed = attempt.has("step.never_started")
                 || attempt.after.iter().copied().any(|entry| by_person(&entry))
-                || (is_idempotent && attempt.has("step.again"));
+                || (is_idempotent && attempt.has("step.again"))
+                || (is_retried && attempt.has("step.retrying"));
             if !is_allowed {
                 wrong.push(format!("step {} was begun again after {}", position + 1, attempt.id));
             }
@@ -241,7 +249,8 @@ fn outputs(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<String
         let Some(meant) = step_of(&run.action, position) else { continue };
         for attempt in attempts.iter().filter(|attempt| told.end(attempt.id).is_some()) {
             // How it ended was read from its supervisor: then all of its output is there.
-            if !(attempt.has("step.ok") || attempt.has("step.failed")) {
+            let ends = ["step.ok", "step.failed", "step.retrying"];
+            if !ends.iter().any(|kind| attempt.has(kind)) {
                 continue;
             }
             let name = format!("{}.{}.{}", run.id, position + 1, attempt.id);
@@ -261,6 +270,77 @@ fn outputs(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<String
                 }
             }
         }
+    }
+}
+
+/// Cleanup is done once anything began, a retry as often as the runbook says, and a condition decides
+/// by the value that was handed on.
+fn policies(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
+    let mut handed = None;
+    for (position, (step, attempts)) in run.steps.iter().zip(&told.attempts).enumerate() {
+        let Some(meant) = step_of(&run.action, position) else { continue };
+        let name = format!("step {}", position + 1);
+        let has_begun = attempts.iter().any(|attempt| told.begins(attempt.id) > 0);
+        let is_anything_begun =
+            told.attempts[..position].iter().flatten().any(|attempt| told.begins(attempt.id) > 0);
+        match meant.policy() {
+            Policy::Always => {
+                if step.state == "skipped" && is_anything_begun {
+                    wrong.push(format!("{name} is cleanup, and was not done"));
+                }
+            }
+            Policy::Retry => {
+                let entries = attempts.iter().flat_map(|attempt| &attempt.after);
+                let retries = entries.filter(|entry| entry.kind == "step.retrying").count();
+                let ended = attempts.last();
+                // Whoever wants it stopped wants no other try either.
+                let is_stopped =
+                    told.journal.iter().any(|entry| entry.kind == "decision.cancelled");
+                let is_over =
+                    !is_stopped && ended.is_some_and(|attempt| attempt.has("step.failed"));
+                if retries > 2 || (is_over && retries < 2) {
+                    wrong.push(format!("{name} was tried again {retries} times"));
+                }
+            }
+            Policy::Hands => {
+                // Settled by a person, it handed nothing on.
+                let is_ok = attempts.last().is_some_and(|attempt| attempt.has("step.ok"));
+                handed = is_ok.then_some("full");
+            }
+            Policy::IfEmpty => {
+                if has_begun {
+                    wrong.push(format!("{name} was to be skipped"));
+                }
+            }
+            Policy::IfFull => {
+                let is_left_out = step.state == "skipped" && run.state == "succeeded";
+                if handed.is_none() && has_begun {
+                    wrong.push(format!("{name} was done without the value that it needs"));
+                }
+                if handed.is_some() && is_left_out {
+                    wrong.push(format!("{name} was skipped, and its condition held"));
+                }
+            }
+            Policy::Plain => {}
+        }
+    }
+}
+
+/// What follows a failure is begun once, and only after a failure of something that began.
+fn follow_ups(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
+    if !is_followed(&run.action) {
+        return;
+    }
+    let has_begun = told.journal.iter().any(|entry| entry.kind == "step.started");
+    let is_due = has_begun && matches!(run.state.as_str(), "failed" | "timed_out");
+    let followers = history
+        .journal
+        .iter()
+        .filter(|entry| entry.kind == "run.follows" && entry.detail["cause"] == run.id.as_str());
+    let count = followers.filter(|entry| history.runs.iter().any(|run| run.id == entry.subject));
+    let count = count.count();
+    if count != usize::from(is_due) {
+        wrong.push(format!("it is {}, and {count} runs follow it", run.state));
     }
 }
 
@@ -450,6 +530,67 @@ mod forged {
         });
         forge("A-2.3 is not in the database", |history| history.runs[0].steps[0].tail.clear());
         forge("A-2.1 is not in the thread", |history| drop(history.messages.remove(1)));
+    }
+
+    /// The sound history with another action in its place, whose steps have these states.
+    fn of_action(history: &mut History, action: &str, states: &[&str]) {
+        let first = history.runs[0].steps[0].clone();
+        history.runs[0].action = action.to_owned();
+        history.runs[0].steps = states
+            .iter()
+            .enumerate()
+            .map(|(position, state)| match position {
+                0 => RunStep { state: (*state).to_owned(), ..first.clone() },
+                _ => RunStep {
+                    state: (*state).to_owned(),
+                    attempt: String::new(),
+                    attempts: 0,
+                    tail: String::new(),
+                },
+            })
+            .collect();
+    }
+
+    #[test]
+    fn a_policy_that_was_not_kept_is_found() {
+        forge("step 4 is cleanup, and was not done", |history| {
+            of_action(history, "tidying", &["ok", "skipped", "skipped", "skipped"]);
+        });
+        forge("step 1 was tried again 3 times", |history| {
+            of_action(history, "retrying", &["ok", "ok"]);
+            for _ in 0..3 {
+                history.journal.push(entry("neostock-ops", "step.retrying", json!({"step": 1})));
+            }
+        });
+        forge("step 3 was skipped, and its condition held", |history| {
+            of_action(history, "choosing", &["ok", "skipped", "skipped"]);
+        });
+        forge("step 2 was to be skipped", |history| {
+            of_action(history, "choosing", &["ok", "ok", "ok"]);
+            let detail = json!({"step": 2, "attempt": "A-3"});
+            history.journal.push(entry("neostock-ops", "step.starting", detail));
+            lines(history).push(format!("begin {RUN} 2 A-3"));
+        });
+        forge("step 3 was done without the value", |history| {
+            of_action(history, "choosing", &["ok", "skipped", "ok"]);
+            history.journal[9].kind = "step.settled_ok".to_owned();
+            let detail = json!({"step": 3, "attempt": "A-3"});
+            history.journal.push(entry("neostock-ops", "step.starting", detail));
+            lines(history).push(format!("begin {RUN} 3 A-3"));
+        });
+    }
+
+    #[test]
+    fn a_failure_that_nothing_or_too_much_follows_is_found() {
+        forge("and 0 runs follow it", |history| {
+            history.runs[0].action = "undoing".to_owned();
+            history.runs[0].state = "failed".to_owned();
+        });
+        forge("it is succeeded, and 1 runs follow it", |history| {
+            history.runs[0].action = "undoing".to_owned();
+            let cause = json!({"cause": RUN});
+            history.journal.push(entry("neostock-ops", "run.follows", cause));
+        });
     }
 
     #[test]

@@ -25,11 +25,13 @@ const HANG_MS: u64 = LEASE_MS;
 const MARK: &str = "TORTURE_MARK";
 
 /// Says on paper what it does: `begin` and `end` lines in its environment's file, each one write, and
-/// numbered lines of output. `step.sh NAME LINES PAUSE CODE`
+/// numbered lines of output. `step.sh NAME LINES PAUSE CODE EXTRA`; as EXTRA `orphan` leaves a process, and
+/// `hand` hands a value on.
 const STEP: &str = r#"
 log="$EVIDENCE/$NEOSTOCK_ENVIRONMENT"
 echo "begin $NEOSTOCK_RUN $1 $NEOSTOCK_ATTEMPT" >> "$log"
 [ "$5" = orphan ] && { sleep 4 & }
+[ "$5" = hand ] && echo state=full >> "$NEOSTOCK_OUTPUTS"
 i=0
 while [ $i -lt $2 ]; do
     i=$((i + 1))
@@ -44,7 +46,7 @@ exit $4
 #[derive(Debug, Clone, Copy)]
 pub struct Action {
     pub name: &'static str,
-    /// The key of its approval.
+    /// A key of the action: its approval, what follows its failure.
     extra: &'static str,
     pub steps: &'static [Step],
 }
@@ -58,10 +60,49 @@ pub struct Step {
     pub is_idempotent: bool,
     timeout: &'static str,
     extra: &'static str,
+    /// Keys of its policy.
+    policy: Policy,
+}
+
+/// What the runbook says of a step besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Plain,
+    /// Cleanup: done whatever became of the steps before it.
+    Always,
+    /// Tried again twice.
+    Retry,
+    /// Hands `state` to the steps behind it, which is `full`.
+    Hands,
+    /// Done if `state` is `full`.
+    IfFull,
+    /// Done if `state` is `empty`.
+    IfEmpty,
+}
+
+impl Policy {
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Always => "always: true, ",
+            Self::Retry => "retry: {times: 2, delay: 300ms}, ",
+            Self::Hands => "outputs: [state], ",
+            Self::IfFull => "when: {value: \"{state}\", is: full}, ",
+            Self::IfEmpty => "when: {value: \"{state}\", is: empty}, ",
+        }
+    }
+}
+
+impl Action {
+    /// Something follows its failure by itself.
+    pub fn follows(&self) -> bool {
+        self.extra.starts_with("on_failure")
+    }
 }
 
 const fn step(lines: u32, pause: &'static str) -> Step {
-    Step { lines, pause, code: 0, is_idempotent: false, timeout: "60s", extra: "" }
+    let policy = Policy::Plain;
+    Step { lines, pause, code: 0, is_idempotent: false, timeout: "60s", extra: "", policy }
 }
 
 const fn harmless(lines: u32, pause: &'static str) -> Step {
@@ -73,9 +114,13 @@ impl Step {
     pub fn is_late(self) -> bool {
         self.timeout == "1s"
     }
+
+    pub fn policy(self) -> Policy {
+        self.policy
+    }
 }
 
-pub const ACTIONS: [Action; 10] = [
+pub const ACTIONS: [Action; 14] = [
     Action { name: "quick", extra: "", steps: &[step(3, "0")] },
     Action { name: "three", extra: "", steps: &[step(2, "0.1"), step(3, "0.1"), step(2, "0.1")] },
     Action { name: "slow", extra: "", steps: &[step(20, "0.1")] },
@@ -103,6 +148,38 @@ pub const ACTIONS: [Action; 10] = [
         steps: &[step(3, "0.1"), step(3, "0.1")],
     },
     Action { name: "orphan", extra: "", steps: &[Step { extra: "orphan", ..step(10, "0.1") }] },
+    Action {
+        name: "tidying",
+        extra: "",
+        steps: &[
+            step(3, "0.1"),
+            Step { code: 3, ..step(3, "0.1") },
+            step(1, "0"),
+            Step { policy: Policy::Always, ..step(3, "0.1") },
+        ],
+    },
+    Action {
+        name: "retrying",
+        extra: "",
+        steps: &[
+            Step { code: 3, policy: Policy::Retry, ..harmless(3, "0.1") },
+            Step { policy: Policy::Always, ..step(1, "0") },
+        ],
+    },
+    Action {
+        name: "choosing",
+        extra: "",
+        steps: &[
+            Step { extra: "hand", policy: Policy::Hands, ..step(3, "0.1") },
+            Step { policy: Policy::IfEmpty, ..step(1, "0") },
+            Step { policy: Policy::IfFull, ..step(3, "0.1") },
+        ],
+    },
+    Action {
+        name: "undoing",
+        extra: "on_failure: {action: three}",
+        steps: &[step(3, "0.1"), Step { code: 3, ..step(3, "0.1") }],
+    },
 ];
 
 pub fn environment(index: usize) -> String {
@@ -135,10 +212,11 @@ fn runbook(shape: Shape, folder: &Path, mark: &str) -> String {
     for Action { name, extra, steps } in ACTIONS {
         let _ = writeln!(text, "  {name}:\n    summary: {name}\n    role: operator\n    steps:");
         for (index, step) in steps.iter().enumerate() {
-            let Step { lines, pause, code, is_idempotent, timeout, extra } = step;
+            let Step { lines, pause, code, is_idempotent, timeout, extra, policy } = step;
+            let keys = policy.keys();
             let _ = writeln!(
                 text,
-                "      - {{name: Step {}, idempotent: {is_idempotent}, timeout: {timeout}, run: \
+                "      - {{name: Step {}, {keys}idempotent: {is_idempotent}, timeout: {timeout}, run: \
                  [sh, {folder}/step.sh, \"{}\", \"{lines}\", \"{pause}\", \"{code}\", \"{extra}\"]}}",
                 index + 1,
                 index + 1
