@@ -1,5 +1,6 @@
 //! What people decided about runs: one function a question. Only `engine` calls the writer.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 /// A row of `decisions`.
@@ -59,18 +60,19 @@ pub async fn of_run(
     .bind(run_id)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(DecisionRow {
-                user_id: row.try_get(0)?,
-                verdict: row.try_get(1)?,
-                reason: row.try_get(2)?,
-                digest: row.try_get(3)?,
-                role: row.try_get(4)?,
-                at_ms: row.try_get(5)?,
-            })
-        })
-        .collect()
+    rows.iter().map(decision_row).collect()
+}
+
+/// Reads the columns in the order of [`DecisionRow`]'s fields.
+pub(super) fn decision_row(row: &AnyRow) -> sqlx::Result<DecisionRow> {
+    Ok(DecisionRow {
+        user_id: row.try_get(0)?,
+        verdict: row.try_get(1)?,
+        reason: row.try_get(2)?,
+        digest: row.try_get(3)?,
+        role: row.try_get(4)?,
+        at_ms: row.try_get(5)?,
+    })
 }
 
 /// Whether somebody wants a run stopped.

@@ -1,7 +1,7 @@
 //! What stands between a run and its turn: who is ahead, whose approval held no more, who took an
 //! environment over, whom to remind. Only `engine` calls the writers.
 
-use super::decisions::DecisionRow;
+use super::decisions::{DecisionRow, decision_row};
 use sqlx::{AnyConnection, Row};
 
 /// A row of `lock_takeovers`.
@@ -62,18 +62,7 @@ pub async fn voided_of(
     .bind(run_id)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(DecisionRow {
-                user_id: row.try_get(0)?,
-                verdict: row.try_get(1)?,
-                reason: row.try_get(2)?,
-                digest: row.try_get(3)?,
-                role: row.try_get(4)?,
-                at_ms: row.try_get(5)?,
-            })
-        })
-        .collect()
+    rows.iter().map(decision_row).collect()
 }
 
 /// Puts a run back among those that wait: until when, and for which host.
