@@ -97,25 +97,34 @@ pub async fn run(logs: &Logs, context: &Context<'_>, asked: Asked) -> Result<Str
         return refused(Nothing::NotBegun, asked).await;
     }
     let directory = Path::new(directory);
-    if !directory.is_dir() {
-        let host = context.engine.host_of(&view.id).await?;
+    // Of a log on another host the end is in the database.
+    let end = steps.get(step).map_or("", |step| step.tail.as_str());
+    let elsewhere = (!directory.is_dir()).then(|| view.host.clone());
+    if let Some(host) = &elsewhere {
         let is_kept_here = directory.parent().is_some_and(Path::is_dir);
         let is_here = view.state.is_final() && is_kept_here && host == context.engine.host();
-        let nothing = if is_here { Nothing::Removed } else { Nothing::Elsewhere(host) };
-        return refused(nothing, asked).await;
+        if is_here {
+            return refused(Nothing::Removed, asked).await;
+        }
+        if end.is_empty() {
+            return refused(Nothing::Elsewhere(host.clone()), asked).await;
+        }
     }
     let Some((channel, thread_ts)) = context.engine.card_message(&view.id).await? else {
         return refused(Nothing::NoCard, asked).await;
     };
-    let bytes = read(context.local, directory).await.map_err(|error| {
-        tracing::error!(run.id = %view.id, "read the output of {}: {error:#}", view.id);
-        Error::Corrupt { run: view.id.clone(), what: "its output".to_owned() }
-    })?;
+    let bytes = match elsewhere {
+        Some(_) => end.as_bytes().to_vec(),
+        None => read(context.local, directory).await.map_err(|error| {
+            tracing::error!(run.id = %view.id, "read the output of {}: {error:#}", view.id);
+            Error::Corrupt { run: view.id.clone(), what: "its output".to_owned() }
+        })?,
+    };
     if bytes.is_empty() {
         return refused(Nothing::Silent, asked).await;
     }
     let name = file_name(&view, step);
-    let comment = comment(&view, step, &asked);
+    let comment = comment(&view, step, &asked, elsewhere.as_deref());
     let file =
         Share { name: &name, bytes, channel: &channel, thread_ts: &thread_ts, comment: &comment };
     let shared = context.client.share(file, context.upload_hosts).await;
@@ -133,7 +142,7 @@ pub async fn run(logs: &Logs, context: &Context<'_>, asked: Asked) -> Result<Str
     let detail = json!({
         "text": asked.text, "channel": asked.channel, "run": view.id, "file": name, "why": word,
     });
-    let card = told(&name, &shared, link, context.lang);
+    let card = told(&name, &shared, (link, elsewhere.as_deref()), context.lang);
     answer_with(context, asked, kind, detail, &card).await
 }
 
@@ -164,10 +173,10 @@ impl Nothing {
                 "has not begun that step, so it has no output.",
             ),
             Self::Elsewhere(host) => Text::new(
-                format!("的输出在主机 `{host}` 上，这里读不到。请在那台主机的机器人上查询。"),
+                format!("的输出在主机 `{host}` 上，这里读不到；这一步结束后会有输出的末尾。"),
                 format!(
-                    "has its output on the host `{host}`, and it cannot be read from here. Ask the bot \
-                     on that host."
+                    "has its output on the host `{host}`, and it cannot be read from here. Its end will \
+                     be here once the step has ended."
                 ),
             ),
             Self::Removed => Text::new(
@@ -228,22 +237,30 @@ fn file_name(view: &RunView, step: usize) -> String {
     format!("{}.log", name.trim_end_matches('-'))
 }
 
-/// What stands beside the file, in the language of the thread.
-fn comment(view: &RunView, step: usize, asked: &Asked) -> Line {
+/// What stands beside the file, in the language of the thread. `elsewhere`: the host that has the rest.
+fn comment(view: &RunView, step: usize, asked: &Asked, elsewhere: Option<&str>) -> Line {
     let lang = view.plan.language;
     let name = view.plan.steps.get(step).map_or("", |step| step.name.get(lang));
+    let what = match (elsewhere, lang) {
+        (None, _) => lang.pick("完整输出，由 ", "whole output, asked by ").to_owned(),
+        (Some(host), Lang::Zh) => format!("输出的末尾（完整输出在主机 {host} 上），由 "),
+        (Some(host), Lang::En) => {
+            format!("the end of its output (the whole is on host {host}), asked by ")
+        }
+    };
     vec![
-        text(format!(
-            "📄 {}. {name} · {}",
-            step + 1,
-            lang.pick("完整输出，由 ", "whole output, asked by ")
-        )),
+        text(format!("📄 {}. {name} · {what}", step + 1)),
         Span::User(asked.actor.clone()),
         text(lang.pick(" 索取", "")),
     ]
 }
 
-fn told(name: &str, outcome: &Result<(), CallError>, place: Span, lang: Lang) -> Card {
+fn told(
+    name: &str,
+    outcome: &Result<(), CallError>,
+    (place, elsewhere): (Span, Option<&str>),
+    lang: Lang,
+) -> Card {
     let words = match outcome {
         Ok(()) => Text::new("📄 已放进", "📄 is in "),
         Err(CallError::Unknown) => Text::new(
@@ -275,6 +292,12 @@ fn told(name: &str, outcome: &Result<(), CallError>, place: Span, lang: Lang) ->
     line.extend(with_code(words.get(lang)));
     if matches!(outcome, Ok(()) | Err(CallError::Unknown)) {
         line.push(place);
+        line.extend(elsewhere.map(|host| {
+            text(match lang {
+                Lang::Zh => format!("：只有末尾，完整输出在主机 {host} 上"),
+                Lang::En => format!(": only its end, the whole is on host {host}"),
+            })
+        }));
     }
     let tone = if outcome.is_ok() { Tone::Neutral } else { Tone::Warning };
     Card { tone, ..refusal(line) }

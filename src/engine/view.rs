@@ -124,15 +124,6 @@ impl Engine {
         Ok(journal::search(&mut reader, search, limit).await?)
     }
 
-    /// The host that keeps a run's evidence; empty while none has claimed it.
-    ///
-    /// # Errors
-    /// The database's, or [`Error::NoSuchRun`].
-    pub async fn host_of(&self, run: &RunId) -> Result<String, Error> {
-        let mut reader = self.store.read().await?;
-        Ok(row(&mut reader, run).await?.host)
-    }
-
     /// The message of a run's card: its channel and `ts`, once it is in Slack.
     ///
     /// # Errors

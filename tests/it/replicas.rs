@@ -202,6 +202,16 @@ fn a_decision_about_processes_is_carried_out_by_the_bot_of_their_host() {
         assert_eq!(count("step.survivors_stopped"), 1, "{kinds:?}");
         stop.cancel();
         far.await.unwrap().unwrap();
+
+        // As on another machine: of the log only its end is here.
+        let data = bot.place.path().join("data-2");
+        std::fs::rename(&data, data.with_file_name("away")).unwrap();
+        bot.say("U0BOB", &format!("logs {run} 1")).await;
+        let files = bot.workspace.files();
+        let file = files.last().expect("no file was shared");
+        let bytes = file.bytes.as_deref().unwrap_or_default();
+        assert!(String::from_utf8_lossy(bytes).contains("before"), "{file:?}");
+        assert!(bot.thread().iter().any(|one| one.contains("the whole is on host far")));
         bot.finish().await;
     });
 }

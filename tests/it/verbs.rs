@@ -251,7 +251,7 @@ both_engines! {
         bot.finish().await;
     }
 
-    async fn output_on_another_host_is_said_to_be_there(database: TestDatabase) {
+    async fn of_output_on_another_host_the_end_is_sent_and_said_to_be_no_more(database: TestDatabase) {
         let bot = Bot::start(&database, &runbook()).await;
         bot.say("U0BOB", "wipe").await;
         bot.until_card("failed").await;
@@ -261,8 +261,12 @@ both_engines! {
 
         let answer = plain(&bot, "U0BOB", &format!("logs {run}")).await;
 
-        assert!(answer.contains("on the host `test`"), "{answer}");
-        assert!(bot.workspace.files().is_empty());
+        assert!(answer.contains("only its end, the whole is on host test"), "{answer}");
+        let files = bot.workspace.files();
+        assert_eq!(files[0].bytes.as_deref(), Some(&b"wiping\n"[..]));
+        bot.until_quiet().await;
+        let thread = bot.thread().join("\n");
+        assert!(thread.contains("the end of its output (the whole is on host test)"), "{thread}");
         bot.finish().await;
     }
 }
