@@ -1,29 +1,48 @@
-//! What must hold of a history at rest. Pure, so that forged histories prove that each rule can fail.
+//! What must hold of a history, at any moment and at rest. Pure, so that forged histories prove that each
+//! rule can fail.
 
 use super::history::{Entry, History, Run, RunStep, is_followed, step_of};
 use super::world::{Policy, Step};
 use neostock_ops::core::run::{Event, Progress};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every rule that does not hold, in words.
-pub fn violations(history: &History) -> Vec<String> {
+/// States in which a run has ended.
+const FINALS: [&str; 6] = ["succeeded", "failed", "cancelled", "timed_out", "rejected", "expired"];
+
+/// Every rule that does not hold although nothing is at rest: what must be true while all goes on.
+pub fn violations_under_way(history: &History) -> Vec<String> {
+    let mut found = of_runs(history, |run, told, wrong| {
+        journal_agrees(run, told, wrong);
+        verdicts(history, run, told, wrong);
+        executions(run, told, wrong);
+        follow_ups(history, run, told, wrong);
+    });
+    no_two_at_once(history, &mut found);
+    no_message_twice(history, &mut found);
+    found
+}
+
+/// What a rule finds in each run, behind the run's name.
+fn of_runs(history: &History, rule: impl Fn(&Run, &Told<'_>, &mut Vec<String>)) -> Vec<String> {
     let mut found = Vec::new();
     for run in &history.runs {
         let mut wrong = Vec::new();
-        let told = Told::of(history, run);
-        stuck(run, &mut wrong);
-        journal_agrees(run, &told, &mut wrong);
-        verdicts(history, run, &told, &mut wrong);
-        executions(run, &told, &mut wrong);
-        outputs(history, run, &told, &mut wrong);
-        policies(run, &told, &mut wrong);
-        follow_ups(history, run, &told, &mut wrong);
-        notices(history, run, &mut wrong);
+        rule(run, &Told::of(history, run), &mut wrong);
         let name = format!("{} ({} in {})", run.id, run.action, run.environment);
         found.extend(wrong.into_iter().map(|what| format!("{name}: {what}")));
     }
-    no_two_at_once(history, &mut found);
-    no_message_twice(history, &mut found);
+    found
+}
+
+/// Every rule that does not hold at rest, in words.
+pub fn violations(history: &History) -> Vec<String> {
+    let mut found = violations_under_way(history);
+    found.extend(of_runs(history, |run, told, wrong| {
+        stuck(run, wrong);
+        outputs(history, run, told, wrong);
+        policies(run, told, wrong);
+        notices(history, run, wrong);
+    }));
     let known: BTreeSet<&str> = history.runs.iter().map(|run| run.id.as_str()).collect();
     let lost = history.accepted.iter().filter(|run| !known.contains(run.as_str()));
     found.extend(lost.map(|run| format!("{run} was accepted and is not in the database")));
@@ -40,6 +59,8 @@ struct Told<'h> {
     attempts: Vec<Vec<Attempt<'h>>>,
     /// Lines of evidence: what, step, attempt, code.
     lines: Vec<Vec<&'h str>>,
+    /// The attempts of which there were lines before the journal was read.
+    begun: BTreeSet<&'h str>,
 }
 
 struct Attempt<'h> {
@@ -65,10 +86,9 @@ impl<'h> Told<'h> {
                 attempt.after.push(entry);
             }
         }
-        let lines = history.evidence.get(&run.environment).into_iter().flatten();
-        let lines = lines.map(|line| line.split(' ').collect::<Vec<_>>());
-        let lines = lines.filter(|words| words.get(1) == Some(&run.id.as_str())).collect();
-        Self { journal, attempts, lines }
+        let lines = lines_of(&history.evidence, run).collect();
+        let begun = lines_of(&history.evidence_before, run).map(|words| words[3]).collect();
+        Self { journal, attempts, lines, begun }
     }
 
     fn begins(&self, attempt: &str) -> usize {
@@ -82,6 +102,16 @@ impl<'h> Told<'h> {
     }
 }
 
+/// The lines of a run, in words.
+fn lines_of<'h>(
+    evidence: &'h BTreeMap<String, Vec<String>>,
+    run: &Run,
+) -> impl Iterator<Item = Vec<&'h str>> {
+    let lines = evidence.get(&run.environment).into_iter().flatten();
+    let lines = lines.map(|line| line.split(' ').collect::<Vec<_>>());
+    lines.filter(move |words| words.get(1) == Some(&run.id.as_str()))
+}
+
 impl Attempt<'_> {
     fn has(&self, kind: &str) -> bool {
         self.after.iter().any(|entry| entry.kind == kind)
@@ -90,8 +120,7 @@ impl Attempt<'_> {
 
 /// Everything has ended, or waits for nobody any more.
 fn stuck(run: &Run, wrong: &mut Vec<String>) {
-    let finals = ["succeeded", "failed", "cancelled", "timed_out", "rejected", "expired"];
-    if !finals.contains(&run.state.as_str()) {
+    if !FINALS.contains(&run.state.as_str()) {
         wrong.push(format!("it is stuck: {}", run.state));
     }
 }
@@ -168,7 +197,7 @@ fn verdicts(history: &History, run: &Run, told: &Told<'_>, wrong: &mut Vec<Strin
             "timed_out" => meant.is_late(),
             "cancelled" => true,
             "skipped" => attempts.iter().all(|attempt| told.begins(attempt.id) == 0),
-            _ => false,
+            _ => !FINALS.contains(&run.state.as_str()),
         };
         if !fits {
             wrong.push(format!("{name} is {}, and its own evidence ends with {end:?}", step.state));
@@ -232,10 +261,8 @@ fn executions(run: &Run, told: &Told<'_>, wrong: &mut Vec<String>) {
     }
     let decided: BTreeSet<&str> =
         told.attempts.iter().flatten().map(|attempt| attempt.id).collect();
-    for words in &told.lines {
-        if !decided.contains(words[3]) {
-            wrong.push(format!("{} ran and was never decided", words[3]));
-        }
+    for attempt in told.begun.difference(&decided) {
+        wrong.push(format!("{attempt} ran and was never decided"));
     }
 }
 
@@ -461,6 +488,7 @@ mod forged {
                 said("end", "quick ✅ done"),
             ],
             evidence: [("e00".to_owned(), lines.to_vec())].into(),
+            evidence_before: [("e00".to_owned(), lines.to_vec())].into(),
             outputs: [("A-2".to_owned(), output("A-2"))].into(),
             killed: ["A-1".to_owned()].into(),
             accepted: [RUN.to_owned()].into(),
@@ -486,6 +514,28 @@ mod forged {
     }
 
     #[test]
+    fn what_is_under_way_has_no_violation_and_a_lie_about_it_does() {
+        let mut history = sound();
+        // The second attempt runs: its end is still to come, on paper too.
+        history.runs[0].state = "running".to_owned();
+        history.runs[0].steps[0].state = "running".to_owned();
+        history.journal.pop();
+        lines(&mut history).pop();
+        history.messages.truncate(1);
+        assert_eq!(violations_under_way(&history), Vec::<String>::new());
+        // Decided after the journal was read, it may have begun meanwhile.
+        lines(&mut history).push(format!("begin {RUN} 1 A-3"));
+        assert_eq!(violations_under_way(&history), Vec::<String>::new());
+
+        lines(&mut history).push(format!("begin {RUN} 1 A-2"));
+        history.runs[0].steps[0].state = "ok".to_owned();
+        let found = violations_under_way(&history).join("\n");
+        for words in ["A-2 began 2 times", "step 1 is ok", "the journal says"] {
+            assert!(found.contains(words), "{words:?} is not in {found}");
+        }
+    }
+
+    #[test]
     fn a_wrong_verdict_is_found() {
         forge("step 1 is ok", |history| drop(lines(history).pop()));
         forge("called ok and says otherwise", |history| {
@@ -508,7 +558,8 @@ mod forged {
             history.journal[6].actor = "neostock-ops".to_owned();
         });
         forge("A-3 ran and was never decided", |history| {
-            lines(history).push(format!("begin {RUN} 1 A-3"));
+            let before = history.evidence_before.get_mut("e00").unwrap();
+            before.push(format!("begin {RUN} 1 A-3"));
         });
         forge("A-1 began and is said never to have started", |history| {
             history.journal[5].kind = "step.never_started".to_owned();

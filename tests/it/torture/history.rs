@@ -1,4 +1,4 @@
-//! Everything that is to agree, gathered at rest: rows, journal, messages, evidence.
+//! Everything that is to agree: rows, journal, messages, evidence; gathered at rest, or at any moment.
 
 use super::people::key;
 use super::world::{ACTIONS, World, channel, environment};
@@ -19,6 +19,8 @@ pub struct History {
     pub messages: Vec<Said>,
     /// Each environment's lines, in order.
     pub evidence: BTreeMap<String, Vec<String>>,
+    /// The same, read before the database was: whatever stands here was decided there.
+    pub evidence_before: BTreeMap<String, Vec<String>>,
     /// What each attempt printed.
     pub outputs: BTreeMap<String, String>,
     /// Attempts whose supervisor was killed.
@@ -76,9 +78,17 @@ pub async fn unrest(world: &World) -> sqlx::Result<Vec<String>> {
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-/// Gathers everything.
+/// Gathers everything. Rows and journal are of one moment; messages and evidence are read after them, and
+/// evidence once before.
 pub async fn gather(world: &World) -> sqlx::Result<History> {
+    let evidence_before = evidence(world);
     let mut connection = AnyConnection::connect(&world.database.url).await?;
+    let moment = if world.shape.is_postgres {
+        "begin isolation level repeatable read read only"
+    } else {
+        "begin deferred"
+    };
+    sqlx::query(moment).execute(&mut connection).await?;
     let mut runs = runs(&mut connection).await?;
     for run in &mut runs {
         run.steps = steps(&mut connection, &run.id).await?;
@@ -87,16 +97,37 @@ pub async fn gather(world: &World) -> sqlx::Result<History> {
     let due = texts(&mut connection, "select key from outbox where state <> 'sent'").await?;
     let journal = journal(&mut connection).await?;
     connection.close().await?;
-    let environments: Vec<usize> = (0..world.shape.environments).collect();
-    let evidence: BTreeMap<_, _> = environments
-        .iter()
-        .map(|index| (environment(*index), world.evidence(&environment(*index))))
-        .collect();
-    let begun = evidence.values().flatten().filter_map(|line| line.split(' ').nth(3));
-    let outputs = begun.map(|attempt| (attempt.to_owned(), world.output(attempt))).collect();
-    let messages = environments.iter().flat_map(|index| said(world, &channel(*index))).collect();
+    let evidence = evidence(world);
+    let environments = 0..world.shape.environments;
+    let messages = environments.flat_map(|index| said(world, &channel(index))).collect();
     let (killed, accepted) = (world.killed(), world.accepted());
-    Ok(History { runs, locks, due, journal, messages, evidence, outputs, killed, accepted })
+    let outputs = BTreeMap::new();
+    Ok(History {
+        runs,
+        locks,
+        due,
+        journal,
+        messages,
+        evidence,
+        evidence_before,
+        outputs,
+        killed,
+        accepted,
+    })
+}
+
+/// The same with what each attempt printed.
+pub async fn gather_with_outputs(world: &World) -> sqlx::Result<History> {
+    let mut history = gather(world).await?;
+    let lines = history.evidence.values().flatten();
+    let begun = lines.filter_map(|line| line.split(' ').nth(3));
+    history.outputs = begun.map(|attempt| (attempt.to_owned(), world.output(attempt))).collect();
+    Ok(history)
+}
+
+fn evidence(world: &World) -> BTreeMap<String, Vec<String>> {
+    let names = (0..world.shape.environments).map(environment);
+    names.map(|name| (name.clone(), world.evidence(&name))).collect()
 }
 
 async fn texts(connection: &mut AnyConnection, query: &'static str) -> sqlx::Result<Vec<String>> {

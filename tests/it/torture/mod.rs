@@ -1,5 +1,6 @@
-//! Torture: real bots, real steps, and blows at random moments. After each round everything that
-//! knows something of the runs is held against each other. `make torture` runs it.
+//! Torture: real bots, real steps, and blows at random moments. After each blow what must hold at any
+//! moment is looked at, and after each round, at rest, everything that knows something of the runs is
+//! held against each other. `make torture` runs it.
 
 mod check;
 mod fence;
@@ -35,6 +36,8 @@ const REST: Duration = Duration::from_secs(90);
 /// How often somebody who gets no answer asks again, and how long they wait in between.
 const ASKS_MAX: usize = 5;
 const ASK_PAUSE: Duration = Duration::from_millis(700);
+/// How long the database may be away before a look at what goes on is given up.
+const LOOK: Duration = Duration::from_secs(10);
 /// Lines of each bot's log in the report of a violation.
 const LOG_LINES: usize = 60;
 
@@ -48,6 +51,8 @@ struct Score {
     resumed: usize,
     fenced: usize,
     rounds: u64,
+    /// Looks while everything went on, one after a blow.
+    looks: usize,
 }
 
 #[test]
@@ -123,12 +128,12 @@ async fn run_season(shape: Shape, seed: u64, end: Instant, score: &mut Score) {
     for round in 1..=ROUNDS_MAX {
         let began = Instant::now();
         let schedule = plan::round(shape, &mut chance);
-        let blows = play(&world, schedule, score).await;
+        let (blows, mut found) = play(&world, schedule, score).await;
         let hit = began.elapsed();
-        let found = match rest(&world).await {
+        found.extend(match rest(&world).await {
             Ok(history) => check(&world, &history).await,
             Err(unrest) => unrest,
-        };
+        });
         score.rounds += 1;
         println!(
             "  round {round}: {} in {:.1} s, at rest after {:.1} s",
@@ -150,10 +155,15 @@ async fn run_season(shape: Shape, seed: u64, end: Instant, score: &mut Score) {
     finish(&world, seed, score).await;
 }
 
-/// Everything of one round at its moment; what was hit.
-async fn play(world: &Arc<World>, schedule: Vec<(u64, Deed)>, score: &mut Score) -> Vec<String> {
+/// Everything of one round at its moment; what was hit, and what did not hold after a blow.
+async fn play(
+    world: &Arc<World>,
+    schedule: Vec<(u64, Deed)>,
+    score: &mut Score,
+) -> (Vec<String>, Vec<String>) {
     let began = Instant::now();
     let mut under_way = tokio::task::JoinSet::new();
+    let mut looks = tokio::task::JoinSet::new();
     let mut blows = Vec::new();
     for (at_ms, deed) in schedule {
         let at = Duration::from_millis(at_ms);
@@ -177,6 +187,11 @@ async fn play(world: &Arc<World>, schedule: Vec<(u64, Deed)>, score: &mut Score)
             Deed::Blow(blow) => {
                 if let Some(what) = strike(world, blow, &mut under_way).await {
                     score.blows[blow.kind()] += 1;
+                    let world = Arc::clone(world);
+                    looks.spawn({
+                        let what = what.clone();
+                        async move { look(&world, &what).await }
+                    });
                     blows.push(what);
                 } else {
                     score.missed += 1;
@@ -187,7 +202,28 @@ async fn play(world: &Arc<World>, schedule: Vec<(u64, Deed)>, score: &mut Score)
     while let Some(done) = under_way.join_next().await {
         done.unwrap();
     }
-    blows
+    let mut found = Vec::new();
+    for looked in looks.join_all().await {
+        score.looks += usize::from(looked.is_some());
+        found.extend(looked.into_iter().flatten());
+    }
+    (blows, found)
+}
+
+/// What does not hold just after a blow; `None`: the database was away too long to tell.
+async fn look(world: &World, blow: &str) -> Option<Vec<String>> {
+    let deadline = Instant::now() + LOOK;
+    let history = loop {
+        match history::gather(world).await {
+            Ok(history) => break history,
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(_) => return None,
+        }
+    };
+    let found = check::violations_under_way(&history);
+    Some(found.into_iter().map(|what| format!("after “{blow}”: {what}")).collect())
 }
 
 async fn ask(
@@ -288,7 +324,7 @@ async fn rest(world: &World) -> Result<History, Vec<String>> {
         match gathered.take() {
             Some(history) if unrest.is_empty() => return Ok(history),
             _ if unrest.is_empty() => {
-                gathered = history::gather(world).await.ok();
+                gathered = history::gather_with_outputs(world).await.ok();
                 continue;
             }
             _ => {}
@@ -357,9 +393,10 @@ impl Score {
         let kinds: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
         let states = self.runs.iter().map(|(state, count)| format!("{count} {state}"));
         format!(
-            "torture: {total} blows survived ({}) in {} rounds with {} runs ({}), {} steps lost, {} \
-             runs resumed, {} late drivers refused: 0 violations",
+            "torture: {total} blows survived ({}), {} looked at just after, in {} rounds with {} runs \
+             ({}), {} steps lost, {} runs resumed, {} late drivers refused: 0 violations",
             kinds.join(", "),
+            self.looks,
             self.rounds,
             self.runs.values().sum::<usize>(),
             states.collect::<Vec<_>>().join(", "),
