@@ -88,7 +88,10 @@ pub async fn keep(engine: &Engine, local: &Local) -> Result<(), Error> {
         let Some(view) = engine.view(&wish.run).await? else { continue };
         let lang = view.plan.language;
         if wish.host == engine.host() && age_ms < DONE_WITHIN_MS {
-            grant(engine, local, &wish, &view).await?;
+            // It is looked at again, until somebody says that it was not answered; the others go on.
+            if let Err(failure) = grant(engine, local, &wish, &view).await {
+                warn!(run.id = %wish.run, "do what was decided about {}: {failure:#}", wish.run);
+            }
         } else if age_ms >= ANSWERED_WITHIN_MS {
             warn!(run.id = %wish.run, "the bot on host {} did not answer a decision", wish.host);
             engine.refuse_wish(&wish, "unanswered", unanswered_card(&wish, lang)).await?;

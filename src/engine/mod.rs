@@ -49,9 +49,9 @@ use tokio::sync::Notify;
 
 /// How many runs may wait or be queued when the settings do not say.
 const RUNS_WAITING_MAX_DEFAULT: i64 = 500;
-/// A lease is prolonged every so-manieth part of it …
+/// Of so many parts of a lease, a driver that waits uses one at a time …
 const LEASE_PARTS: i64 = 4;
-/// … where less than so many parts are left.
+/// … and prolongs it where no more than these are left.
 const LEASE_KEPT: i64 = 3;
 /// Runs that are claimed in one unit.
 const CLAIMS_MAX: usize = 16;

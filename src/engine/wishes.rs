@@ -64,14 +64,18 @@ impl Engine {
         .await
     }
 
-    /// Wishes that nobody has answered yet, oldest first.
+    /// Wishes that nobody has answered yet, oldest first. One that cannot be read is logged and keeps no
+    /// other from being done.
     ///
     /// # Errors
     /// The database's.
     pub async fn wishes(&self) -> Result<Vec<Wish>, Error> {
         let mut reader = self.store.read().await?;
         let rows = wishes::open(&mut reader, WISHES_MAX).await?;
-        rows.into_iter().map(read).collect()
+        let readable = rows.into_iter().map(read).filter_map(|wish| {
+            wish.inspect_err(|error| tracing::error!("a decision that was handed on: {error}")).ok()
+        });
+        Ok(readable.collect())
     }
 
     /// Does what was wished, if the run still waits for it, and says so in its thread. Nothing if
