@@ -1,12 +1,13 @@
 //! The demo as a person meets it: started, its page used in a real browser, stopped with Ctrl-C.
 
+use crate::harness::looks::{Looks, until};
 use crate::harness::process::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long the demo may take to start, or to stop.
@@ -50,13 +51,12 @@ impl Demo {
     }
 
     fn exit_code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "it did not end");
-            std::thread::sleep(Duration::from_millis(20));
+            looks.again_blocking(|| "it did not end".to_owned());
         }
     }
 
@@ -125,11 +125,8 @@ fn the_page_does_what_people_do_and_ctrl_c_leaves_nothing() {
 #[test]
 fn a_demo_that_is_ended_while_it_starts_leaves_nothing_either() {
     let mut demo = Demo::start(0);
-    let deadline = Instant::now() + PATIENCE;
-    while fs::read_dir(demo.folder.path()).unwrap().next().is_none() {
-        assert!(Instant::now() < deadline, "it makes no folder");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let folder = demo.folder.path().to_owned();
+    until("it makes a folder", PATIENCE, || fs::read_dir(&folder).unwrap().next().is_some());
 
     assert_eq!(demo.end_with(Signal::TERM), Some(0));
 

@@ -4,6 +4,7 @@
 use crate::harness::bot::shown;
 use crate::harness::cluster::Cluster;
 use crate::harness::database::both_engines;
+use crate::harness::looks::Looks;
 use crate::harness::process::Process;
 use neostock_ops::audit;
 use neostock_ops::clock::Clock;
@@ -212,10 +213,9 @@ both_engines! {
         assert_eq!(bot.metric("neostock_part_up{part=\"slack\"}").await, Some(0));
         assert!(bot.metric("neostock_outbox{what=\"due\"}").await.unwrap() > 0);
 
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let looks = Looks::within(Duration::from_secs(30));
         while troubles(&database.url).await.is_empty() {
-            assert!(Instant::now() < deadline, "its beginning is not written\n{}", bot.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            looks.again(|| format!("its beginning is not written\n{}", bot.log())).await;
         }
         bot.workspace.clear_faults();
         bot.until_ready("ready again", |status, _| status == 200).await;

@@ -1,5 +1,6 @@
 //! One attempt at a step in a folder of its own, run as the bot runs it.
 
+use super::looks;
 use neostock_ops::core::id::AttemptId;
 use neostock_ops::exec::local::{Local, Verdict};
 use neostock_ops::exec::record::{self, Exit, Started};
@@ -102,11 +103,7 @@ pub fn now() -> Instant {
 }
 
 pub fn until(what: &str, holds: impl Fn() -> bool) {
-    let since = now();
-    while !holds() {
-        assert!(since.elapsed() < DEADLINE, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    looks::until(what, DEADLINE, holds);
 }
 
 #[expect(clippy::disallowed_methods, reason = "these tests start programs as a person does")]

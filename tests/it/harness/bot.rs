@@ -1,6 +1,7 @@
 //! A bot inside the test, on a clock that the test moves, in a workspace that is the sandbox's.
 
 use super::database::TestDatabase;
+use super::looks::Looks;
 use super::place::Place;
 use neostock_ops::app::{Start, serve};
 use neostock_ops::audit;
@@ -14,7 +15,7 @@ use neostock_ops::worker::reload::Reload;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,12 +84,11 @@ impl Bot {
         self.task = Some(tokio::spawn(serve(start)));
         let url = format!("{}/readyz", self.url);
         let client = reqwest::Client::new();
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             let has_ended = self.task.as_ref().is_some_and(JoinHandle::is_finished);
             assert!(!has_ended, "the bot ended: {:?}", self.task.take().unwrap().await);
-            assert!(Instant::now() < deadline, "the bot did not become ready");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            looks.again(|| "the bot did not become ready".to_owned()).await;
         }
     }
 
@@ -181,11 +181,10 @@ impl Bot {
 
     /// Moves the clock on until something holds.
     pub async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         while !holds(self) {
-            assert!(Instant::now() < deadline, "not in time: {what}\n{}", self.everything());
             self.clock.advance_ms(TICK_MS);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.again(|| format!("not in time: {what}\n{}", self.everything())).await;
         }
     }
 
@@ -198,7 +197,7 @@ impl Bot {
     /// Waits until nothing is due any more.
     pub async fn until_quiet(&self) {
         let store = self.inspect().await;
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         loop {
             let mut reader = store.read().await.unwrap();
             let census = neostock_ops::store::outbox::census(&mut reader).await.unwrap();
@@ -206,13 +205,8 @@ impl Bot {
             if census.due == 0 {
                 break;
             }
-            assert!(
-                Instant::now() < deadline,
-                "messages stay due: {census:?}\n{}",
-                self.everything()
-            );
             self.clock.advance_ms(TICK_MS);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.again(|| format!("messages stay due: {census:?}\n{}", self.everything())).await;
         }
         store.close().await;
     }

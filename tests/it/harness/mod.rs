@@ -4,6 +4,7 @@ pub mod attempt;
 pub mod bot;
 pub mod cluster;
 pub mod database;
+pub mod looks;
 pub mod parts;
 pub mod place;
 pub mod process;

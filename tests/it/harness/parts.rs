@@ -2,13 +2,14 @@
 //! two colours, bun and pm2, a database. The scripts and the runbook are those that ship.
 
 use super::database::{Engine, TestDatabase};
+use super::looks::{self, Looks};
 use super::place::Place;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ports below those that the system gives to whoever connects.
 const PORT_MIN: u16 = 20_000;
@@ -130,13 +131,13 @@ impl Parts {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             let _ = nginx.wait();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         loop {
             let left = processes_of(self.place.path());
-            if left.is_empty() || Instant::now() > deadline {
+            if left.is_empty() || looks.is_over() {
                 return left;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            looks::pause();
         }
     }
 
@@ -286,12 +287,8 @@ fn free_port() -> u16 {
     panic!("no free port");
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+fn until(what: &str, holds: impl FnMut() -> bool) {
+    looks::until(what, PATIENCE, holds);
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,6 +1,7 @@
 //! A bot as a process of its own, on real time, that a test can kill.
 
 use super::bot::{environment, shown};
+use super::looks::Looks;
 use super::place::Place;
 use neostock_ops::sandbox::{Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,7 +60,7 @@ impl Process {
         let url = self.url.clone();
         self.workspace.set_request_url(&url);
         let client = reqwest::Client::new();
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         loop {
             if self.has_died() {
                 return false;
@@ -68,8 +69,7 @@ impl Process {
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return true;
             }
-            assert!(Instant::now() < deadline, "the bot did not become ready\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.again(|| format!("the bot did not become ready\n{}", self.log())).await;
         }
     }
 
@@ -135,16 +135,16 @@ impl Process {
     pub async fn ended(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         let mut child = self.child.take().expect("it runs");
+        let looks = Looks::within(PATIENCE);
         loop {
             if let Some(status) = child.try_wait().unwrap() {
                 return (status.code(), began.elapsed());
             }
-            if began.elapsed() > PATIENCE {
+            if looks.is_over() {
                 child.kill().unwrap();
                 child.wait().unwrap();
-                panic!("the bot did not end\n{}", self.log());
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.again(|| format!("the bot did not end\n{}", self.log())).await;
         }
     }
 
@@ -156,14 +156,13 @@ impl Process {
 
     /// Waits, in real time, until `/readyz` says something.
     pub async fn until_ready(&mut self, what: &str, holds: impl Fn(u16, &Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         loop {
             let (status, report) = self.ready().await;
             if holds(status, &report) {
                 return report;
             }
-            assert!(Instant::now() < deadline, "not in time: {what}: {report}\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            looks.again(|| format!("not in time: {what}: {report}\n{}", self.log())).await;
         }
     }
 
@@ -187,11 +186,10 @@ impl Process {
 
     /// Waits, in real time, until something holds.
     pub async fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         while !holds(self) {
-            let is_late = Instant::now() > deadline;
-            assert!(!is_late, "not in time: {what}\n{}\n{}", self.everything(), self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            let told = || format!("not in time: {what}\n{}\n{}", self.everything(), self.log());
+            looks.again(told).await;
         }
     }
 

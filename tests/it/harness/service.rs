@@ -1,5 +1,6 @@
 //! The sample service with its real processes, and a load on it.
 
+use super::looks::Looks;
 use super::process::free_port;
 use neostock_ops::sandbox::sample::{self, Sample};
 use reqwest::Client;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -85,10 +86,9 @@ impl Service {
 
     /// Waits, in real time, until something holds.
     pub async fn until<F: Future<Output = bool>>(&self, what: &str, holds: impl Fn() -> F) {
-        let deadline = Instant::now() + PATIENCE;
+        let looks = Looks::within(PATIENCE);
         while !holds().await {
-            assert!(Instant::now() < deadline, "not in time: {what}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.again(|| format!("not in time: {what}")).await;
         }
     }
 

@@ -2,14 +2,15 @@
 //! wants to write is refused.
 
 use super::check::violations;
-use super::history::{self, gather};
+use super::history::{self, gather_with_outputs};
 use super::people;
 use super::plan::Shape;
 use super::world::World;
 use crate::harness::database::TestDatabase;
+use crate::harness::looks::Looks;
 use sqlx::{AnyConnection, Connection, Row};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const TWO_BOTS: Shape = Shape {
     name: "two bots of one host on PostgreSQL",
@@ -32,10 +33,9 @@ async fn owner(database: &TestDatabase) -> (String, String) {
 }
 
 async fn until<F: Future<Output = bool>>(world: &World, what: &str, holds: impl Fn() -> F) {
-    let deadline = Instant::now() + PATIENCE;
+    let looks = Looks::within(PATIENCE);
     while !holds().await {
-        assert!(Instant::now() < deadline, "not in time: {what}\n{}", world.logs(30));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        looks.again(|| format!("not in time: {what}\n{}", world.logs(30))).await;
     }
 }
 
@@ -67,7 +67,7 @@ fn a_stopped_replica_is_replaced_and_its_late_write_is_refused() {
         })
         .await;
 
-        let history = gather(&world).await.unwrap();
+        let history = gather_with_outputs(&world).await.unwrap();
         let resumed = history.journal.iter().filter(|entry| entry.kind == "run.resumed").count();
         assert_eq!(violations(&history), Vec::<String>::new());
         assert_eq!((resumed, world.leftovers()), (1, Vec::new()));

@@ -3,6 +3,7 @@
 
 use super::plan::{LEASE_MS, Shape};
 use crate::harness::database::{Engine, TestDatabase};
+use crate::harness::looks::Looks;
 use crate::harness::process::free_port;
 use neostock_ops::sandbox::{Channel, Fault, Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
@@ -313,12 +314,11 @@ impl World {
     /// Starts every bot for the first time and waits until it serves.
     pub async fn begin(&self) {
         self.tend();
-        let deadline = Instant::now() + START_MAX;
+        let looks = Looks::within(START_MAX);
         for bot in 0..self.shape.bots {
             let url = format!("{}/readyz", self.url(bot));
             while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-                assert!(Instant::now() < deadline, "bot {bot} does not start\n{}", self.logs(20));
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                looks.again(|| format!("bot {bot} does not start\n{}", self.logs(20))).await;
             }
         }
     }
