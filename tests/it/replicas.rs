@@ -1,10 +1,18 @@
 //! Two bots on one PostgreSQL: each effect happens once, and a bot that is gone is replaced.
 
 use crate::harness::bot::{Bot, shown};
-use crate::harness::database::{Engine, TestDatabase, run};
+use crate::harness::database::{Engine as Database, TestDatabase, run};
 use crate::harness::place::{Place, ROLLBACK, is_alive};
 use crate::settle;
+use neostock_ops::core::card::{Card, Tone};
+use neostock_ops::core::evidence::{End, Evidence};
+use neostock_ops::core::id::AttemptId;
+use neostock_ops::core::run::Event;
+use neostock_ops::engine::{Engine, Error, Facts, Identity};
+use neostock_ops::metrics::Metrics;
 use neostock_ops::sandbox::Options;
+use neostock_ops::store::Store;
+use secrecy::SecretString;
 
 const HANG: &str = r#"
   hang:
@@ -17,7 +25,7 @@ const HANG: &str = r#"
 
 #[test]
 fn two_bots_do_every_run_once_and_tell_it_once() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = Bot::start(&database, ROLLBACK).await;
         let (stop, second) = bot.second().await;
         let versions = ["v1.0", "v1.1", "v1.2"];
@@ -63,6 +71,52 @@ async fn with_far_host(database: &TestDatabase, actions: &str) -> Bot {
     Bot::in_workspace(database, place, Options::default()).await
 }
 
+/// A bot's engine beside the bots, with a lease of a second.
+async fn engine(bot: &Bot, owner: &str) -> Engine {
+    let keys = None::<SecretString>;
+    let store = Store::connect(&bot.database_url, bot.clock.clone(), keys).await.unwrap();
+    let identity = Identity { owner: owner.to_owned(), host: "far".to_owned(), lease_ms: 1_000 };
+    Engine::new(store, identity, Metrics::new().unwrap())
+}
+
+#[test]
+fn no_write_of_a_driver_that_was_replaced_is_taken() {
+    run(Database::Postgres, |database: TestDatabase| async move {
+        let bot = with_far_host(&database, HANG).await;
+        bot.say("U0BOB", "hang").await;
+        let (first, second) = (engine(&bot, "far/1").await, engine(&bot, "far/2").await);
+        let late = first.claim(1).await.unwrap().remove(0);
+        bot.advance_ms(1_001);
+        let newer = second.claim(1).await.unwrap().remove(0);
+        let view = second.attend(&newer).await.unwrap().view;
+        let facts = || Facts {
+            attempt: Some((AttemptId::new("A-1"), bot.place.path().join("A-1"))),
+            ..Facts::default()
+        };
+        let card = Card { summary: "x".to_owned(), tone: Tone::Neutral, parts: Vec::new() };
+
+        let refused = [
+            first.attend(&late).await.map(drop),
+            first.apply(&late, &[Event::Starting], facts()).await.map(drop),
+            first.show_output(&late, &view, (0, 1), &card).await,
+            first.void_gate(&late, Vec::new()).await,
+            first.gate_unasked(&late).await,
+            first.amend(&late, 0, Evidence::of(End::TimedOut)).await,
+        ];
+        for (index, outcome) in refused.iter().enumerate() {
+            assert!(matches!(outcome, Err(Error::Fenced(_))), "write {index}: {outcome:?}");
+        }
+        assert_eq!((late.run.clone(), late.fence + 1), (newer.run.clone(), newer.fence));
+        second.apply(&newer, &[Event::Starting], facts()).await.unwrap();
+
+        let kinds = bot.journal_kinds().await;
+        assert_eq!(kinds.iter().filter(|kind| *kind == "step.starting").count(), 1, "{kinds:?}");
+        first.store().close().await;
+        second.store().close().await;
+        bot.finish().await;
+    });
+}
+
 /// A run that hangs on the host `far`, whose bot then dies without a goodbye.
 async fn left_hanging(bot: &Bot) {
     let (_, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
@@ -80,7 +134,7 @@ async fn left_hanging(bot: &Bot) {
 
 #[test]
 fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appears() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(9 * 60_000);
@@ -113,7 +167,7 @@ fn a_host_that_cannot_be_asked_is_said_so_and_its_evidence_counts_when_it_appear
 
 #[test]
 fn a_step_that_is_found_running_after_all_goes_on() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(11 * 60_000);
@@ -134,7 +188,7 @@ fn a_step_that_is_found_running_after_all_goes_on() {
 
 #[test]
 fn what_people_decided_of_a_host_that_was_gone_stands_and_the_evidence_is_told() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = with_far_host(&database, HANG).await;
         left_hanging(&bot).await;
         bot.advance_ms(11 * 60_000);
@@ -174,7 +228,7 @@ async fn lost_far_away(bot: &Bot) -> (String, i32) {
 
 #[test]
 fn a_decision_about_processes_is_carried_out_by_the_bot_of_their_host() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = with_far_host(&database, settle::HANG).await;
         let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
         let (run, survivor) = lost_far_away(&bot).await;
@@ -218,7 +272,7 @@ fn a_decision_about_processes_is_carried_out_by_the_bot_of_their_host() {
 
 #[test]
 fn a_decision_that_no_bot_of_the_host_answers_is_said_to_be_open() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let bot = with_far_host(&database, settle::HANG).await;
         let (stop, far) = bot.another(&[("NEOSTOCK_HOST", "far")]).await;
         let (run, survivor) = lost_far_away(&bot).await;
@@ -248,7 +302,7 @@ fn a_decision_that_no_bot_of_the_host_answers_is_said_to_be_open() {
 
 #[test]
 fn a_bot_that_is_gone_is_replaced_and_its_step_is_not_run_again() {
-    run(Engine::Postgres, |database: TestDatabase| async move {
+    run(Database::Postgres, |database: TestDatabase| async move {
         let mut bot = Bot::start(&database, HANG).await;
         bot.say("U0BOB", "hang").await;
         bot.until_card("Hang — running").await;
