@@ -3,7 +3,7 @@
 //! Verification came before (`http`), execution and report come after (`worker`). Deduplication is in
 //! the write itself: the same delivery twice finds the stored answer in the transaction.
 
-use crate::command::settle_form::{self, SettleForm};
+use crate::command::reason_form::{self, ReasonForm};
 use crate::command::{
     self, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
 };
@@ -216,25 +216,25 @@ impl Pipeline {
         self.engine.metrics().request("view");
         let runbook = self.runbook.borrow().clone();
         let lang = self.lang(&view.user, &runbook).await;
-        let form = SettleForm::read(&view.private_metadata)
-            .filter(|_| view.callback_id == settle_form::CALLBACK);
-        let reason = view.state.value(settle_form::REASON, settle_form::REASON).unwrap_or_default();
+        let form = ReasonForm::read(&view.private_metadata)
+            .filter(|_| view.callback_id == reason_form::CALLBACK);
+        let reason = view.state.value(reason_form::REASON, reason_form::REASON).unwrap_or_default();
         if form.is_some() && reason.trim().is_empty() {
-            return settle_form::stays_open(settle_form::no_reason(lang));
+            return reason_form::stays_open(reason_form::no_reason(lang));
         }
         let asked = Asked {
             delivery,
             actor: view.user.clone(),
-            origin: "form",
+            origin: reason_form::ORIGIN,
             channel: String::new(),
             text: cut(format!("{} {reason}", view.private_metadata).trim_end()),
         };
         let command = form.ok_or(Misunderstood::UnknownButton);
-        let command = command.map(|form| Command::Settle(form.submitted(reason)));
+        let command = command.map(|form| form.submitted(reason));
         let from = From { team: view.team_id.as_deref(), trigger: None };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         match serde_json::from_str::<Rendered>(&answer) {
-            Ok(rendered) => settle_form::stays_open(&rendered.text),
+            Ok(rendered) => reason_form::stays_open(&rendered.text),
             Err(_) => String::new(),
         }
     }

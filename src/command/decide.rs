@@ -4,9 +4,9 @@
 //! read, the plan is held against the world once more, and the answer is said.
 
 use super::show::{no_such_run, run_id};
-use super::{Context, Spec, answer_with, ephemeral, refusal, text, with_code};
+use super::{Context, Spec, answer_with, ephemeral, reason_form, refusal, text, with_code};
 use crate::core::card::{Card, Line, Span, Tone};
-use crate::core::decision::{Refused, Ruling, Verdict};
+use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX};
 use crate::core::policy::Authorized;
@@ -102,11 +102,12 @@ pub async fn run(
         return answer_with(context, asked, "decision.refused", detail, &card).await;
     }
     let (lang, verdict) = (context.lang, decide.verdict);
-    let answer = Box::new(move |ruling: Result<Ruling, Refused>, view: &RunView| {
-        ephemeral(&match ruling {
-            Ok(ruling) => counted(ruling, verdict, view, lang),
-            Err(refused) => not_counted(refused, verdict, view, lang),
-        })
+    let is_form = asked.origin == reason_form::ORIGIN;
+    let answer = Box::new(move |ruling: Result<Ruling, Refused>, view: &RunView| match ruling {
+        // A form that is done with closes; the card tells the rest.
+        Ok(_) if is_form => String::new(),
+        Ok(ruling) => ephemeral(&counted(ruling, verdict, view, lang)),
+        Err(refused) => ephemeral(&not_counted(refused, verdict, view, lang)),
     });
     let Decide { run, digest, reason, .. } = decide;
     context.engine.decide(asked, by, &run, Decided { verdict, digest, reason, answer }).await
@@ -146,6 +147,27 @@ async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str,
     Some((why, refusal(line)))
 }
 
+/// What would come of the asker's decision about a run as it stands.
+///
+/// # Errors
+/// [`Refused`].
+pub(super) fn foretold(
+    view: &RunView,
+    (verdict, digest): (Verdict, Option<&str>),
+    context: &Context<'_>,
+    asked: &Asked,
+) -> Result<Ruling, Refused> {
+    let standing = Standing {
+        plan: &view.plan,
+        state: view.state,
+        asker: &view.actor,
+        decisions: &view.decisions,
+        expires_ms: view.expires_ms,
+    };
+    let now_ms = context.engine.clock().now_ms();
+    rule(&standing, &Vote { by: &asked.actor, verdict, digest, now_ms })
+}
+
 fn about(view: &RunView, lang: Lang) -> Line {
     let colon = lang.pick("：", ": ");
     vec![
@@ -183,7 +205,7 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
     Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
-fn not_counted(refused: Refused, verdict: Verdict, view: &RunView, lang: Lang) -> Card {
+pub(super) fn not_counted(refused: Refused, verdict: Verdict, view: &RunView, lang: Lang) -> Card {
     let mut line = about(view, lang);
     line.extend(with_code(refused.text(verdict, view.expires_ms).get(lang)));
     refusal(line)

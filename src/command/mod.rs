@@ -14,12 +14,12 @@ mod logs;
 mod misunderstood;
 mod powers;
 mod propose;
+pub mod reason_form;
 mod retry;
 mod roles;
 mod runs;
 mod settle;
 pub mod settle_elsewhere;
-pub mod settle_form;
 mod show;
 mod status;
 mod supersede;
@@ -47,6 +47,7 @@ use crate::engine::{Asked, Engine, Error};
 use crate::exec::local::Local;
 use crate::slack::client::Client;
 use crate::slack::render;
+use reason_form::ReasonForm;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -106,8 +107,8 @@ pub enum Command {
     Retry(retry::Retry),
     /// What a person says of a lost step.
     Settle(settle::Settle),
-    /// The form that asks why, before it is settled.
-    SettleForm(settle_form::SettleForm),
+    /// The form that asks why, before such a decision.
+    ReasonForm(reason_form::ReasonForm),
     /// An environment's lock is to be taken over.
     Unlock(unlock::Unlock),
     /// What can be typed.
@@ -196,7 +197,12 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
 /// # Errors
 /// [`Misunderstood`], which says what to do instead.
 pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, Misunderstood> {
-    match Press::parse(action, value).ok_or(Misunderstood::UnknownButton)? {
+    let press = Press::parse(action, value).ok_or(Misunderstood::UnknownButton)?;
+    let press = match ReasonForm::of(press) {
+        Ok(form) => return Ok(Command::ReasonForm(form)),
+        Err(press) => press,
+    };
+    match press {
         Press::Decide { verdict, run, digest } => {
             let (digest, reason) = (Some(digest), String::new());
             Ok(Command::Decide(decide::Decide { verdict, run, digest, reason }))
@@ -212,9 +218,7 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
                 other => other,
             })
         }
-        Press::Settle { settlement, run, seen } => {
-            Ok(Command::SettleForm(settle_form::SettleForm { settlement, run, seen }))
-        }
+        Press::Settle { .. } => Err(Misunderstood::UnknownButton),
     }
 }
 
@@ -241,7 +245,8 @@ impl Command {
             Self::Why(_) => why::SPEC.name,
             Self::Decide(decide) => decide.spec().name,
             Self::Retry(_) => retry::SPEC.name,
-            Self::Settle(_) | Self::SettleForm(_) => settle::SPEC.name,
+            Self::Settle(_) => settle::SPEC.name,
+            Self::ReasonForm(form) => form.verb(),
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
@@ -270,7 +275,7 @@ impl Command {
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
-            Self::SettleForm(form) => settle_form::run(&form, context, asked).await,
+            Self::ReasonForm(form) => reason_form::run(&form, context, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,

@@ -1,6 +1,6 @@
 //! Which role a command needs. Decides about nobody: who holds a role is `powers`'.
 
-use super::{Command, audit, logs, retry, settle, settle_form, unlock, whoami};
+use super::{Command, audit, logs, retry, settle, unlock, whoami};
 use crate::core::action::{Member, Role, Runbook};
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
@@ -19,10 +19,13 @@ pub async fn needed_role(
     asker: &UserId,
 ) -> Result<Role, Error> {
     let name = match command {
+        Command::ReasonForm(form) => {
+            let command = form.clone().submitted("");
+            return Box::pin(needed_role(&command, runbook, engine, asker)).await;
+        }
         Command::Action(ask) => ask.action.role.clone(),
         Command::Propose(propose) => propose.ask.action.role.clone(),
         Command::Settle(settle::Settle { run, .. })
-        | Command::SettleForm(settle_form::SettleForm { run, .. })
         | Command::Retry(retry::Retry { run })
         | Command::Logs(logs::Logs { run, .. }) => {
             role_of_run(engine, run, |plan| plan.role).await?

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::core::action::{Approval, Lock, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
-use crate::core::decision::{Standing, Vote, rule};
 use crate::core::duration;
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::policy::{Facts, authorize, lines};
@@ -265,15 +264,8 @@ fn vote_rule(
     asked: &Asked,
 ) -> Line {
     let lang = context.lang;
-    let standing = Standing {
-        plan: &view.plan,
-        state: view.state,
-        asker: &view.actor,
-        decisions: &view.decisions,
-        expires_ms: view.expires_ms,
-    };
-    let (verdict, now_ms) = (decide.verdict, context.engine.clock().now_ms());
-    match rule(&standing, &Vote { by: &asked.actor, verdict, digest: None, now_ms }) {
+    let verdict = decide.verdict;
+    match super::decide::foretold(view, (verdict, None), context, asked) {
         Ok(_) => vec![text(lang.pick("它会算数。", "It would count."))],
         Err(refused) => {
             let mut line = vec![text(lang.pick("❌ 但不会算数：", "❌ But it would not count: "))];

@@ -142,12 +142,7 @@ pub(super) fn buttons(run: &RunView, lang: Lang) -> Option<Part> {
             let reject = button(
                 &decide(Verdict::Rejected),
                 (lang.pick("拒绝", "Reject"), ButtonStyle::Danger),
-                Some(Confirm {
-                    title: lang.pick("拒绝？", "Reject it?").to_owned(),
-                    text: what.clone(),
-                    yes: lang.pick("拒绝", "Reject").to_owned(),
-                    no: lang.pick("返回", "Go back").to_owned(),
-                }),
+                None,
             );
             vec![approve, reject, details, cancel]
         }
@@ -156,6 +151,24 @@ pub(super) fn buttons(run: &RunView, lang: Lang) -> Option<Part> {
         _ => return None,
     };
     Some(Part::Buttons(row))
+}
+
+/// What the form that asks for the reason of a rejection says above its question.
+pub fn reject_words(run: &RunView, lang: Lang) -> Line {
+    let mut line = vec![
+        Span::Code(run.id.to_string()),
+        text(format!(" {} → {}\n", run.plan.title(), run.plan.environment)),
+        Span::User(run.actor.clone()),
+    ];
+    if !run.plan.reason().is_empty() {
+        line.push(text(lang.pick("：", ": ")));
+        line.extend(prose(run.plan.reason()));
+    }
+    line.push(text(lang.pick(
+        "\n拒绝之后它不会执行；需要的话可以重新发起。",
+        "\nRejected, it is not done; it can be asked for again.",
+    )));
+    line
 }
 
 fn approve_question(plan: &Plan, what: &str, lang: Lang) -> Confirm {

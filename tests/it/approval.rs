@@ -246,7 +246,30 @@ both_engines! {
         bot.advance_ms(5_000);
 
         assert!(bot.place.marks().is_empty());
-        bot.click("U0BOB", "Reject").await;
+        bot.rejects("U0BOB", "not today").await;
+        bot.finish().await;
+    }
+
+    async fn a_rejection_by_its_button_asks_why_and_binds_to_the_plan_that_was_shown(database: TestDatabase) {
+        let bot = Bot::start(&database, DEPLOY).await;
+        bot.say("U0ANN", "deploy v1.3 new fees").await;
+        bot.until_card("✋ deploy v1.3").await;
+
+        let form = bot.opens("U0BOB", "Reject").await.unwrap();
+        let shown = bot.workspace.views().pop().unwrap().view.to_string();
+        let other = bot.opens("U0BOB", "Reject").await.unwrap();
+        assert!(shown.contains("deploy v1.3 → production") && shown.contains("new fees"), "{shown}");
+        assert!(bot.submits("U0BOB", &form, "  ").await.contains("Say why"));
+        bot.advance_ms(5_000);
+        assert!(bot.card().contains("✋ deploy v1.3"), "{}", bot.card());
+        assert_eq!(bot.submits("U0BOB", &form, "not before <!here> the market closes").await, "");
+        let card = bot.until_card("deploy v1.3 ⛔ was rejected; nothing was done").await;
+
+        assert!(card.contains("⛔ <@U0BOB> rejected: not before"), "{card}");
+        let late = bot.submits("U0BOB", &other, "and again").await;
+        assert!(late.contains("You have rejected it already"), "{late}");
+        let decided = bot.journal().await.into_iter().find(|(kind, ..)| kind == "decision.rejected").unwrap();
+        assert_eq!(decided.2["reason"], "not before <!here> the market closes");
         bot.finish().await;
     }
 
@@ -287,7 +310,7 @@ both_engines! {
         let approved = bot.journal_kinds().await.iter().filter(|kind| *kind == "decision.approved").count();
         assert_eq!(approved, 1);
         assert_eq!(refusals(&bot).await, []);
-        bot.click("U0BOB", "Reject").await;
+        bot.rejects("U0BOB", "not today").await;
         bot.finish().await;
     }
 

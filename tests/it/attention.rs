@@ -50,27 +50,6 @@ async fn lose_running(bot: &Bot, marks: usize) -> String {
     bot.run_id()
 }
 
-/// Presses a button that opens a form; its id, if one was opened.
-async fn open(bot: &Bot, user: &str, label: &str) -> Option<String> {
-    let before = bot.workspace.views().len();
-    let answer = bot.workspace.press(user, label).await;
-    assert!(answer.is_ok(), "{label:?} was answered {answer:?}");
-    bot.workspace.views().get(before).map(|view| view.id.clone())
-}
-
-/// Sends a form off; what stands under its question, empty when it closed.
-async fn submit(bot: &Bot, user: &str, view: &str, reason: &str) -> String {
-    let values = json!({"reason": {"reason": {"type": "plain_text_input", "value": reason}}});
-    let answer = bot.workspace.submit(user, view, &values).await;
-    let Answer::Given { status: 200, body, .. } = &answer else { panic!("{answer:?}") };
-    if body.is_empty() {
-        return String::new();
-    }
-    let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    assert_eq!(body["response_action"], "errors", "{body}");
-    body["errors"]["reason"].as_str().unwrap().to_owned()
-}
-
 fn said_to(bot: &Bot, user: &str) -> String {
     let all = bot.workspace.ephemerals(user);
     all.last().map_or_else(String::new, crate::harness::bot::shown)
@@ -86,17 +65,17 @@ both_engines! {
         lose(&bot, "hang", 1).await;
         assert_eq!(bot.buttons(), ["Succeeded", "Failed", "Run again"]);
 
-        assert_eq!(open(&bot, "U0CAT", "Succeeded").await, None, "somebody without the role got a form");
+        assert_eq!(bot.opens("U0CAT", "Succeeded").await, None, "somebody without the role got a form");
         assert!(said_to(&bot, "U0CAT").contains("operator"));
-        let bobs = open(&bot, "U0BOB", "Succeeded").await.unwrap();
-        let anns = open(&bot, "U0ANN", "Failed").await.unwrap();
+        let bobs = bot.opens("U0BOB", "Succeeded").await.unwrap();
+        let anns = bot.opens("U0ANN", "Failed").await.unwrap();
         let view = bot.workspace.views().into_iter().find(|view| view.id == bobs).unwrap();
         let words = view.view["blocks"][0]["text"]["text"].as_str().unwrap().to_owned();
         assert!(words.contains("step 1 “Hang”, attempt 1"), "{words}");
-        let empty = submit(&bot, "U0BOB", &bobs, "  ").await;
+        let empty = bot.submits("U0BOB", &bobs, "  ").await;
         assert!(empty.contains("Say why"), "{empty}");
-        assert_eq!(submit(&bot, "U0BOB", &bobs, "I looked: it was done").await, "");
-        let late = submit(&bot, "U0ANN", &anns, "没有做成").await;
+        assert_eq!(bot.submits("U0BOB", &bobs, "I looked: it was done").await, "");
+        let late = bot.submits("U0ANN", &anns, "没有做成").await;
         assert!(late.contains("没有等待决定"), "{late}");
         bot.until_card("hang ✅ done").await;
 
@@ -111,23 +90,23 @@ both_engines! {
     async fn a_form_about_an_earlier_attempt_does_not_count(database: TestDatabase) {
         let bot = Bot::start(&database, ACTIONS).await;
         let run = lose(&bot, "hang", 1).await;
-        let old = open(&bot, "U0BOB", "Succeeded").await.unwrap();
+        let old = bot.opens("U0BOB", "Succeeded").await.unwrap();
         bot.say("U0BOB", &format!("settle {run} again nothing was changed")).await;
         lose(&bot, "hang", 2).await;
 
-        let late = submit(&bot, "U0BOB", &old, "I looked").await;
+        let late = bot.submits("U0BOB", &old, "I looked").await;
 
         assert!(late.contains("this was about attempt 1 of step 1"), "{late}");
         assert!(late.contains("attempt 2 of step 1"), "{late}");
         assert!(bot.card().contains("a step's outcome is unknown"));
-        let new = open(&bot, "U0BOB", "Failed").await.unwrap();
+        let new = bot.opens("U0BOB", "Failed").await.unwrap();
         bot.workspace.set_group("S0OPS", &["U0ANN"]);
         bot.advance_ms(61_000);
-        let lost_role = submit(&bot, "U0BOB", &new, "it was cut off").await;
+        let lost_role = bot.submits("U0BOB", &new, "it was cut off").await;
         assert!(lost_role.contains("operator"), "the role is asked again: {lost_role}");
         bot.workspace.set_group("S0OPS", &["U0ANN", "U0BOB"]);
         bot.advance_ms(61_000);
-        assert_eq!(submit(&bot, "U0BOB", &new, "it was cut off").await, "");
+        assert_eq!(bot.submits("U0BOB", &new, "it was cut off").await, "");
         bot.until_card("somebody must act now").await;
         assert_eq!(bot.place.marks(), ["hang", "hang", "clean"]);
         bot.finish().await;
@@ -207,8 +186,8 @@ both_engines! {
         let refused = bot.say("U0BOB", "unlock production hurry").await;
         assert!(refused.contains("Stop them first"), "{refused}");
 
-        let form = open(&bot, "U0BOB", "Stop").await.unwrap();
-        assert_eq!(submit(&bot, "U0BOB", &form, "it must not go on").await, "");
+        let form = bot.opens("U0BOB", "Stop").await.unwrap();
+        assert_eq!(bot.submits("U0BOB", &form, "it must not go on").await, "");
         bot.until("the button goes", |bot| bot.buttons() == ["Succeeded", "Failed", "Run again"]).await;
         let taken = bot.say("U0BOB", "unlock production hurry").await;
         assert!(taken.contains("taken over"), "{taken}");

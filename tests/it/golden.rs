@@ -102,6 +102,16 @@ impl Album {
         self.answered(user, &format!("[{action}]"));
     }
 
+    /// Rejects the newest run through the form, and keeps what the form says.
+    async fn rejects(&mut self, user: &str, reason: &str) {
+        let label = self.newest_card().buttons().into_iter().find(|one| one.action_id == "reject");
+        let form = self.bot.opens(user, &label.unwrap().label).await.unwrap();
+        let view = self.bot.workspace.views().pop().unwrap().view;
+        let view = serde_json::to_string_pretty(&view).unwrap();
+        writeln!(self.text, "## {user} ▸ [reject]\n{}\n", self.nameless(&view)).unwrap();
+        assert_eq!(self.bot.submits(user, &form, reason).await, "");
+    }
+
     fn answered(&mut self, user: &str, what: &str) {
         let answer = self.bot.workspace.ephemerals(user).pop().unwrap();
         let what = self.nameless(what);
@@ -264,7 +274,7 @@ async fn gates(album: &mut Album) {
     album.presses("U0BOB", "approve").await;
     album.presses("U0CAT", "approve").await;
     album.presses("U0CAT", "details").await;
-    album.presses("U0BOB", "reject").await;
+    album.rejects("U0BOB", "not before the market closes").await;
     album.settles("rejected").await;
     let rejected = album.bot.run_id();
     album.says("U0BOB", &format!("approve {rejected}")).await;

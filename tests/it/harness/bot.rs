@@ -13,7 +13,7 @@ use neostock_ops::store::Store;
 use neostock_ops::store::journal::{Filter, newest_of};
 use neostock_ops::worker::reload::Reload;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -158,6 +158,33 @@ impl Bot {
         let after = self.workspace.ephemerals(user);
         assert!(after.len() > before, "nothing was said to {user} who pressed {label:?}");
         after.last().map_or_else(String::new, shown)
+    }
+
+    /// Presses the newest button that says this and opens a form; its id, if one was opened.
+    pub async fn opens(&self, user: &str, label: &str) -> Option<String> {
+        let before = self.workspace.views().len();
+        let answer = self.workspace.press(user, label).await;
+        assert!(answer.is_ok(), "{label:?} was answered {answer:?}");
+        self.workspace.views().get(before).map(|view| view.id.clone())
+    }
+
+    /// Sends a form off; what stands under its question, empty when it closed.
+    pub async fn submits(&self, user: &str, view: &str, reason: &str) -> String {
+        let values = json!({"reason": {"reason": {"type": "plain_text_input", "value": reason}}});
+        let answer = self.workspace.submit(user, view, &values).await;
+        let Answer::Given { status: 200, body, .. } = &answer else { panic!("{answer:?}") };
+        if body.is_empty() {
+            return String::new();
+        }
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["response_action"], "errors", "{body}");
+        body["errors"]["reason"].as_str().unwrap().to_owned()
+    }
+
+    /// Rejects the newest run that waits, through the form.
+    pub async fn rejects(&self, user: &str, reason: &str) {
+        let form = self.opens(user, "Reject").await.expect("no form was opened");
+        assert_eq!(self.submits(user, &form, reason).await, "");
     }
 
     /// What the newest card's buttons say.

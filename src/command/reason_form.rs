@@ -1,0 +1,238 @@
+//! The form behind the buttons of decisions that say why: it asks for the reason, and its submission is
+//! the command that the button stands for, bound to what the button was about.
+
+use super::decide::{self, Decide};
+use super::settle::{self, Settle};
+use super::show::no_such_run;
+use super::{Command, Context, answer_with, refusal, with_code};
+use crate::core::card::{Card, Line};
+use crate::core::decision::Verdict;
+use crate::core::decision_card;
+use crate::core::id::RunId;
+use crate::core::param::TEXT_CHARS_MAX;
+use crate::core::press::Press;
+use crate::core::run_card::RunView;
+use crate::core::settle_card::{self, Seen, Settlement};
+use crate::core::text::{Lang, Text};
+use crate::engine::{Asked, Error};
+use crate::slack::render::Form;
+use serde_json::{Value, json};
+
+/// Which form it is.
+pub const CALLBACK: &str = "reason";
+/// What a request says that came from a form.
+pub const ORIGIN: &str = "form";
+/// The block and the input that hold the reason.
+pub const REASON: &str = "reason";
+
+/// A press that asks for the form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReasonForm {
+    /// What became of a lost step.
+    Settle {
+        /// What is decided.
+        settlement: Settlement,
+        /// About which run.
+        run: RunId,
+        /// The try that the button was about.
+        seen: Seen,
+    },
+    /// A run that waits for approval is not to be done.
+    Reject {
+        /// Which.
+        run: RunId,
+        /// The digest of the plan that was shown.
+        digest: String,
+    },
+}
+
+impl ReasonForm {
+    /// The form of a press; the press itself when it needs none.
+    ///
+    /// # Errors
+    /// The press.
+    pub fn of(press: Press) -> Result<Self, Press> {
+        match press {
+            Press::Settle { settlement, run, seen } => Ok(Self::Settle { settlement, run, seen }),
+            Press::Decide { verdict: Verdict::Rejected, run, digest } => {
+                Ok(Self::Reject { run, digest })
+            }
+            other => Err(other),
+        }
+    }
+
+    /// Reads what the form was opened with.
+    pub fn read(private: &str) -> Option<Self> {
+        let (action, value) = private.split_once(' ')?;
+        Self::of(Press::parse(action, value)?).ok()
+    }
+
+    /// The command that its submission is.
+    pub fn submitted(self, reason: &str) -> Command {
+        let reason: String = reason.trim().chars().take(TEXT_CHARS_MAX).collect();
+        match self {
+            Self::Settle { settlement, run, seen } => {
+                Command::Settle(Settle { run, settlement, reason, seen: Some(seen) })
+            }
+            Self::Reject { run, digest } => {
+                let (verdict, digest) = (Verdict::Rejected, Some(digest));
+                Command::Decide(Decide { verdict, run, digest, reason })
+            }
+        }
+    }
+
+    /// The verb that it stands for.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Settle { .. } => settle::SPEC.name,
+            Self::Reject { .. } => decide::REJECT.name,
+        }
+    }
+
+    fn run(&self) -> &RunId {
+        match self {
+            Self::Settle { run, .. } | Self::Reject { run, .. } => run,
+        }
+    }
+
+    fn press(&self) -> Press {
+        match self.clone() {
+            Self::Settle { settlement, run, seen } => Press::Settle { settlement, run, seen },
+            Self::Reject { run, digest } => {
+                Press::Decide { verdict: Verdict::Rejected, run, digest }
+            }
+        }
+    }
+
+    /// Why the decision would not count any more: the journal's kind and detail, and the answer.
+    fn speaks_against(
+        &self,
+        view: &RunView,
+        context: &Context<'_>,
+        asked: &Asked,
+    ) -> Option<(&'static str, Value, Card)> {
+        let (lang, text) = (context.lang, &asked.text);
+        match self {
+            Self::Settle { seen, .. } => (settle_card::lost(view) != Some(*seen)).then(|| {
+                let detail = json!({"text": text, "state": view.state.as_str()});
+                ("settle.refused", detail, settle::not_waiting(view, Some(*seen), lang))
+            }),
+            Self::Reject { digest, .. } => {
+                let vote = (Verdict::Rejected, Some(digest.as_str()));
+                let refused = decide::foretold(view, vote, context, asked).err()?;
+                let detail = json!({
+                    "text": text, "verdict": "rejected", "why": refused.as_str(),
+                    "state": view.state.as_str(),
+                });
+                let card = decide::not_counted(refused, Verdict::Rejected, view, lang);
+                Some(("decision.refused", detail, card))
+            }
+        }
+    }
+
+    /// Slack takes 24 characters.
+    fn title(&self, lang: Lang) -> String {
+        match self {
+            Self::Settle { settlement, .. } => settle_card::form_title(*settlement, lang),
+            Self::Reject { .. } => lang.pick("拒绝这次执行", "Reject this run").to_owned(),
+        }
+    }
+
+    /// What stands above the question.
+    fn words(&self, view: &RunView, lang: Lang) -> Line {
+        match self {
+            Self::Settle { settlement, seen, .. } => {
+                settle_card::form_words(*settlement, view, *seen, lang)
+            }
+            Self::Reject { .. } => decision_card::reject_words(view, lang),
+        }
+    }
+
+    fn hint(&self, lang: Lang) -> &'static str {
+        match self {
+            Self::Settle { .. } => {
+                lang.pick("您看到了什么，为什么这样决定", "What you saw, and why you decide so")
+            }
+            Self::Reject { .. } => lang.pick(
+                "发起人会看到，并记入审计日志",
+                "Whoever asked for it reads this, and the journal keeps it",
+            ),
+        }
+    }
+
+    /// The same decision as a command.
+    fn typed(&self, lang: Lang) -> String {
+        let reason = lang.pick("原因", "reason");
+        match self {
+            Self::Settle { run, settlement, .. } => {
+                format!("/neostock settle {run} {} {reason}", settlement.as_str())
+            }
+            Self::Reject { run, .. } => format!("/neostock reject {run} {reason}"),
+        }
+    }
+}
+
+/// Opens the form. It says nothing more when that worked; else how to decide without it.
+///
+/// # Errors
+/// The database's; then nothing is written.
+pub async fn run(form: &ReasonForm, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    // Its trigger opens one form: the same delivery again gets the answer of the first.
+    if let Some(answered) = context.engine.answered(&asked.delivery).await? {
+        return Ok(answered);
+    }
+    let Some(view) = context.engine.view(form.run()).await? else {
+        return no_such_run(form.run(), context, asked).await;
+    };
+    let lang = context.lang;
+    if let Some((kind, detail, card)) = form.speaks_against(&view, context, &asked) {
+        return answer_with(context, asked, kind, detail, &card).await;
+    }
+    let press = form.press();
+    let opened = Form {
+        callback_id: CALLBACK,
+        private_metadata: format!("{} {}", press.action(), press.value()),
+        title: form.title(lang),
+        submit: lang.pick("确定", "Confirm").to_owned(),
+        close: lang.pick("返回", "Go back").to_owned(),
+        words: form.words(&view, lang),
+        input: (REASON, lang.pick("原因", "Reason").to_owned()),
+        hint: form.hint(lang).to_owned(),
+        chars_max: TEXT_CHARS_MAX,
+    };
+    let not_opened = not_opened(form, lang);
+    let Some(trigger) = context.trigger else {
+        let detail = json!({"text": asked.text, "why": "no_trigger"});
+        return answer_with(context, asked, "request.refused", detail, &not_opened).await;
+    };
+    if let Err(error) = context.client.open_form(trigger, &opened).await {
+        tracing::warn!(run.id = %form.run(), "open a form: {error}");
+        let detail = json!({"text": asked.text, "why": "form_not_opened"});
+        return answer_with(context, asked, "request.refused", detail, &not_opened).await;
+    }
+    let detail = json!({"text": asked.text, "channel": asked.channel});
+    context.engine.answer(asked, "request.answered", detail, String::new()).await
+}
+
+/// Without the form the command does the same.
+fn not_opened(form: &ReasonForm, lang: Lang) -> Card {
+    let typed = form.typed(lang);
+    let sentence = Text::new(
+        format!("现在打不开表单，什么也没有改变。请再按一次，或输入 `{typed}`"),
+        format!(
+            "The form could not be opened, and nothing was changed. Press again, or type `{typed}`"
+        ),
+    );
+    refusal(with_code(sentence.get(lang)))
+}
+
+/// The answer that leaves the form open and says why, under its question: Slack shows it as it is.
+pub fn stays_open(words: &str) -> String {
+    let plain = words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    json!({"response_action": "errors", "errors": {REASON: plain}}).to_string()
+}
+
+/// Slack refuses an empty reason itself; whoever sends one all the same is told.
+pub fn no_reason(lang: Lang) -> &'static str {
+    lang.pick("请写明原因，它会记入审计日志。", "Say why: the journal keeps it.")
+}
