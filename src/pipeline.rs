@@ -5,7 +5,8 @@
 
 use crate::command::reason_form::{self, ReasonForm};
 use crate::command::{
-    self, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
+    self, Asks, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
+    with_code,
 };
 use crate::core::action::Runbook;
 use crate::core::card::{Card, text};
@@ -179,35 +180,40 @@ impl Pipeline {
             }
         };
         let engine = &self.engine;
-        let role = command::needed_role(&command, runbook, engine, &asked.actor).await?;
         let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
         let powers = Powers { directory: &workspace.directory, actor };
-        let by = match powers.hold(&role).await {
-            Ok(by) => by,
-            Err(denied) => {
-                self.engine.metrics().request("denied");
-                let detail = json!({
-                    "text": asked.text, "channel": asked.channel, "role": role.name,
-                    "command": command.name(), "why": denied.as_str(),
-                });
-                let answer = command::ephemeral(&refusal(denied_line(&denied, lang)));
-                return self.engine.answer(asked, "request.denied", detail, answer).await;
-            }
-        };
-        self.engine.metrics().request("understood");
-        let context = Context {
-            engine,
-            runbook,
-            local: &self.local,
-            powers: &powers,
-            client: &self.client,
-            upload_hosts: &self.response_hosts,
-            trigger: from.trigger,
-            new_run_id,
-            workspace_url: &workspace.url,
-            lang,
-        };
-        command.run(&context, &by, asked).await
+        let (why, role, line) =
+            match command::needed(&command, runbook, engine, &asked.actor).await? {
+                Asks::Needed(needed) => match powers.meet(&needed).await {
+                    Ok(by) => {
+                        self.engine.metrics().request("understood");
+                        let context = Context {
+                            engine,
+                            runbook,
+                            local: &self.local,
+                            powers: &powers,
+                            client: &self.client,
+                            upload_hosts: &self.response_hosts,
+                            trigger: from.trigger,
+                            new_run_id,
+                            workspace_url: &workspace.url,
+                            lang,
+                        };
+                        return command.run(&context, &by, asked).await;
+                    }
+                    Err(denied) => {
+                        (denied.as_str(), denied.role().to_owned(), denied_line(&denied, lang))
+                    }
+                },
+                Asks::Forbidden { why, words } => (why, String::new(), with_code(words.get(lang))),
+            };
+        self.engine.metrics().request("denied");
+        let detail = json!({
+            "text": asked.text, "channel": asked.channel, "role": role, "command": command.name(),
+            "why": why,
+        });
+        let answer = command::ephemeral(&refusal(line));
+        self.engine.answer(asked, "request.denied", detail, answer).await
     }
 
     /// A form that was sent off: nothing closes it, anything else leaves it open and stands under its

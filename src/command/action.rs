@@ -2,10 +2,11 @@
 
 use super::follow_up;
 use super::propose::{self, Proposal, Propose};
+use super::rules;
 use super::supersede::{self, Asks};
 use super::{
-    Command, Context, Misunderstood, action_usage, answer, ephemeral, message_link, refusal, text,
-    with_code,
+    Command, Context, Misunderstood, action_usage, answer, answer_with, ephemeral, message_link,
+    refusal, text, with_code,
 };
 use crate::core::action::{Action, Environment, Lock, Parameter, ParameterKind, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
@@ -14,12 +15,15 @@ use crate::core::param::{self, Arguments, cut, did_you_mean};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::release::{self, Changes, Release};
+use crate::core::rule::own_terms;
 use crate::core::run_card::RunView;
-use crate::core::text::Lang;
+use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
 use crate::exec::drift;
 use crate::exec::git::{self, GitError};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Tags that an unknown version is answered with.
@@ -91,6 +95,9 @@ pub async fn run(
         Ok(plan) => plan,
         Err(refused) => return answer(context, asked, "request.refused", &refused).await,
     };
+    if !by.roles().contains(&plan.role) {
+        return other_terms(&plan, context, asked).await;
+    }
     let supersede = match supersede::ask(&ask, &plan, context).await? {
         Asks::Nothing(supersede) => supersede,
         Asks::Person { kind, card } => return answer(context, asked, kind, &card).await,
@@ -101,9 +108,30 @@ pub async fn run(
     context.engine.request_run(asked, by, run, plan, answer, supersede).await
 }
 
+/// The terms are others than those that the asker was let in on: a retry under rules that have changed, or
+/// a version that went live this moment.
+async fn other_terms(plan: &Plan, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    let (role, action) = (&plan.role, &plan.action);
+    let words = Text::new(
+        format!(
+            "按现在的规则，这需要角色 `{role}`，所以什么也没有执行。请直接输入 `/neostock {action} …`。"
+        ),
+        format!(
+            "By the rules as they are now this needs the role `{role}`, so nothing was done. Give the \
+             command itself: `/neostock {action} …`"
+        ),
+    );
+    let detail = json!({
+        "text": asked.text, "channel": asked.channel, "role": role, "command": action,
+        "why": "other_terms",
+    });
+    let card = refusal(with_code(words.get(context.lang)));
+    answer_with(context, asked, "request.denied", detail, &card).await
+}
+
 /// Everything resolved, what follows a failure too; or the refusal that the asker reads.
 pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
-    let mut plan = match resolve(ask, context).await? {
+    let mut plan = match resolve(ask, On::Rules, context).await? {
         Ok(plan) => plan,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -111,30 +139,67 @@ pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan
     Ok(Ok(plan))
 }
 
+/// On whose terms an action is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    /// A person asks: on those of its rules.
+    Rules,
+    /// The runbook itself asks: on the action's own.
+    Runbook,
+}
+
 /// The action alone.
-pub(super) async fn resolve(ask: &Ask, context: &Context<'_>) -> Result<Result<Plan, Card>, Error> {
-    let resolved = Plan::resolve(&ask.action, &ask.environment, context.runbook, &ask.arguments);
+pub(super) async fn resolve(
+    ask: &Ask,
+    on: On,
+    context: &Context<'_>,
+) -> Result<Result<Plan, Card>, Error> {
+    let commits = match commits(ask, context).await? {
+        Ok(commits) => commits,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let ruled = match on {
+        On::Rules => rules::planned(ask, &commits, context.engine).await?,
+        On::Runbook => Ok(own_terms(&ask.action)),
+    };
+    let ruled = match ruled {
+        Ok(ruled) => ruled,
+        Err(forbidden) => return Ok(Err(refusal(with_code(forbidden.text().get(context.lang))))),
+    };
+    let (action, environment) = (&ask.action, &ask.environment);
+    let resolved = Plan::resolve(action, environment, context.runbook, &ask.arguments, &ruled);
     let mut plan = match resolved {
         Ok(plan) => plan,
         Err(fault) => return Ok(Err(refusal(with_code(fault.text().get(context.lang))))),
     };
     plan.retry_of.clone_from(&ask.retry_of);
+    plan.commits = commits;
+    plan.changes = changes(&plan, context).await?;
+    plan.scripts = drift::scripts(&plan).await;
+    Ok(Ok(plan))
+}
+
+/// The commit of each version that was given.
+async fn commits(
+    ask: &Ask,
+    context: &Context<'_>,
+) -> Result<Result<BTreeMap<String, String>, Card>, Error> {
+    let workdir = &ask.environment.workdir;
+    let mut commits = BTreeMap::new();
     for parameter in &ask.action.parameters {
         if parameter.kind != ParameterKind::GitRef {
             continue;
         }
         let Some(version) = ask.arguments.get(&parameter.name) else { continue };
-        match git::resolve(&plan.workdir, version).await {
-            Ok(commit) => plan.commits.insert(parameter.name.clone(), commit),
+        match git::resolve(workdir, version).await {
+            Ok(commit) => commits.insert(parameter.name.clone(), commit),
             Err(GitError::NoSuchVersion) => {
                 return unknown_version(version, parameter, ask, context).await.map(Err);
             }
-            Err(error) => return Ok(Err(unreadable(&plan.workdir, &error, context.lang))),
+            Err(error) => return Ok(Err(unreadable(workdir, &error, context.lang))),
         };
     }
-    plan.changes = changes(&plan, context).await?;
-    plan.scripts = drift::scripts(&plan).await;
-    Ok(Ok(plan))
+    Ok(Ok(commits))
 }
 
 /// How what the plan makes live differs from what is.

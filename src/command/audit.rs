@@ -234,7 +234,8 @@ mod tests {
         runbook.roles.clear();
         assert_eq!(role(&runbook), "viewer");
         for name in ["lead", "auditor"] {
-            let defined = crate::core::action::Role { name: name.to_owned(), members: Vec::new() };
+            let defined =
+                crate::core::action::Role { name: name.to_owned(), members: Vec::new(), line: 1 };
             runbook.roles.insert(name.to_owned(), defined);
             assert_eq!(role(&runbook), name);
         }

@@ -155,7 +155,7 @@ pub(super) fn foretold(
     view: &RunView,
     (verdict, digest): (Verdict, Option<&str>),
     context: &Context<'_>,
-    asked: &Asked,
+    by: &Authorized,
 ) -> Result<Ruling, Refused> {
     let standing = Standing {
         plan: &view.plan,
@@ -165,7 +165,7 @@ pub(super) fn foretold(
         expires_ms: view.expires_ms,
     };
     let now_ms = context.engine.clock().now_ms();
-    rule(&standing, &Vote { by: &asked.actor, verdict, digest, now_ms })
+    rule(&standing, &Vote { by: by.user(), roles: by.roles(), verdict, digest, now_ms })
 }
 
 fn about(view: &RunView, lang: Lang) -> Line {

@@ -19,7 +19,7 @@ pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Option<Foll
         Ok(follow_up) => follow_up,
         Err(why) => return Ok(Some(FollowUp::Impossible(why))),
     };
-    let Ok(plan) = action::resolve(&follow_up, context).await? else {
+    let Ok(plan) = action::resolve(&follow_up, action::On::Runbook, context).await? else {
         let name = &on_failure.action;
         return Ok(Some(FollowUp::Impossible(Text::new(
             format!("现在无法制定 `{name}` 的计划"),

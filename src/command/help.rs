@@ -7,6 +7,7 @@ use crate::core::action::{Action, Member, ParameterKind, Role};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::policy::{Denied, Facts, authorize};
+use crate::core::rule;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
@@ -72,7 +73,9 @@ impl Entry<'_> {
     /// The roles of which any lets a person use it.
     fn roles(&self, context: &Context<'_>) -> Vec<Role> {
         match context.runbook.actions.get(&self.name) {
-            Some(action) => vec![role_named(&action.role, context.runbook)],
+            Some(action) => {
+                rule::roles(action).map(|role| role_named(role, context.runbook)).collect()
+            }
             None => roles_of_verb(&self.name, context.runbook),
         }
     }

@@ -17,6 +17,7 @@ mod propose;
 pub mod reason_form;
 mod retry;
 mod roles;
+mod rules;
 mod runs;
 mod settle;
 pub mod settle_elsewhere;
@@ -31,7 +32,7 @@ pub use failure::failure;
 pub use powers::Powers;
 
 pub use misunderstood::Misunderstood;
-pub use roles::{needed_role, role_named};
+pub use roles::{Asks, needed, role_named};
 
 use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
@@ -275,7 +276,7 @@ impl Command {
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
-            Self::ReasonForm(form) => reason_form::run(&form, context, asked).await,
+            Self::ReasonForm(form) => reason_form::run(&form, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,

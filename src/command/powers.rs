@@ -4,7 +4,7 @@
 //! answer comes in time even when Slack hangs.
 
 use crate::core::action::{Member, Role};
-use crate::core::policy::{Actor, Authorized, Denied, Facts, authorize};
+use crate::core::policy::{Actor, Authorized, Denied, Facts, Needed, authorize, authorize_all};
 use crate::slack::client::Person;
 use crate::slack::directory::{Directory, Unavailable};
 use futures_util::future::{join, join_all};
@@ -27,6 +27,14 @@ impl Powers<'_> {
     /// [`Denied`], also when Slack cannot be asked.
     pub async fn hold(&self, role: &Role) -> Result<Authorized, Denied> {
         authorize(&self.actor, role, &self.facts([role]).await)
+    }
+
+    /// Whether the asker holds what a command needs.
+    ///
+    /// # Errors
+    /// [`Denied`], also when Slack cannot be asked.
+    pub async fn meet(&self, needed: &Needed) -> Result<Authorized, Denied> {
+        authorize_all(&self.actor, needed, &self.facts(needed.roles()).await)
     }
 
     /// What the lines of these roles need to know of the asker, and not more.

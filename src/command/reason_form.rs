@@ -10,6 +10,7 @@ use crate::core::decision::Verdict;
 use crate::core::decision_card;
 use crate::core::id::RunId;
 use crate::core::param::TEXT_CHARS_MAX;
+use crate::core::policy::Authorized;
 use crate::core::press::Press;
 use crate::core::run_card::RunView;
 use crate::core::settle_card::{self, Seen, Settlement};
@@ -109,7 +110,7 @@ impl ReasonForm {
         &self,
         view: &RunView,
         context: &Context<'_>,
-        asked: &Asked,
+        (by, asked): (&Authorized, &Asked),
     ) -> Option<(&'static str, Value, Card)> {
         let (lang, text) = (context.lang, &asked.text);
         match self {
@@ -119,7 +120,7 @@ impl ReasonForm {
             }),
             Self::Reject { digest, .. } => {
                 let vote = (Verdict::Rejected, Some(digest.as_str()));
-                let refused = decide::foretold(view, vote, context, asked).err()?;
+                let refused = decide::foretold(view, vote, context, by).err()?;
                 let detail = json!({
                     "text": text, "verdict": "rejected", "why": refused.as_str(),
                     "state": view.state.as_str(),
@@ -176,7 +177,12 @@ impl ReasonForm {
 ///
 /// # Errors
 /// The database's; then nothing is written.
-pub async fn run(form: &ReasonForm, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+pub async fn run(
+    form: &ReasonForm,
+    context: &Context<'_>,
+    by: &Authorized,
+    asked: Asked,
+) -> Result<String, Error> {
     // Its trigger opens one form: the same delivery again gets the answer of the first.
     if let Some(answered) = context.engine.answered(&asked.delivery).await? {
         return Ok(answered);
@@ -185,7 +191,7 @@ pub async fn run(form: &ReasonForm, context: &Context<'_>, asked: Asked) -> Resu
         return no_such_run(form.run(), context, asked).await;
     };
     let lang = context.lang;
-    if let Some((kind, detail, card)) = form.speaks_against(&view, context, &asked) {
+    if let Some((kind, detail, card)) = form.speaks_against(&view, context, (by, &asked)) {
         return answer_with(context, asked, kind, detail, &card).await;
     }
     let press = form.press();

@@ -1,56 +1,82 @@
 //! Which role a command needs. Decides about nobody: who holds a role is `powers`'.
 
-use super::{Command, audit, logs, retry, settle, unlock, whoami};
+use super::action::Ask;
+use super::{Command, audit, logs, retry, rules, settle, unlock, whoami};
 use crate::core::action::{Member, Role, Runbook};
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
 use crate::core::plan::Plan;
+use crate::core::policy::Needed;
+use crate::core::rule;
+use crate::core::text::Text;
 use crate::engine::{Engine, Error};
 
-/// The role that a command needs. Whoever touches a run needs the role that its plan names: the
-/// action's, or the one that approves. About oneself everybody may ask.
+/// What a command asks of who gives it.
+pub enum Asks {
+    /// These roles.
+    Needed(Needed),
+    /// Nobody may: a rule of the runbook says so.
+    Forbidden {
+        /// The word in the journal.
+        why: &'static str,
+        /// What the asker reads.
+        words: Text,
+    },
+}
+
+/// The roles that a command needs. Whoever touches a run needs the role that its plan names: the
+/// action's, or one that approves. About oneself everybody may ask.
 ///
 /// # Errors
 /// The database's.
-pub async fn needed_role(
+pub async fn needed(
     command: &Command,
     runbook: &Runbook,
     engine: &Engine,
     asker: &UserId,
-) -> Result<Role, Error> {
-    let name = match command {
+) -> Result<Asks, Error> {
+    let names = match command {
         Command::ReasonForm(form) => {
             let command = form.clone().submitted("");
-            return Box::pin(needed_role(&command, runbook, engine, asker)).await;
+            return Box::pin(needed(&command, runbook, engine, asker)).await;
         }
-        Command::Action(ask) => ask.action.role.clone(),
-        Command::Propose(propose) => propose.ask.action.role.clone(),
+        Command::Action(ask) => return by_rules(ask, runbook, engine).await,
+        Command::Propose(propose) => return by_rules(&propose.ask, runbook, engine).await,
         Command::Settle(settle::Settle { run, .. })
         | Command::Retry(retry::Retry { run })
         | Command::Logs(logs::Logs { run, .. }) => {
-            role_of_run(engine, run, |plan| plan.role).await?
+            roles_of_run(engine, run, |plan| vec![plan.role]).await?
         }
         Command::Decide(decide) => {
             let is_cancel = decide.verdict == Verdict::Cancelled;
-            role_of_run(engine, &decide.run, |plan| match plan.approval {
+            roles_of_run(engine, &decide.run, |plan| match plan.approval {
                 Some(approval) if !is_cancel => approval.from,
-                _ => plan.role,
+                _ => vec![plan.role],
             })
             .await?
         }
-        Command::Unlock(_) => unlock::ROLE.to_owned(),
-        Command::Audit(_) => audit::role(runbook).to_owned(),
+        Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
+        Command::Audit(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
-            return Ok(Role { name: whoami::SPEC.name.to_owned(), members });
+            let role = Role { name: whoami::SPEC.name.to_owned(), members, line: 0 };
+            return Ok(Asks::Needed(Needed::role(role)));
         }
         Command::Status(_)
         | Command::Show(_)
         | Command::Runs(_)
         | Command::Why(_)
-        | Command::Help(_) => VIEWER.to_owned(),
+        | Command::Help(_) => vec![VIEWER.to_owned()],
     };
-    Ok(role_named(&name, runbook))
+    let one_of = names.iter().map(|name| role_named(name, runbook)).collect();
+    Ok(Asks::Needed(Needed { one_of, also: Vec::new() }))
+}
+
+async fn by_rules(ask: &Ask, runbook: &Runbook, engine: &Engine) -> Result<Asks, Error> {
+    Ok(match rules::foreseen(ask, engine).await? {
+        Ok(ruled) => Asks::Needed(Needed::role(role_named(ruled.role, runbook))),
+        Err(forbidden) => Asks::Forbidden { why: forbidden.as_str(), words: forbidden.text() },
+    })
 }
 
 /// A role as the runbook has it.
@@ -59,7 +85,7 @@ pub fn role_named(name: &str, runbook: &Runbook) -> Role {
         // Looking is for every full member unless the runbook says otherwise; a role that the
         // runbook no longer knows is held by nobody.
         let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
-        Role { name: name.to_owned(), members }
+        Role { name: name.to_owned(), members, line: 0 }
     })
 }
 
@@ -68,12 +94,10 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
     let actions = || runbook.actions.values();
     let mut names: Vec<&str> = match verb {
         "approve" | "reject" => actions()
-            .filter_map(|action| action.approval.as_ref())
-            .map(|a| a.from.as_str())
+            .flat_map(rule::approvals)
+            .flat_map(|approval| approval.from.iter().map(String::as_str))
             .collect(),
-        "cancel" | "retry" | "settle" | "logs" => {
-            actions().map(|action| action.role.as_str()).collect()
-        }
+        "cancel" | "retry" | "settle" | "logs" => actions().flat_map(rule::roles).collect(),
         "unlock" => vec![unlock::ROLE],
         "audit" => vec![audit::role(runbook)],
         _ => vec![VIEWER],
@@ -83,13 +107,13 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
     names.into_iter().map(|name| role_named(name, runbook)).collect()
 }
 
-/// A role that a run's plan names; looking is enough to be told that there is no such run.
-async fn role_of_run(
+/// Roles that a run's plan names; looking is enough to be told that there is no such run.
+async fn roles_of_run(
     engine: &Engine,
     run: &RunId,
-    role: impl FnOnce(Plan) -> String,
-) -> Result<String, Error> {
-    Ok(engine.view(run).await?.map_or_else(|| VIEWER.to_owned(), |view| role(view.plan)))
+    roles: impl FnOnce(Plan) -> Vec<String>,
+) -> Result<Vec<String>, Error> {
+    Ok(engine.view(run).await?.map_or_else(|| vec![VIEWER.to_owned()], |view| roles(view.plan)))
 }
 
 /// Who may look: the runbook can define this role.

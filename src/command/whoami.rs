@@ -8,6 +8,7 @@ use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::id::UserId;
 use crate::core::param::ArgumentFault;
 use crate::core::policy::{Facts, lines};
+use crate::core::rule;
 use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
@@ -38,7 +39,7 @@ pub async fn run(context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     if !context.runbook.roles.contains_key(VIEWER) {
         roles.push(role_named(VIEWER, context.runbook));
     }
-    let everyone = Role { name: String::new(), members: vec![Member::Everyone] };
+    let everyone = Role { name: String::new(), members: vec![Member::Everyone], line: 0 };
     let facts = context.powers.facts(roles.iter().chain([&everyone])).await;
     let mut who = vec![
         Span::User(asked.actor.clone()),
@@ -125,7 +126,7 @@ pub(super) fn member_span(member: &Member, lang: Lang) -> Span {
 pub(super) fn roles_in_use(context: &Context<'_>) -> Vec<Role> {
     let runbook = context.runbook;
     let mut names: Vec<String> =
-        runbook.actions.values().map(|action| action.role.clone()).collect();
+        runbook.actions.values().flat_map(rule::roles).map(str::to_owned).collect();
     for spec in super::VERBS {
         names.extend(roles_of_verb(spec.name, runbook).into_iter().map(|role| role.name));
     }

@@ -4,13 +4,16 @@
 use super::action::{self, Ask};
 use super::whoami::member_span;
 use super::{
-    Command, Context, Misunderstood, Spec, answer, denied_line, needed_role, text, with_code,
+    Asks, Command, Context, Misunderstood, Spec, answer, denied_line, needed, rules, text,
+    with_code,
 };
-use crate::core::action::{Approval, Lock, Role, Runbook};
+use crate::core::action::{Lock, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::duration;
 use crate::core::param::{ArgumentFault, cut};
-use crate::core::policy::{Facts, authorize, lines};
+use crate::core::plan::PlannedApproval;
+use crate::core::policy::{Authorized, Facts, Needed, authorize_all, lines};
+use crate::core::rule::{Condition, Rule};
 use crate::core::run_card::RunView;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
@@ -94,15 +97,27 @@ async fn decided(
         )]));
         return Ok(());
     }
-    let role = needed_role(&command, context.runbook, context.engine, &asked.actor).await?;
-    let facts = context.powers.facts([&role]).await;
-    parts.push(Part::Paragraph(role_rule(&command, &role, &facts, context)));
-    if let Err(denied) = authorize(&context.powers.actor, &role, &facts) {
-        let mut line = vec![text("⛔ ")];
-        line.extend(denied_line(&denied, lang));
-        parts.push(Part::Paragraph(line));
-        return Ok(());
-    }
+    let needed = match needed(&command, context.runbook, context.engine, &asked.actor).await? {
+        Asks::Needed(needed) => needed,
+        Asks::Forbidden { words, .. } => {
+            let mut line = vec![text("⛔ ")];
+            line.extend(with_code(words.get(lang)));
+            parts.push(Part::Paragraph(line));
+            return Ok(());
+        }
+    };
+    let facts = context.powers.facts(needed.roles()).await;
+    let source = source(&command, &needed, context).await?;
+    parts.push(Part::Paragraph(role_rule(&needed, &source, &facts, context)));
+    let by = match authorize_all(&context.powers.actor, &needed, &facts) {
+        Ok(by) => by,
+        Err(denied) => {
+            let mut line = vec![text("⛔ ")];
+            line.extend(denied_line(&denied, lang));
+            parts.push(Part::Paragraph(line));
+            return Ok(());
+        }
+    };
     parts.push(Part::Paragraph(vec![text(lang.pick("✅ 您可以执行。", "✅ You may."))]));
     match command {
         Command::Action(ask) => action_rules(&ask, parts, context).await,
@@ -122,7 +137,7 @@ async fn decided(
         Command::Decide(decide) => {
             let view = context.engine.view(&decide.run).await?;
             let line = match &view {
-                Some(view) => vote_rule(&decide, view, context, asked),
+                Some(view) => vote_rule(&decide, view, context, &by),
                 None => no_run(&decide.run, lang),
             };
             parts.push(Part::Paragraph(line));
@@ -159,22 +174,83 @@ fn read_as(command: &Command, lang: Lang) -> Line {
     line
 }
 
-/// The role that decides, where it is written, and what each of its lines says of the asker.
-fn role_rule(command: &Command, role: &Role, facts: &Facts, context: &Context<'_>) -> Line {
+/// Where it is written which role decides.
+async fn source(
+    command: &Command,
+    needed: &Needed,
+    context: &Context<'_>,
+) -> Result<String, Error> {
     let lang = context.lang;
-    let source = match command {
-        Command::Action(_) | Command::Propose(_) => format!("actions.{}.role", command.name()),
-        Command::Decide(_) | Command::Settle(_) | Command::Retry(_) | Command::Logs(_) => {
-            lang.pick("该次执行的计划", "the run's plan").to_owned()
-        }
-        _ if context.runbook.roles.contains_key(&role.name) => format!("roles.{}", role.name),
-        _ => lang.pick("没有定义时的默认值", "the default, as the runbook defines none").to_owned(),
+    let ask = match command {
+        Command::Action(ask) => Some(ask.as_ref()),
+        Command::Propose(propose) => Some(&propose.ask),
+        _ => None,
     };
-    let mut line = vec![
-        text(lang.pick("需要角色 ", "Needs the role ")),
-        Span::Code(role.name.clone()),
-        text(format!(" ({source})")),
-    ];
+    if let Some(ask) = ask {
+        let ruled = rules::foreseen(ask, context.engine).await?;
+        let rule = ruled.ok().and_then(|ruled| ruled.rule);
+        let own =
+            || line_of(&format!("actions.{}.role", ask.action.name), ask.action.role_line, lang);
+        return Ok(rule.map_or_else(own, |rule| rule_source(rule, lang)));
+    }
+    let is_of_run = matches!(
+        command,
+        Command::Decide(_) | Command::Settle(_) | Command::Retry(_) | Command::Logs(_)
+    );
+    Ok(match needed.one_of.first() {
+        _ if is_of_run => lang.pick("该次执行的计划", "the run's plan").to_owned(),
+        Some(role) if role.line > 0 => line_of(&format!("roles.{}", role.name), role.line, lang),
+        _ => lang.pick("没有定义时的默认值", "the default, as the runbook defines none").to_owned(),
+    })
+}
+
+fn line_of(place: &str, line: usize, lang: Lang) -> String {
+    match lang {
+        Lang::Zh => format!("{place}，第 {line} 行"),
+        Lang::En => format!("{place}, line {line}"),
+    }
+}
+
+/// The rule that decides: its line and what it asks.
+fn rule_source(rule: &Rule, lang: Lang) -> String {
+    let asked: Vec<String> = rule.when.iter().map(Condition::shown).collect();
+    let (line, asked) = (rule.line, asked.join(", "));
+    match lang {
+        Lang::Zh => format!("第 {line} 行的规则：{asked}"),
+        Lang::En => format!("the rule on line {line}: {asked}"),
+    }
+}
+
+/// The roles that decide, where that is written, and what each of their lines says of the asker.
+fn role_rule(needed: &Needed, source: &str, facts: &Facts, context: &Context<'_>) -> Line {
+    let lang = context.lang;
+    let mut line = vec![text(lang.pick("需要角色 ", "Needs the role "))];
+    for (index, role) in needed.one_of.iter().enumerate() {
+        if index > 0 {
+            line.push(text(lang.pick(" 或 ", " or ")));
+        }
+        line.push(Span::Code(role.name.clone()));
+    }
+    line.push(text(format!(" ({source})")));
+    for role in &needed.one_of {
+        line.extend(membership(role, facts, context));
+    }
+    for role in &needed.also {
+        line.push(text(lang.pick("\n还需要角色 ", "\nAnd the role ")));
+        line.push(Span::Code(role.name.clone()));
+        line.push(text(format!(
+            " ({})",
+            line_of(&format!("roles.{}", role.name), role.line, lang)
+        )));
+        line.extend(membership(role, facts, context));
+    }
+    line
+}
+
+/// What each line of a role says of the asker.
+fn membership(role: &Role, facts: &Facts, context: &Context<'_>) -> Line {
+    let lang = context.lang;
+    let mut line = Line::new();
     for (member, answer) in lines(&context.powers.actor, role, facts) {
         let (sign, words) = match answer {
             Some(true) => ("✅", lang.pick(" 包括您", " names you")),
@@ -202,7 +278,7 @@ async fn action_rules(
             return Ok(());
         }
     };
-    parts.push(Part::Paragraph(match &ask.action.approval {
+    parts.push(Part::Paragraph(match &plan.approval {
         Some(approval) => approval_rule(approval, context),
         None => vec![text(lang.pick("不需要审批。", "Needs nobody's approval."))],
     }));
@@ -211,15 +287,30 @@ async fn action_rules(
     Ok(())
 }
 
-fn approval_rule(approval: &Approval, context: &Context<'_>) -> Line {
+fn approval_rule(approval: &PlannedApproval, context: &Context<'_>) -> Line {
     let lang = context.lang;
-    let Approval { from, count, allows_self, expires_ms } = approval;
+    let PlannedApproval { from, count, allows_self, expires_ms, .. } = approval;
     let within = duration::spell(*expires_ms);
+    let roles = from.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>();
     let mut line = with_code(
-        Text::new(
-            format!("✋ 之后需要 `{from}` 中 {count} 人批准，{within} 内有效"),
-            format!("✋ Then needs {count} approval(s) of `{from}` within {within}"),
-        )
+        (if let [role] = &roles[..] {
+            Text::new(
+                format!("✋ 之后需要 {role} 中 {count} 人批准，{within} 内有效"),
+                format!("✋ Then needs {count} approval(s) of {role} within {within}"),
+            )
+        } else {
+            Text::new(
+                format!(
+                    "✋ 之后需要 {} 中 {count} 个角色各由不同的人批准，{within} 内有效",
+                    roles.join("、")
+                ),
+                format!(
+                    "✋ Then needs {count} of the roles {} to approve, each through another person, \
+                     within {within}",
+                    roles.join(", ")
+                ),
+            )
+        })
         .get(lang),
     );
     line.push(text(if *allows_self {
@@ -227,7 +318,9 @@ fn approval_rule(approval: &Approval, context: &Context<'_>) -> Line {
     } else {
         lang.pick("，您自己的不算：", ", not your own: ")
     }));
-    line.extend(super::whom_to_ask(&super::roles::role_named(from, context.runbook).members));
+    for role in from {
+        line.extend(super::whom_to_ask(&super::roles::role_named(role, context.runbook).members));
+    }
     line
 }
 
@@ -261,11 +354,11 @@ fn vote_rule(
     decide: &super::decide::Decide,
     view: &RunView,
     context: &Context<'_>,
-    asked: &Asked,
+    by: &Authorized,
 ) -> Line {
     let lang = context.lang;
     let verdict = decide.verdict;
-    match super::decide::foretold(view, (verdict, None), context, asked) {
+    match super::decide::foretold(view, (verdict, None), context, by) {
         Ok(_) => vec![text(lang.pick("它会算数。", "It would count."))],
         Err(refused) => {
             let mut line = vec![text(lang.pick("❌ 但不会算数：", "❌ But it would not count: "))];

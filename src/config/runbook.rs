@@ -9,6 +9,7 @@ mod machine;
 mod parameters;
 mod policy;
 mod reports;
+mod rules;
 mod steps;
 
 pub use machine::check_machine;
@@ -245,6 +246,8 @@ impl Reading<'_> {
         let role = node.get("role");
         self.check_role(role, roles);
         let approval = node.get("approval").map(|node| self.approval(node, roles));
+        let rule_names = rules::Names { parameters: &parameters, environments, roles };
+        let terms = self.rules(node.get("rules"), &rule_names);
         let makes_live = self.makes_live(node.get("makes_live"), &parameters);
         let mut outputs = Vec::new();
         let scope = Scope {
@@ -280,7 +283,9 @@ impl Reading<'_> {
             summary: localized(node.get("summary")),
             parameters,
             role: text_of(role),
+            role_line: key_at(node, "role").line,
             approval,
+            rules: terms,
             makes_live,
             on_failure,
             lock,
@@ -297,7 +302,8 @@ fn role(entry: &Entry) -> (String, Role) {
         group if group.starts_with('S') => Member::Group(group.to_owned()),
         user => Member::User(user.to_owned()),
     });
-    (entry.key.clone(), Role { name: entry.key.clone(), members: members.collect() })
+    let (name, line) = (entry.key.clone(), entry.key_at.line);
+    (name.clone(), Role { name, members: members.collect(), line })
 }
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {

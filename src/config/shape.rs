@@ -29,6 +29,8 @@ pub(super) enum Shape {
     },
     Choice(&'static [&'static str]),
     Bool,
+    /// Shapes of different kinds, told apart by what stands there: text, a list, a map.
+    Either(&'static [Shape]),
 }
 
 /// Known keys, each with its own shape.
@@ -223,7 +225,24 @@ impl Shape {
                 Self::Integer { .. } | Self::Duration { .. } | Self::Choice(_) | Self::Bool,
                 Value::Scalar(scalar),
             ) => self.check_scalar(node, scalar, faults),
+            (Self::Either(shapes), value) => {
+                match shapes.iter().find(|shape| shape.is_kind_of(value)) {
+                    Some(shape) => shape.check(node, faults),
+                    None => self.mismatch(node, faults),
+                }
+            }
             _ => self.mismatch(node, faults),
+        }
+    }
+
+    /// Whether a value is text, a list or a map as this shape wants it.
+    fn is_kind_of(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Object(_) | Self::Map(_) | Self::Localized(_), Value::Map(_))
+            | (Self::List(_), Value::List(_)) => true,
+            (Self::Object(_) | Self::Map(_) | Self::List(_), _) => false,
+            (Self::Either(shapes), value) => shapes.iter().any(|shape| shape.is_kind_of(value)),
+            (_, value) => matches!(value, Value::Scalar(_)),
         }
     }
 
@@ -308,6 +327,10 @@ impl Shape {
             Self::Duration { .. } => "a duration".to_owned(),
             Self::Choice(choices) => format!("one of {}", choices.join(", ")),
             Self::Bool => "true or false".to_owned(),
+            Self::Either(shapes) => {
+                let expected: Vec<String> = shapes.iter().map(|shape| shape.expected()).collect();
+                expected.join(", or ")
+            }
         }
     }
 
@@ -322,6 +345,7 @@ impl Shape {
             Self::Duration { .. } => "10s".to_owned(),
             Self::Choice(choices) => choices.first().copied().unwrap_or_default().to_owned(),
             Self::Bool => "true".to_owned(),
+            Self::Either(shapes) => shapes.first().map(|shape| shape.example()).unwrap_or_default(),
         }
     }
 
@@ -360,6 +384,9 @@ impl Shape {
             Self::Duration { .. } => json!({"type": "string", "pattern": duration::PATTERN}),
             Self::Choice(choices) => json!({"enum": choices}),
             Self::Bool => json!({"type": "boolean"}),
+            Self::Either(shapes) => {
+                json!({"oneOf": shapes.iter().map(|shape| shape.schema()).collect::<Vec<_>>()})
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! that a template's names are declared); everybody else may rely on it.
 
 use super::id::ChannelId;
+use super::rule::Rule;
 use super::step::{Retry, When};
 use super::template::Template;
 use super::text::{Lang, Text};
@@ -90,6 +91,8 @@ pub struct Role {
     pub name: String,
     /// Any one of these suffices.
     pub members: Vec<Member>,
+    /// Its line in the runbook, from 1; 0: the runbook does not define it.
+    pub line: usize,
 }
 
 /// One line of a role's members.
@@ -114,8 +117,12 @@ pub struct Action {
     pub parameters: Vec<Parameter>,
     /// The role that may ask for it.
     pub role: String,
+    /// The line of the runbook that says so, from 1.
+    pub role_line: usize,
     /// Who must agree before it is queued; `None`: nobody.
     pub approval: Option<Approval>,
+    /// Other terms for certain environments and arguments; the first that applies decides.
+    pub rules: Vec<Rule>,
     /// The `git_ref` parameter whose version is live once a run has succeeded.
     pub makes_live: Option<String>,
     /// What is done by itself when a run of it has failed or timed out.
@@ -140,12 +147,13 @@ pub struct OnFailure {
     pub from_step: usize,
 }
 
-/// A gate that people open: so many holders of a role agree to exactly this plan.
+/// A gate that people open: so many holders of a role agree to exactly this plan; or, of several roles,
+/// so many, each through another person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// The role whose holders may approve or reject.
-    pub from: String,
-    /// How many of them must approve.
+    /// The roles whose holders may approve or reject; at least one.
+    pub from: Vec<String>,
+    /// How many people must approve.
     pub count: u32,
     /// Whether the asker's own approval counts.
     pub allows_self: bool,

@@ -5,7 +5,8 @@
 //! role is `policy`'s.)
 
 use super::id::UserId;
-use super::plan::Plan;
+use super::plan::{Plan, PlannedApproval};
+use super::quorum;
 use super::run::State;
 use super::text::Text;
 use crate::core::run_card::clock_time;
@@ -46,6 +47,8 @@ pub struct Decision {
     pub user: UserId,
     /// What they said.
     pub verdict: Verdict,
+    /// The roles by which they could.
+    pub roles: Vec<String>,
     /// Why; may be empty.
     pub reason: String,
     /// When.
@@ -57,6 +60,8 @@ pub struct Decision {
 pub struct Vote<'v> {
     /// Who.
     pub by: &'v UserId,
+    /// By which roles.
+    pub roles: &'v [String],
     /// What.
     pub verdict: Verdict,
     /// The digest of the plan that the person was shown; `None`: typed, and means the run's own.
@@ -148,7 +153,10 @@ pub fn rule(run: &Standing<'_>, vote: &Vote<'_>) -> Result<Ruling, Refused> {
     if vote.by == run.asker && !approval.allows_self {
         return Err(Refused::Own);
     }
-    let have = approvals(run.decisions) + 1;
+    let mut held: Vec<Vec<String>> =
+        approving(run.decisions).map(|one| one.roles.clone()).collect();
+    held.push(vote.roles.to_vec());
+    let have = quorum::reached(&approval.from, &held);
     let need = approval.count;
     Ok(if have >= need { Ruling::Enough } else { Ruling::Counted { have, need } })
 }
@@ -206,10 +214,14 @@ pub fn at_its_turn(asker: Holds, approvers: &[(UserId, Holds)]) -> AtItsTurn {
     }
 }
 
-/// How many have approved.
-pub fn approvals(decisions: &[Decision]) -> u32 {
-    let approved = decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
-    u32::try_from(approved.count()).unwrap_or(u32::MAX)
+/// How far the approvals so far have come, of as many as are needed.
+pub fn approvals(decisions: &[Decision], approval: &PlannedApproval) -> u32 {
+    let held: Vec<Vec<String>> = approving(decisions).map(|one| one.roles.clone()).collect();
+    quorum::reached(&approval.from, &held)
+}
+
+fn approving(decisions: &[Decision]) -> impl Iterator<Item = &Decision> {
+    decisions.iter().filter(|decision| decision.verdict == Verdict::Approved)
 }
 
 /// Whether somebody wants it stopped.
@@ -288,14 +300,14 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::plan::{PlannedApproval, tests::sample};
+    use crate::core::plan::tests::sample;
     use proptest::prelude::*;
 
     const EXPIRES_MS: i64 = 900_000;
 
     fn plan(count: u32, allows_self: bool) -> Plan {
         let approval = PlannedApproval {
-            from: "lead".into(),
+            from: vec!["lead".into()],
             call: vec!["S0LEADS".into()],
             count,
             allows_self,
@@ -305,7 +317,13 @@ mod tests {
     }
 
     fn decision(user: &str, verdict: Verdict) -> Decision {
-        Decision { user: UserId::new(user), verdict, reason: String::new(), at_ms: 1 }
+        Decision {
+            user: UserId::new(user),
+            verdict,
+            roles: vec!["lead".into()],
+            reason: String::new(),
+            at_ms: 1,
+        }
     }
 
     fn ask(
@@ -317,7 +335,8 @@ mod tests {
         let asker = UserId::new("U0ANN");
         let by = UserId::new(by);
         let run = Standing { plan, state, asker: &asker, decisions, expires_ms: EXPIRES_MS };
-        rule(&run, &Vote { by: &by, verdict, digest, now_ms })
+        let roles = ["lead".to_owned()];
+        rule(&run, &Vote { by: &by, roles: &roles, verdict, digest, now_ms })
     }
 
     #[test]

@@ -13,10 +13,16 @@ use super::text::{Lang, Text};
 /// Who is asked to approve, while the run waits for them. In a new message their mentions ping.
 pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
     let approval = run.plan.approval.as_ref().filter(|_| run.state == State::Waiting)?;
-    let (need, have) = (approval.count, approvals(&run.decisions));
+    let (need, have) = (approval.count, approvals(&run.decisions, approval));
     let mut line = vec![text(lang.pick("请 ", "Waiting for "))];
     line.extend(called(approval));
     let words = match lang {
+        Lang::Zh if approval.from.len() > 1 => {
+            format!(" 中 {need} 个角色批准，每个角色由不同的人")
+        }
+        Lang::En if approval.from.len() > 1 => {
+            format!(": {need} of these roles to approve, each through another person")
+        }
         Lang::Zh => format!(" 中的 {need} 人批准"),
         Lang::En if need == 1 => " to approve".to_owned(),
         Lang::En => format!(": {need} of them to approve"),
@@ -24,6 +30,7 @@ pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
     line.push(text(words));
     if need > 1 {
         line.push(text(match lang {
+            Lang::Zh if approval.from.len() > 1 => format!("（已有 {have} 个）"),
             Lang::Zh => format!("（已有 {have} 人）"),
             Lang::En => format!(" ({have} so far)"),
         }));
@@ -38,9 +45,15 @@ pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
     Some(Part::Paragraph(line))
 }
 
-/// The people and groups of the role, as mentions; its name when it names none.
-fn called(approval: &PlannedApproval) -> Line {
-    let mut line: Line = vec![Span::Code(approval.from.clone())];
+/// The approving roles, and their people and groups as mentions.
+pub(super) fn called(approval: &PlannedApproval) -> Line {
+    let mut line = Line::new();
+    for role in &approval.from {
+        if !line.is_empty() {
+            line.push(text(" / "));
+        }
+        line.push(Span::Code(role.clone()));
+    }
     for id in &approval.call {
         line.push(text(" "));
         let is_group = id.starts_with('S');

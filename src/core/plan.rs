@@ -7,6 +7,7 @@ use super::action::{
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, cut, duration_ms};
 use super::release::Changes;
+use super::rule::Ruled;
 use super::step::{Retry, When};
 use super::template::Template;
 use super::text::{Lang, Text};
@@ -39,6 +40,10 @@ pub struct Plan {
     pub lock: Lock,
     /// The role that may ask for it and settle it.
     pub role: String,
+    /// The line of the runbook's rule by which its role and approval are these; `None`: they are the
+    /// action's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_line: Option<usize>,
     /// Who must agree before it is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<PlannedApproval>,
@@ -99,11 +104,13 @@ pub enum FollowUp {
 /// The people who must agree, as the runbook named them when the plan was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedApproval {
-    /// The role whose holders may approve or reject; who holds it is asked at the press.
-    pub from: String,
-    /// Whom to call: the role's users (`U…`, `W…`) and groups (`S…`).
+    /// The roles whose holders may approve or reject; who holds them is asked at the press. One alone is
+    /// written as text.
+    #[serde(with = "one_or_several")]
+    pub from: Vec<String>,
+    /// Whom to call: the roles' users (`U…`, `W…`) and groups (`S…`).
     pub call: Vec<String>,
-    /// How many must approve.
+    /// How many people must approve; of several roles, each for another one.
     pub count: u32,
     /// Whether the asker's own approval counts.
     pub allows_self: bool,
@@ -212,6 +219,7 @@ impl Plan {
         environment: &Environment,
         runbook: &Runbook,
         arguments: &Arguments,
+        ruled: &Ruled<'_>,
     ) -> Result<Self, PlanFault> {
         let value =
             |name: &str| arguments.get(name).or_else(|| environment.value(&runbook.service, name));
@@ -269,8 +277,9 @@ impl Plan {
             host: environment.host.clone(),
             workdir: environment.workdir.clone(),
             lock: action.lock,
-            role: action.role.clone(),
-            approval: action.approval.as_ref().map(|one| approval(one, runbook)),
+            role: ruled.role.to_owned(),
+            rule_line: ruled.rule.map(|rule| rule.line),
+            approval: ruled.approval.map(|one| approval(one, runbook)),
             makes_live: action.makes_live.clone(),
             changes: None,
             retry_of: None,
@@ -308,17 +317,52 @@ impl Plan {
 }
 
 fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
-    let members = runbook.roles.get(&approval.from).map_or(&[][..], |role| &role.members);
-    let call = members.iter().filter_map(|member| match member {
-        Member::Everyone => None,
-        Member::User(id) | Member::Group(id) => Some(id.clone()),
-    });
     PlannedApproval {
         from: approval.from.clone(),
-        call: call.collect(),
+        call: whom_to_call(&approval.from, runbook),
         count: approval.count,
         allows_self: approval.allows_self,
         expires_ms: approval.expires_ms,
+    }
+}
+
+/// The users and groups that roles name, each once, in the order of the runbook.
+fn whom_to_call(roles: &[String], runbook: &Runbook) -> Vec<String> {
+    let mut call: Vec<String> = Vec::new();
+    let members = roles.iter().filter_map(|role| runbook.roles.get(role));
+    for member in members.flat_map(|role| &role.members) {
+        match member {
+            Member::User(id) | Member::Group(id) if !call.contains(id) => call.push(id.clone()),
+            Member::User(_) | Member::Group(_) | Member::Everyone => {}
+        }
+    }
+    call
+}
+
+/// A list of one is written as its one element, as it was before there could be several: the digest of a
+/// stored plan stays what it was.
+mod one_or_several {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(String),
+        Several(Vec<String>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(words: &[String], to: S) -> Result<S::Ok, S::Error> {
+        match words {
+            [only] => only.serialize(to),
+            several => several.serialize(to),
+        }
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<String>, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::One(only) => vec![only],
+            Written::Several(several) => several,
+        })
     }
 }
 
@@ -394,6 +438,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::core::action::{Notices, Step};
     use crate::core::param::Argument;
+    use crate::core::rule::own_terms;
 
     fn action(argv: &[&str]) -> Action {
         Action {
@@ -401,7 +446,9 @@ pub(crate) mod tests {
             summary: Text::same("say"),
             parameters: vec![],
             role: "operator".into(),
+            role_line: 1,
             approval: None,
+            rules: vec![],
             makes_live: None,
             on_failure: None,
             lock: Lock::Environment,
@@ -447,7 +494,13 @@ pub(crate) mod tests {
             actions: BTreeMap::new(),
             digest: "d".into(),
         };
-        Plan::resolve(&action(argv), &environment(), &runbook, &arguments)
+        let action = action(argv);
+        Plan::resolve(&action, &environment(), &runbook, &arguments, &own_terms(&action))
+    }
+
+    /// An action of one step and one parameter.
+    pub(crate) fn sample_action() -> Action {
+        action(&["echo", "{word}"])
     }
 
     /// A plan of one step.
@@ -482,6 +535,24 @@ pub(crate) mod tests {
         assert_eq!(one.digest(), plan(&["echo", "{word}"], "a").unwrap().digest());
         assert_ne!(one.digest(), plan(&["echo", "{word}"], "b").unwrap().digest());
         assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn one_approving_role_is_written_as_it_was_before_there_were_several() {
+        let approval = |from: &[&str]| PlannedApproval {
+            from: from.iter().map(ToString::to_string).collect(),
+            call: vec!["S1".into()],
+            count: 1,
+            allows_self: false,
+            expires_ms: 5,
+        };
+        let (one, two) = (approval(&["lead"]), approval(&["lead", "dba"]));
+
+        let text = serde_json::to_string(&one).unwrap();
+        assert!(text.starts_with(r#"{"from":"lead","call":["S1"]"#), "{text}");
+        assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), one);
+        let text = serde_json::to_string(&two).unwrap();
+        assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), two);
     }
 
     #[test]

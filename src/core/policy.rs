@@ -24,11 +24,12 @@ pub struct Facts {
     pub groups: BTreeMap<String, Option<bool>>,
 }
 
-/// Proof that a person holds a role.
+/// Proof that a person holds a role, or several of those that would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorized {
     user: UserId,
-    role: String,
+    /// At least one.
+    roles: Vec<String>,
 }
 
 impl Authorized {
@@ -37,9 +38,14 @@ impl Authorized {
         &self.user
     }
 
-    /// The role that was held.
+    /// The role that was held; the first of several.
     pub fn role(&self) -> &str {
-        &self.role
+        self.roles.first().map_or("", String::as_str)
+    }
+
+    /// Every role that was asked for and held.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
     }
 }
 
@@ -78,7 +84,7 @@ pub fn authorize(actor: &Actor, role: &Role, facts: &Facts) -> Result<Authorized
     let answers: Vec<Option<bool>> =
         lines(actor, role, facts).into_iter().map(|(_, answer)| answer).collect();
     if answers.contains(&Some(true)) {
-        return Ok(Authorized { user: actor.user.clone(), role: role.name.clone() });
+        return Ok(Authorized { user: actor.user.clone(), roles: vec![role.name.clone()] });
     }
     if answers.contains(&None) {
         return Err(Denied::CannotTell { role: role.name.clone() });
@@ -86,12 +92,81 @@ pub fn authorize(actor: &Actor, role: &Role, facts: &Facts) -> Result<Authorized
     Err(Denied::NotAMember { role: role.name.clone(), members: role.members.clone() })
 }
 
+/// What a command asks of who gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// One of these roles; which are held is in the proof.
+    pub one_of: Vec<Role>,
+    /// And each of these.
+    pub also: Vec<Role>,
+}
+
+impl Needed {
+    /// One role.
+    pub fn role(role: Role) -> Self {
+        Self { one_of: vec![role], also: Vec::new() }
+    }
+
+    /// Every role that is named.
+    pub fn roles(&self) -> impl Iterator<Item = &Role> {
+        self.one_of.iter().chain(&self.also)
+    }
+}
+
+/// Decides by several roles.
+///
+/// # Errors
+/// [`Denied`]: for the first of the roles that must be held and is not.
+pub fn authorize_all(actor: &Actor, needed: &Needed, facts: &Facts) -> Result<Authorized, Denied> {
+    let mut held = Vec::new();
+    let mut denied: Option<Denied> = None;
+    for role in &needed.one_of {
+        match authorize(actor, role, facts) {
+            Ok(by) => held.extend(by.roles),
+            Err(one) => denied = Some(denied.map_or_else(|| one.clone(), |first| first.or(&one))),
+        }
+    }
+    if held.is_empty() {
+        return Err(denied.unwrap_or(Denied::NotAMember { role: String::new(), members: vec![] }));
+    }
+    for role in &needed.also {
+        authorize(actor, role, facts)?;
+    }
+    Ok(Authorized { user: actor.user.clone(), roles: held })
+}
+
 impl Denied {
+    /// The same for two roles of which one would do.
+    fn or(self, other: &Self) -> Self {
+        match (self, other) {
+            (
+                Self::NotAMember { role, mut members },
+                Self::NotAMember { role: another, members: more },
+            ) => {
+                for member in more {
+                    if !members.contains(member) {
+                        members.push(member.clone());
+                    }
+                }
+                Self::NotAMember { role: format!("{role} / {another}"), members }
+            }
+            (first @ Self::CannotTell { .. }, _) => first,
+            (_, other) => other.clone(),
+        }
+    }
+
     /// The word in the journal and in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NotAMember { .. } => "not_a_member",
             Self::CannotTell { .. } => "cannot_tell",
+        }
+    }
+
+    /// The role that is needed.
+    pub fn role(&self) -> &str {
+        match self {
+            Self::NotAMember { role, .. } | Self::CannotTell { role } => role,
         }
     }
 
@@ -139,7 +214,7 @@ mod tests {
     }
 
     fn role(members: Vec<Member>) -> Role {
-        Role { name: "operator".into(), members }
+        Role { name: "operator".into(), members, line: 1 }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, prose, text};
+use super::decision_card::called;
 use super::id::{RunId, UserId};
-use super::plan::PlannedApproval;
 use super::run::State;
 use super::run_card::RunView;
 use super::text::{Lang, Text};
@@ -276,18 +276,4 @@ fn said(words: &str, more: Line, tone: Tone) -> Card {
     let mut line = vec![text(words)];
     line.extend(more);
     Card { summary: words.to_owned(), tone, parts: vec![Part::Paragraph(line)] }
-}
-
-/// The people and groups of the approving role, as mentions.
-fn called(approval: &PlannedApproval) -> Line {
-    let mut line: Line = vec![Span::Code(approval.from.clone())];
-    for id in &approval.call {
-        line.push(text(" "));
-        line.push(if id.starts_with('S') {
-            Span::Group(id.clone())
-        } else {
-            Span::User(UserId::new(id.clone()))
-        });
-    }
-    line
 }

@@ -48,8 +48,8 @@ impl Engine {
         run: &RunId,
         decided: Decided,
     ) -> Result<String, Error> {
-        let role = by.role().to_owned();
-        let decided = Arc::new((asked, role, run.clone(), decided));
+        let roles = by.roles().to_vec();
+        let decided = Arc::new((asked, roles, run.clone(), decided));
         let answer = self
             .patiently(|| {
                 let decided = Arc::clone(&decided);
@@ -108,7 +108,7 @@ impl Engine {
 
 async fn decide_in(
     unit: &mut Unit,
-    (asked, role, run, decided): &(Asked, String, RunId, Decided),
+    (asked, roles, run, decided): &(Asked, Vec<String>, RunId, Decided),
 ) -> Result<String, Error> {
     if !runs::hold_whoever_drives(unit.connection(), run.as_str()).await? {
         return Err(Error::NoSuchRun(run.clone()));
@@ -124,6 +124,7 @@ async fn decide_in(
     };
     let vote = Vote {
         by: &asked.actor,
+        roles,
         verdict: decided.verdict,
         digest: decided.digest.as_deref(),
         now_ms: unit.now_ms(),
@@ -134,7 +135,7 @@ async fn decide_in(
         return stored_answer(unit, &asked.delivery).await;
     }
     match ruling {
-        Ok(ruling) => accept(unit, asked, role, &before, decided, ruling).await?,
+        Ok(ruling) => accept(unit, asked, roles, &before, decided, ruling).await?,
         Err(refused) => {
             let detail = json!({
                 "text": asked.text, "verdict": decided.verdict.as_str(), "why": refused.as_str(),
@@ -159,18 +160,19 @@ async fn decide_in(
 async fn accept(
     unit: &mut Unit,
     asked: &Asked,
-    role: &str,
+    roles: &[String],
     before: &RunView,
     decided: &Decided,
     ruling: Ruling,
 ) -> Result<(), Error> {
     let digest = before.plan.digest();
+    let role = roles.join(view::ROLES_JOINED_BY);
     let decision = DecisionRow {
         user_id: asked.actor.to_string(),
         verdict: decided.verdict.as_str().to_owned(),
         reason: decided.reason.clone(),
         digest: digest.clone(),
-        role: role.to_owned(),
+        role: role.clone(),
         at_ms: unit.now_ms(),
     };
     let run = &before.id;

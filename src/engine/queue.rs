@@ -6,7 +6,7 @@ use super::{
     Asked, Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, hold, put_slot, view,
 };
 use crate::core::action::Lock;
-use crate::core::decision::{Decision, Verdict};
+use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
 use crate::core::id::{RunId, UserId};
 use crate::core::policy::Authorized;
@@ -227,15 +227,7 @@ impl Engine {
 pub(super) async fn fill(connection: &mut AnyConnection, run: &mut RunView) -> Result<(), Error> {
     if run.plan.approval.is_some() {
         let voided = queue::voided_of(connection, run.id.as_str()).await?;
-        run.voided = voided
-            .into_iter()
-            .map(|row| Decision {
-                user: UserId::new(row.user_id),
-                verdict: Verdict::Approved,
-                reason: row.reason,
-                at_ms: row.at_ms,
-            })
-            .collect();
+        run.voided = voided.into_iter().map(|row| view::decision(row, Verdict::Approved)).collect();
     }
     if run.plan.lock == Lock::None {
         return Ok(());

@@ -19,6 +19,15 @@ impl Engine {
         let mut reader = self.store.read().await?;
         Ok(releases::history(&mut reader, environment, HISTORY_MAX).await?)
     }
+
+    /// Whether a commit is or was live in an environment.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn was_live(&self, environment: &str, commit: &str) -> Result<bool, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(releases::was_live(&mut reader, environment, commit).await?)
+    }
 }
 
 /// Notes that a run that has succeeded made its version live; the entry that tells. The run holds the

@@ -18,6 +18,8 @@ use crate::store::runs::{self, LockRow, RunFilter, RunRow, StepRow};
 use sqlx::AnyConnection;
 use std::sync::Arc;
 
+/// Between the roles by which somebody decided, in the store; no role's name holds it.
+pub(super) const ROLES_JOINED_BY: &str = ",";
 /// Runs that `status` lists; more are counted.
 pub const OPEN_RUNS_MAX: usize = 20;
 
@@ -266,12 +268,8 @@ pub(super) fn assemble(
         .iter()
         .map(|row| {
             let verdict = Verdict::parse(&row.verdict);
-            Ok(Decision {
-                user: UserId::new(row.user_id.clone()),
-                verdict: verdict.ok_or_else(|| corrupt(run, &row.verdict))?,
-                reason: row.reason.clone(),
-                at_ms: row.at_ms,
-            })
+            let verdict = verdict.ok_or_else(|| corrupt(run, &row.verdict))?;
+            Ok(decision(row.clone(), verdict))
         })
         .collect::<Result<_, Error>>()?;
     Ok(RunView {
@@ -291,6 +289,17 @@ pub(super) fn assemble(
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,
     })
+}
+
+/// A decision as it is stored.
+pub(super) fn decision(row: DecisionRow, verdict: Verdict) -> Decision {
+    Decision {
+        user: UserId::new(row.user_id),
+        verdict,
+        roles: row.role.split(ROLES_JOINED_BY).map(str::to_owned).collect(),
+        reason: row.reason,
+        at_ms: row.at_ms,
+    }
 }
 
 pub(super) fn corrupt(run: &RunId, what: &str) -> Error {

@@ -82,6 +82,25 @@ pub async fn history(
     rows.iter().map(release).collect()
 }
 
+/// Whether a commit is or was live in an environment.
+///
+/// # Errors
+/// The database's.
+pub async fn was_live(
+    connection: &mut AnyConnection,
+    environment: &str,
+    commit: &str,
+) -> sqlx::Result<bool> {
+    let row = sqlx::query(
+        "select run_id from releases where environment = $1 and commit_id = $2 limit 1",
+    )
+    .bind(environment)
+    .bind(commit)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// What is live, in every environment.
 ///
 /// # Errors

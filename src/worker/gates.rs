@@ -35,17 +35,28 @@ impl Gates {
             other => other,
         };
         let mut approvers = Vec::new();
-        if let Some(approval) = &run.plan.approval {
-            let approved = run.decisions.iter().filter(|one| one.verdict == Verdict::Approved);
-            for decision in approved {
-                let holds = match self.holds(&decision.user, &approval.from).await {
-                    Holds::Yes => self.is_full_member(&decision.user).await,
-                    other => other,
-                };
-                approvers.push((decision.user.clone(), holds));
-            }
+        let approved = run.decisions.iter().filter(|one| one.verdict == Verdict::Approved);
+        for decision in approved {
+            let holds = match self.holds_all(&decision.user, &decision.roles).await {
+                Holds::Yes => self.is_full_member(&decision.user).await,
+                other => other,
+            };
+            approvers.push((decision.user.clone(), holds));
         }
         at_its_turn(asker, &approvers)
+    }
+
+    /// Whether somebody holds every one of these roles: one that was lost may be the one that counted.
+    async fn holds_all(&self, user: &UserId, roles: &[String]) -> Holds {
+        let mut all = Holds::Yes;
+        for role in roles {
+            match self.holds(user, role).await {
+                Holds::No => return Holds::No,
+                Holds::Unknown => all = Holds::Unknown,
+                Holds::Yes => {}
+            }
+        }
+        all
     }
 
     async fn holds(&self, user: &UserId, role: &str) -> Holds {

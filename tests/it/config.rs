@@ -74,6 +74,9 @@ fn collect_keys(schema: &serde_json::Value, keys: &mut Vec<String>) {
         keys.extend(properties.keys().filter(|key| !["zh", "en"].contains(&key.as_str())).cloned());
         properties.values().for_each(|inner| collect_keys(inner, keys));
     }
+    for either in schema["oneOf"].as_array().into_iter().flatten() {
+        collect_keys(either, keys);
+    }
     for inner in ["additionalProperties", "items"] {
         if schema[inner].is_object() {
             collect_keys(&schema[inner], keys);

@@ -34,6 +34,7 @@ mod reload;
 mod replicas;
 mod restore;
 mod rollback;
+mod rules;
 mod sample;
 mod sandbox;
 mod service_unit;

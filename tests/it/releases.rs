@@ -37,7 +37,7 @@ async fn done(bot: &Bot, text: &str) {
 }
 
 /// Waits until so many steps have run and nothing is open.
-async fn ended(bot: &Bot, marks: usize) {
+pub async fn ended(bot: &Bot, marks: usize) {
     bot.until("the step runs", |bot| bot.place.marks().len() == marks).await;
     let store = bot.inspect().await;
     loop {

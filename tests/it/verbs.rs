@@ -107,7 +107,7 @@ both_engines! {
         let cases: [(&str, &str, &[&str]); 9] = [
             ("U0BOB", "why rollback v1.2 bad p99", &[
                 "Read as `rollback` in the environment `production` (the default)", "`version=v1.2`",
-                "Needs the role `operator` (actions.rollback.role)", "✅ <!subteam^S0OPS> names you", "You may",
+                "Needs the role `operator` (actions.rollback.role, line 22)", "✅ <!subteam^S0OPS> names you", "You may",
                 "1 approval(s) of `lead` within 15m, not your own: <@U0BOB>",
                 "Holds the environment `production`, which is free now", "nothing was done",
             ]),
@@ -116,7 +116,7 @@ both_engines! {
             ("U0BOB", "why rollback", &["before anybody asks who you are", "`version` is missing"]),
             ("U0BOB", "why rolback v1.2 x", &["Did you mean `/neostock rollback`"]),
             ("U0BOB", "why wipe", &["Needs nobody's approval", "Holds no environment"]),
-            ("U0ANN", "why audit since 7d", &["需要角色 `lead` (roles.lead)", "➖ <@U0BOB> 不包括您"]),
+            ("U0ANN", "why audit since 7d", &["需要角色 `lead` (roles.lead，第 ", "➖ <@U0BOB> 不包括您"]),
             ("U0BOB", "why whoami", &["everybody may ask"]),
             ("U0BOB", "why why status", &["Read as `status`", "`viewer`", "everyone"]),
         ];

@@ -26,26 +26,72 @@ impl Reading<'_> {
 
     /// An approval that nobody could ever complete is a fault.
     pub(super) fn approval(&mut self, node: &Node, roles: &BTreeMap<String, Role>) -> Approval {
+        let given = node.get("count").and_then(Node::text).and_then(|count| count.parse().ok());
+        let count: u32 = given.unwrap_or(APPROVALS_DEFAULT);
         let from = node.get("from");
-        self.check_role(from, roles);
-        let count = node.get("count").and_then(Node::text).and_then(|count| count.parse().ok());
-        let count: u32 = count.unwrap_or(APPROVALS_DEFAULT);
-        let members = roles.get(&text_of(from)).map_or(&[][..], |role| &role.members);
-        let is_bounded = members.iter().all(|member| matches!(member, Member::User(_)));
-        if is_bounded && !members.is_empty() && members.len() < count as usize {
-            let message = format!(
-                "{count} approvals are asked of `{}`, which names {}",
-                text_of(from),
-                members.len()
-            );
-            let way = "lower `count`, or add members to the role";
-            self.faults.add_with(key_at(node, "count"), message, way);
-        }
+        let from = match from.map(Node::items) {
+            Some(items) if from.and_then(Node::text).is_none() => {
+                self.several_roles(node, items, (given, count), roles)
+            }
+            _ => {
+                self.check_role(from, roles);
+                self.check_enough(node, &text_of(from), count, roles);
+                vec![text_of(from)]
+            }
+        };
         Approval {
-            from: text_of(from),
+            from,
             count,
             allows_self: is_true(node.get("self")),
             expires_ms: milliseconds(node.get("expires")).unwrap_or(APPROVAL_EXPIRES_DEFAULT_MS),
+        }
+    }
+
+    /// So many of several roles.
+    fn several_roles(
+        &mut self,
+        node: &Node,
+        items: &[Node],
+        (given, count): (Option<u32>, u32),
+        roles: &BTreeMap<String, Role>,
+    ) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for item in items {
+            self.check_role(Some(item), roles);
+            let name = text_of(Some(item));
+            if names.contains(&name) {
+                self.faults.add(item.at, format!("`{name}` is here twice"));
+            }
+            names.push(name);
+        }
+        let of = names.len();
+        if given.is_none() {
+            let message = "of several roles, how many must approve is to be said";
+            let way = format!("add `count: {of}` for all of them, or a smaller number");
+            self.faults.add_with(node.at, message, way);
+        } else if count as usize > of {
+            let message =
+                format!("{count} approvals are asked of {of} roles, each of which counts once");
+            self.faults.add_with(key_at(node, "count"), message, "lower `count`, or add roles");
+        }
+        names
+    }
+
+    /// People who are named by id can be counted.
+    fn check_enough(
+        &mut self,
+        node: &Node,
+        from: &str,
+        count: u32,
+        roles: &BTreeMap<String, Role>,
+    ) {
+        let members = roles.get(from).map_or(&[][..], |role| &role.members);
+        let is_bounded = members.iter().all(|member| matches!(member, Member::User(_)));
+        if is_bounded && !members.is_empty() && members.len() < count as usize {
+            let message =
+                format!("{count} approvals are asked of `{from}`, which names {}", members.len());
+            let way = "lower `count`, or add members to the role";
+            self.faults.add_with(key_at(node, "count"), message, way);
         }
     }
 

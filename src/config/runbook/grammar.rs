@@ -15,6 +15,8 @@ const PARAMETERS_MAX: usize = 12;
 const CHOICES_MAX: usize = 50;
 const STEPS_MAX: usize = 50;
 const APPROVALS_MAX: i64 = 10;
+const RULES_MAX: usize = 30;
+const CONDITIONS_MAX: usize = 13;
 const ARGUMENTS_MAX: usize = 100;
 const LOG_FILES_MAX: usize = 10;
 const OUTPUTS_MAX: usize = 20;
@@ -364,6 +366,11 @@ static ACTION: Object = Object {
             "Who must agree to exactly this plan before it is queued",
         ),
         optional(
+            "rules",
+            Shape::List(&RULES),
+            "Who may ask on what terms, by environment and arguments; the first that applies decides, else `role` and `approval`",
+        ),
+        optional(
             "makes_live",
             Shape::Text(&PARAMETER_TEXT),
             "The `git_ref` parameter whose version is live once a run has succeeded",
@@ -421,12 +428,16 @@ static APPROVAL: Object = Object {
     name: "an approval",
     doc: "A gate that people open: so many holders of a role agree to exactly this plan.",
     fields: &[
-        required("from", Shape::Text(&ROLE_NAME), "The role whose holders may approve or reject"),
+        required(
+            "from",
+            Shape::Either(&[Shape::Text(&ROLE_NAME), Shape::List(&ROLE_NAMES)]),
+            "The role whose holders may approve or reject; or several, each of which counts once",
+        ),
         default(
             "count",
             "1",
             Shape::Integer { min: 1, max: APPROVALS_MAX },
-            "How many of them must approve",
+            "How many of them must approve, each another person; needed where `from` is a list",
         ),
         default("self", "false", Shape::Bool, "The asker's own approval counts"),
         default("expires", "15m", APPROVAL_WAIT, "How long the request waits for them"),
@@ -434,6 +445,79 @@ static APPROVAL: Object = Object {
     exactly_one: &[],
     later: &[],
     example: "{from: lead, count: 1, expires: 15m}",
+};
+
+static ROLE_NAMES: List = List {
+    name: "roles",
+    item: Shape::Text(&ROLE_NAME),
+    min: 1,
+    max: ROLES_MAX,
+    example: "[lead, dba]",
+};
+
+static RULES: List = List {
+    name: "rules",
+    item: Shape::Object(&RULE),
+    min: 1,
+    max: RULES_MAX,
+    example: "[{when: {environment: staging}, approval: none}]",
+};
+
+static RULE: Object = Object {
+    name: "a rule",
+    doc: "Terms for requests whose environment and arguments are these; what it does not say is as the action says.",
+    fields: &[
+        required("when", Shape::Map(&CONDITIONS), "All of them must hold"),
+        optional("deny", Shape::Localized(&NOTICE), "Nobody may; what the asker reads"),
+        optional("role", Shape::Text(&ROLE_NAME), "The role that may ask"),
+        optional(
+            "approval",
+            Shape::Either(&[Shape::Choice(&["none"]), Shape::Object(&APPROVAL)]),
+            "Who must agree, or `none`",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{when: {environment: staging}, approval: none}",
+};
+
+static CONDITIONS: Map = Map {
+    name: "conditions",
+    key: &PARAMETER_NAME,
+    value: Shape::Either(&[Shape::Text(&VALUE), Shape::List(&WORDS), Shape::Object(&TEST)]),
+    min: 1,
+    max: CONDITIONS_MAX,
+    example: "{environment: production, version: {was_live: false}}",
+};
+
+static TEST: Object = Object {
+    name: "a test",
+    doc: "What must be true of the environment or of an argument; one left out is empty.",
+    fields: &[
+        optional(
+            "not",
+            Shape::Either(&[Shape::Text(&VALUE), Shape::List(&WORDS)]),
+            "It is none of these",
+        ),
+        optional(
+            "at_least",
+            Shape::Integer { min: i64::MIN, max: i64::MAX },
+            "A `number` that is not smaller",
+        ),
+        optional(
+            "at_most",
+            Shape::Integer { min: i64::MIN, max: i64::MAX },
+            "A `number` that is not greater",
+        ),
+        optional(
+            "was_live",
+            Shape::Bool,
+            "A `git_ref` whose commit was live in the environment before, or was not",
+        ),
+    ],
+    exactly_one: &["not", "at_least", "at_most", "was_live"],
+    later: &[],
+    example: "{was_live: false}",
 };
 
 static PARAMETERS: Map = Map {

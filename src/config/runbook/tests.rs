@@ -4,6 +4,7 @@ use super::*;
 use crate::config::fault::listing;
 use crate::config::shape::{Object, Shape};
 use crate::core::action::{ParameterKind, StepKind, Suggest};
+use crate::core::rule::Condition;
 use proptest::prelude::*;
 
 const SHIPPED: &str = include_str!("../../../runbook/runbook.yml");
@@ -616,5 +617,61 @@ fn what_follows_a_failure_exists_and_gets_what_it_needs() {
     said.push(follow("{action: back, with: {version: v1}, from_step: Stop}"));
     said.push(follow("{action: back}"));
     said.push(follow("{action: back, with: {version: '-x', sped: fast, speed: '{nothing}'}}"));
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn a_rule_is_read_with_its_line_and_what_it_does_not_say_is_the_actions() {
+    let text = with_action(
+        "parameters: {version: {type: git_ref, required: true}, count: {type: number}}
+    rules:
+      - {when: {environment: production, version: {was_live: false}}, deny: {zh: 不行, en: No}}
+      - {when: {environment: [staging], count: {at_most: 3}}, approval: none}
+      - when: {environment: {not: staging}}
+        approval: {from: [operator, viewer], count: 2, expires: 1h}
+    steps: [{name: Step, run: [true]}]",
+    )
+    .replace("roles: {", "roles: {viewer: {members: [everyone]}, ");
+
+    let runbook = parse("runbook.yml", text.as_bytes()).unwrap();
+
+    let rules = &runbook.actions["restart"].rules;
+    let shown: Vec<String> = rules
+        .iter()
+        .map(|rule| {
+            let when: Vec<String> = rule.when.iter().map(Condition::shown).collect();
+            format!("{}: {} → {:?}", rule.line, when.join(", "), rule.then)
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn rules_that_could_never_decide_or_that_contradict_themselves_are_faults() {
+    let mut said = Vec::new();
+    let mut fault = |rules: &str| {
+        let text = with_action(&format!(
+            "parameters: {{version: {{type: git_ref, required: true}}, kind: {{type: choice, choices: [full, quick]}}, why: {{type: text}}}}
+    rules: {rules}
+    steps: [{{name: Step, run: [true]}}]"
+        ));
+        said.push(faults_of(&text));
+    };
+    fault("[{when: {enviroment: production}, role: operator}]");
+    fault("[{when: {environment: prod}, role: operator}]");
+    fault("[{when: {kind: {not: [full, fast]}}, role: operatr}]");
+    fault(
+        "[{when: {why: {was_live: true}}, role: operator}, {when: {version: {at_least: 2}}, role: operator}]",
+    );
+    fault("[{when: {kind: full}}]");
+    fault("[{when: {kind: full}, deny: No, role: operator}]");
+    fault(
+        "[{when: {kind: full}, role: operator}, {when: {environment: staging, kind: full}, deny: No}]",
+    );
+    fault("[{when: {}, role: operator}]");
+    fault("[{when: {kind: {is: full}}, approval: nobody}]");
+    fault(
+        "[{when: {kind: full}, approval: {from: [operator, operator], count: 3}}, {when: {kind: quick}, approval: {from: [operator]}}]",
+    );
     insta::assert_snapshot!(said.join("\n"));
 }
