@@ -4,8 +4,6 @@
 use crate::harness::bot::Bot;
 use crate::harness::database::both_engines;
 use crate::settle::{kill, supervisors};
-use neostock_ops::sandbox::Answer;
-use serde_json::json;
 
 /// A step that hangs until `go` appears, one after it, and cleanup.
 const ACTIONS: &str = r#"
