@@ -344,6 +344,9 @@ async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<(
         if let Err(failure) = engine.remind().await {
             warn!("remind people of what needs attention: {failure:#}");
         }
+        if let Err(failure) = engine.remind_of_reviews().await {
+            warn!("remind people of emergencies to be reviewed: {failure:#}");
+        }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = engine.clock().sleep_ms(LOOK_MS) => {}

@@ -2,6 +2,7 @@
 
 use super::follow_up;
 use super::propose::{self, Proposal, Propose};
+use super::roles::as_emergency;
 use super::rules;
 use super::supersede::{self, Asks};
 use super::{
@@ -172,6 +173,13 @@ pub(super) async fn resolve(
         Ok(plan) => plan,
         Err(fault) => return Ok(Err(refusal(with_code(fault.text().get(context.lang))))),
     };
+    if on == On::Rules {
+        plan = match as_emergency(ask, context.runbook) {
+            Ok(Some(emergency)) => plan.without_gates(emergency, context.runbook),
+            Ok(None) => plan,
+            Err(words) => return Ok(Err(refusal(with_code(words.get(context.lang))))),
+        };
+    }
     plan.retry_of.clone_from(&ask.retry_of);
     plan.commits = commits;
     plan.changes = changes(&plan, context).await?;
@@ -304,6 +312,18 @@ fn accepted(
         Span::Code(run.to_string()),
         text(format!(" {} → {}", plan.title(), plan.environment)),
     ];
+    if let Some(emergency) = &plan.emergency {
+        let (zh, en) = match &emergency.without {
+            Some(_) => ("，不经审批", " without approval"),
+            None => ("", ""),
+        };
+        let review = &emergency.review;
+        let words = Text::new(
+            format!(" 作为紧急操作{zh}；已通知 `{review}` 复核。"),
+            format!(" goes ahead as an emergency{en}; `{review}` is called to review it."),
+        );
+        line.extend(with_code(words.get(lang)));
+    }
     match ahead.first() {
         _ if plan.approval.is_some() => line.push(text(
             lang.pick(" 等待批准，获批后执行。", " waits for approval, and is done after that."),
@@ -316,6 +336,7 @@ fn accepted(
             }));
             line.push(Span::Code(first.id.to_string()));
         }
+        None if plan.emergency.is_some() => {}
         None => line.push(text(lang.pick(" 已接受。", " is accepted."))),
     }
     if asked.channel != plan.channel.as_str() {

@@ -45,7 +45,7 @@ pub async fn run(help: &Help, context: &Context<'_>, asked: Asked) -> Result<Str
         None => everything(&may_list(&facts, context), context),
         Some(name) => {
             let mut card = match (context.runbook.actions.get(name), verb(name)) {
-                (Some(action), _) => about_action(action, context.lang),
+                (Some(action), _) => about_action(action, context),
                 (None, Some(spec)) => about_verb(spec, context.lang),
                 (None, None) => {
                     let fault = super::unknown_command(&cut(name), context.runbook);
@@ -283,7 +283,8 @@ fn about_verb(spec: &Spec, lang: Lang) -> Card {
     Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
-fn about_action(action: &Action, lang: Lang) -> Card {
+fn about_action(action: &Action, context: &Context<'_>) -> Card {
+    let lang = context.lang;
     let mut line = vec![
         Span::Code(format!("/neostock {}", action_usage(action))),
         text(format!("\n{}\n", action.summary.get(lang))),
@@ -307,6 +308,13 @@ fn about_action(action: &Action, lang: Lang) -> Card {
     line.push(text(steps.join(" → ")));
     line.push(text(lang.pick("\n需要角色 ", "\nNeeds the role ")));
     line.push(Span::Code(action.role.clone()));
+    if context.runbook.emergency.as_ref().is_some_and(|one| one.actions.contains(&action.name)) {
+        line.extend(with_code(lang.pick(
+            "\n紧急情况：加 `--emergency` 并写明原因，不经审批直接执行，事后必须复核。",
+            "\nIn an emergency: add `--emergency` and say why; it is done without approval, and reviewed \
+             afterwards.",
+        )));
+    }
     if action.makes_live.is_some() {
         // Asked with buttons; whoever types can say it at once.
         line.extend(with_code(lang.pick(

@@ -16,6 +16,7 @@ mod powers;
 mod propose;
 pub mod reason_form;
 mod retry;
+mod review;
 mod roles;
 mod rules;
 mod runs;
@@ -78,6 +79,7 @@ pub const VERBS: &[Spec] = &[
     decide::REJECT,
     decide::CANCEL,
     retry::SPEC,
+    review::SPEC,
     settle::SPEC,
     unlock::SPEC,
     whoami::SPEC,
@@ -106,6 +108,8 @@ pub enum Command {
     Decide(decide::Decide),
     /// A run that did not succeed, once more.
     Retry(retry::Retry),
+    /// What somebody found about an emergency.
+    Review(review::Review),
     /// What a person says of a lost step.
     Settle(settle::Settle),
     /// The form that asks why, before such a decision.
@@ -178,6 +182,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "approve" => decided(Verdict::Approved, words),
         "reject" => decided(Verdict::Rejected, words),
         "cancel" => decided(Verdict::Cancelled, words),
+        "review" => review::parse(words).map(Command::Review).map_err(misread(&review::SPEC)),
         "retry" => retry::parse(words).map(Command::Retry).map_err(misread(&retry::SPEC)),
         "unlock" => {
             unlock::parse(words, runbook).map(Command::Unlock).map_err(misread(&unlock::SPEC))
@@ -219,7 +224,8 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
                 other => other,
             })
         }
-        Press::Settle { .. } => Err(Misunderstood::UnknownButton),
+        // These ask why first.
+        Press::Settle { .. } | Press::Review { .. } => Err(Misunderstood::UnknownButton),
     }
 }
 
@@ -246,6 +252,7 @@ impl Command {
             Self::Why(_) => why::SPEC.name,
             Self::Decide(decide) => decide.spec().name,
             Self::Retry(_) => retry::SPEC.name,
+            Self::Review(_) => review::SPEC.name,
             Self::Settle(_) => settle::SPEC.name,
             Self::ReasonForm(form) => form.verb(),
             Self::Unlock(_) => unlock::SPEC.name,
@@ -275,6 +282,7 @@ impl Command {
             Self::Why(why) => why::run(*why, context, asked).await,
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,
+            Self::Review(review) => review::run(review, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::ReasonForm(form) => reason_form::run(&form, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,

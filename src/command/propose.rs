@@ -5,6 +5,7 @@ use super::action::{Ask, changes_to, newest_tags, tags_of};
 use super::{Context, action_usage, answer_with, plain, text};
 use crate::core::action::{Action, Parameter, ParameterKind};
 use crate::core::card::{Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone};
+use crate::core::emergency::FLAG;
 use crate::core::param::{self, ArgumentFault, Arguments, TEXT_CHARS_MAX, cut};
 use crate::core::press::Press;
 use crate::core::release::{self, Changes, Release};
@@ -139,6 +140,9 @@ fn words(ask: &Ask, parameter: &Parameter, version: &str, lang: Lang) -> String 
     let is_first = action.parameters.first() == Some(parameter);
     let name = if is_first { String::new() } else { format!("{}=", parameter.name) };
     let mut words = format!("{} {name}{version} env={}", action.name, environment.name);
+    if ask.arguments.is_emergency {
+        words.extend([" ", FLAG]);
+    }
     let mut free = None;
     for other in action.parameters.iter().filter(|other| other.name != parameter.name) {
         let given = ask.arguments.get(&other.name);

@@ -2,12 +2,14 @@
 //! the command that the button stands for, bound to what the button was about.
 
 use super::decide::{self, Decide};
+use super::review::{self, Review};
 use super::settle::{self, Settle};
 use super::show::no_such_run;
 use super::{Command, Context, answer_with, refusal, with_code};
 use crate::core::card::{Card, Line};
 use crate::core::decision::Verdict;
 use crate::core::decision_card;
+use crate::core::emergency;
 use crate::core::id::RunId;
 use crate::core::param::TEXT_CHARS_MAX;
 use crate::core::policy::Authorized;
@@ -45,6 +47,13 @@ pub enum ReasonForm {
         /// The digest of the plan that was shown.
         digest: String,
     },
+    /// An emergency is reviewed.
+    Review {
+        /// Which.
+        run: RunId,
+        /// The digest of the plan that was shown.
+        digest: String,
+    },
 }
 
 impl ReasonForm {
@@ -58,6 +67,7 @@ impl ReasonForm {
             Press::Decide { verdict: Verdict::Rejected, run, digest } => {
                 Ok(Self::Reject { run, digest })
             }
+            Press::Review { run, digest } => Ok(Self::Review { run, digest }),
             other => Err(other),
         }
     }
@@ -79,6 +89,9 @@ impl ReasonForm {
                 let (verdict, digest) = (Verdict::Rejected, Some(digest));
                 Command::Decide(Decide { verdict, run, digest, reason })
             }
+            Self::Review { run, digest } => {
+                Command::Review(Review { run, digest: Some(digest), note: reason })
+            }
         }
     }
 
@@ -87,12 +100,13 @@ impl ReasonForm {
         match self {
             Self::Settle { .. } => settle::SPEC.name,
             Self::Reject { .. } => decide::REJECT.name,
+            Self::Review { .. } => review::SPEC.name,
         }
     }
 
     fn run(&self) -> &RunId {
         match self {
-            Self::Settle { run, .. } | Self::Reject { run, .. } => run,
+            Self::Settle { run, .. } | Self::Reject { run, .. } | Self::Review { run, .. } => run,
         }
     }
 
@@ -102,6 +116,7 @@ impl ReasonForm {
             Self::Reject { run, digest } => {
                 Press::Decide { verdict: Verdict::Rejected, run, digest }
             }
+            Self::Review { run, digest } => Press::Review { run, digest },
         }
     }
 
@@ -128,6 +143,13 @@ impl ReasonForm {
                 let card = decide::not_counted(refused, Verdict::Rejected, view, lang);
                 Some(("decision.refused", detail, card))
             }
+            Self::Review { .. } => {
+                let refused = emergency::may_review(view, by.user()).err()?;
+                let detail = json!({
+                    "text": text, "why": refused.as_str(), "state": view.state.as_str(),
+                });
+                Some(("review.refused", detail, review::not_counted(refused, view, lang)))
+            }
         }
     }
 
@@ -136,6 +158,7 @@ impl ReasonForm {
         match self {
             Self::Settle { settlement, .. } => settle_card::form_title(*settlement, lang),
             Self::Reject { .. } => lang.pick("拒绝这次执行", "Reject this run").to_owned(),
+            Self::Review { .. } => lang.pick("复核紧急操作", "Review an emergency").to_owned(),
         }
     }
 
@@ -146,6 +169,15 @@ impl ReasonForm {
                 settle_card::form_words(*settlement, view, *seen, lang)
             }
             Self::Reject { .. } => decision_card::reject_words(view, lang),
+            Self::Review { .. } => emergency::form_words(view, lang),
+        }
+    }
+
+    /// What its question is called.
+    fn label(&self, lang: Lang) -> &'static str {
+        match self {
+            Self::Settle { .. } | Self::Reject { .. } => lang.pick("原因", "Reason"),
+            Self::Review { .. } => lang.pick("复核意见", "What you found"),
         }
     }
 
@@ -158,6 +190,10 @@ impl ReasonForm {
                 "发起人会看到，并记入审计日志",
                 "Whoever asked for it reads this, and the journal keeps it",
             ),
+            Self::Review { .. } => lang.pick(
+                "做得对吗？以后要改变什么？会记入审计日志",
+                "Was it right? What should change? The journal keeps it",
+            ),
         }
     }
 
@@ -169,6 +205,7 @@ impl ReasonForm {
                 format!("/neostock settle {run} {} {reason}", settlement.as_str())
             }
             Self::Reject { run, .. } => format!("/neostock reject {run} {reason}"),
+            Self::Review { run, .. } => format!("/neostock review {run} {reason}"),
         }
     }
 }
@@ -202,7 +239,7 @@ pub async fn run(
         submit: lang.pick("确定", "Confirm").to_owned(),
         close: lang.pick("返回", "Go back").to_owned(),
         words: form.words(&view, lang),
-        input: (REASON, lang.pick("原因", "Reason").to_owned()),
+        input: (REASON, form.label(lang).to_owned()),
         hint: form.hint(lang).to_owned(),
         chars_max: TEXT_CHARS_MAX,
     };

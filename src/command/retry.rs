@@ -89,7 +89,7 @@ fn ask_again(view: &RunView, context: &Context<'_>) -> Result<Ask, Text> {
         }
     }
     let environment_name = Some(environment.name.clone());
-    let arguments = Arguments { environment: environment_name, supersede: None, values };
+    let arguments = Arguments { environment: environment_name, values, ..Arguments::default() };
     Ok(Ask {
         action: action.clone(),
         environment: environment.clone(),

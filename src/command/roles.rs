@@ -2,7 +2,7 @@
 
 use super::action::Ask;
 use super::{Command, audit, logs, retry, rules, settle, unlock, whoami};
-use crate::core::action::{Member, Role, Runbook};
+use crate::core::action::{Emergency, Member, Role, Runbook};
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
 use crate::core::plan::Plan;
@@ -55,6 +55,13 @@ pub async fn needed(
             })
             .await?
         }
+        Command::Review(review) => {
+            roles_of_run(engine, &review.run, |plan| match plan.emergency {
+                Some(emergency) => vec![emergency.review],
+                None => vec![plan.role],
+            })
+            .await?
+        }
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
@@ -73,10 +80,53 @@ pub async fn needed(
 }
 
 async fn by_rules(ask: &Ask, runbook: &Runbook, engine: &Engine) -> Result<Asks, Error> {
+    let also = match as_emergency(ask, runbook) {
+        Ok(emergency) => emergency.map(|one| role_named(&one.role, runbook)),
+        Err(words) => return Ok(Asks::Forbidden { why: "no_emergency", words }),
+    };
     Ok(match rules::foreseen(ask, engine).await? {
-        Ok(ruled) => Asks::Needed(Needed::role(role_named(ruled.role, runbook))),
+        Ok(ruled) => Asks::Needed(Needed {
+            one_of: vec![role_named(ruled.role, runbook)],
+            also: also.into_iter().collect(),
+        }),
         Err(forbidden) => Asks::Forbidden { why: forbidden.as_str(), words: forbidden.text() },
     })
+}
+
+/// The emergency terms of a request that says it is one; `None`: it does not.
+///
+/// # Errors
+/// What the asker reads where the runbook knows no such emergency.
+pub(super) fn as_emergency<'r>(
+    ask: &Ask,
+    runbook: &'r Runbook,
+) -> Result<Option<&'r Emergency>, Text> {
+    if !ask.arguments.is_emergency {
+        return Ok(None);
+    }
+    let action = &ask.action.name;
+    let emergency = runbook.emergency.as_ref().ok_or_else(|| {
+        Text::new(
+            "操作手册没有定义紧急操作 (emergency)，什么也没有执行。请去掉 `--emergency` 再发起。",
+            "The runbook defines no `emergency` section, so nothing was done. Ask for it without \
+             `--emergency`.",
+        )
+    })?;
+    if emergency.actions.contains(action) {
+        return Ok(Some(emergency));
+    }
+    let may = emergency.actions.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    Err(Text::new(
+        format!(
+            "`{action}` 不能作为紧急操作，什么也没有执行。可以的有：{}。请去掉 `--emergency` 再发起。",
+            may.join("、")
+        ),
+        format!(
+            "`{action}` cannot be an emergency, so nothing was done; these can: {}. Ask for it without \
+             `--emergency`.",
+            may.join(", ")
+        ),
+    ))
 }
 
 /// A role as the runbook has it.
@@ -99,6 +149,7 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
             .collect(),
         "cancel" | "retry" | "settle" | "logs" => actions().flat_map(rule::roles).collect(),
         "unlock" => vec![unlock::ROLE],
+        "review" => runbook.emergency.iter().map(|emergency| emergency.review.as_str()).collect(),
         "audit" => vec![audit::role(runbook)],
         _ => vec![VIEWER],
     };

@@ -35,7 +35,12 @@ pub fn parse(words: &mut Words<'_>) -> Result<Status, ArgumentFault> {
 pub async fn run(_: &Status, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     let environments: Vec<String> = context.runbook.environments.keys().cloned().collect();
     let overview = context.engine.overview(environments.clone()).await?;
-    let card = card(context, &environments, &overview);
+    let mut card = card(context, &environments, &overview);
+    let open = context.engine.open_reviews().await?;
+    if !open.is_empty() {
+        card.tone = Tone::Warning;
+        card.parts.push(Part::Paragraph(to_review(&open, context.lang)));
+    }
     answer(context, asked, "request.answered", &card).await
 }
 
@@ -74,6 +79,20 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
         )]));
     }
     Card { summary: title, tone, parts }
+}
+
+/// The emergencies that nobody has reviewed yet.
+fn to_review(open: &[RunView], lang: Lang) -> Line {
+    let mut line = vec![text(lang.pick("🚨 待复核的紧急操作：", "🚨 Emergencies to be reviewed:"))];
+    for run in open {
+        line.push(text("\n"));
+        line.push(Span::Code(run.id.to_string()));
+        line.push(text(format!(" {} → {} ", run.plan.title(), run.plan.environment)));
+        line.push(Span::User(run.actor.clone()));
+        line.push(text(" · "));
+        line.push(Span::Time(run.created_ms));
+    }
+    line
 }
 
 /// What is live, since when, and by which run.

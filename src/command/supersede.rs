@@ -7,6 +7,7 @@ use super::roles::role_named;
 use super::{Context, denied_line, ephemeral, plain, refusal, text, with_code};
 use crate::core::action::ParameterKind;
 use crate::core::card::{Button, ButtonStyle, Card, Part, Span, Tone};
+use crate::core::emergency::FLAG;
 use crate::core::id::RunId;
 use crate::core::param::{SUPERSEDE, Supersede as Wanted};
 use crate::core::plan::Plan;
@@ -183,6 +184,9 @@ fn words(ask: &Ask, supersede: &str) -> String {
     const DIGEST_UNITS: usize = 65;
     let mut words =
         format!("{} {SUPERSEDE}={supersede} env={}", ask.action.name, ask.environment.name);
+    if ask.arguments.is_emergency {
+        words.extend([" ", FLAG]);
+    }
     let mut free = None;
     for parameter in &ask.action.parameters {
         match (&parameter.kind, ask.arguments.get(&parameter.name)) {

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
-pub const BUILT_IN_VERBS: [&str; 21] = [
+pub const BUILT_IN_VERBS: [&str; 24] = [
     "status",
     "show",
     "help",
@@ -52,6 +52,9 @@ pub const BUILT_IN_VERBS: [&str; 21] = [
     "alert",
     "contacts",
     "compliance",
+    "review",
+    "delegate",
+    "freeze",
 ];
 /// Names that every template knows without declaring them.
 pub const BUILT_IN_NAMES: [&str; 3] = ["environment", "service", "workdir"];
@@ -128,8 +131,10 @@ impl Reading<'_> {
         for entry in entries(root.get("actions")) {
             self.check_follow_up(entry, &actions);
         }
+        let emergency = root.entry("emergency");
+        let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
         let digest = hex::encode(Sha256::digest(bytes));
-        Runbook { service, language, environments, roles, actions, digest }
+        Runbook { service, language, environments, roles, actions, emergency, digest }
     }
 
     fn environments(&mut self, section: Option<&Entry>) -> BTreeMap<String, Environment> {

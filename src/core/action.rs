@@ -30,6 +30,8 @@ pub struct Runbook {
     pub roles: BTreeMap<String, Role>,
     /// By name, which is also the chat command.
     pub actions: BTreeMap<String, Action>,
+    /// Who may do what without its gates; `None`: nobody.
+    pub emergency: Option<Emergency>,
     /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.
     pub digest: String,
 }
@@ -92,6 +94,19 @@ pub struct Role {
     /// Any one of these suffices.
     pub members: Vec<Member>,
     /// Its line in the runbook, from 1; 0: the runbook does not define it.
+    pub line: usize,
+}
+
+/// Break-glass: what may be done without its gates, by whom, and who reviews it afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emergency {
+    /// The role that may, besides the action's own.
+    pub role: String,
+    /// The actions; each has a `text` parameter `reason`.
+    pub actions: Vec<String>,
+    /// The role that reviews afterwards.
+    pub review: String,
+    /// Its line in the runbook, from 1.
     pub line: usize,
 }
 

@@ -133,6 +133,11 @@ impl Card {
     }
 }
 
+/// A person (`U…`, `W…`) or a user group (`S…`) as a mention.
+pub fn mention(id: &str) -> Span {
+    if id.starts_with('S') { Span::Group(id.to_owned()) } else { Span::User(UserId::new(id)) }
+}
+
 /// Plain text as a span.
 pub fn text(text: impl Into<String>) -> Span {
     Span::Text(text.into())

@@ -1,9 +1,10 @@
 //! What a run's card says of decisions: who is asked, who said what, and the buttons that still do
 //! something.
 
-use super::card::{Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone, prose, text};
+use super::card::{
+    Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone, mention, prose, text,
+};
 use super::decision::{Decision, Verdict, approvals};
-use super::id::UserId;
 use super::plan::{Plan, PlannedApproval};
 use super::press::Press;
 use super::run::State;
@@ -56,12 +57,7 @@ pub(super) fn called(approval: &PlannedApproval) -> Line {
     }
     for id in &approval.call {
         line.push(text(" "));
-        let is_group = id.starts_with('S');
-        line.push(if is_group {
-            Span::Group(id.clone())
-        } else {
-            Span::User(UserId::new(id.clone()))
-        });
+        line.push(mention(id));
     }
     line
 }

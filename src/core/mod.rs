@@ -8,6 +8,7 @@ pub mod card;
 pub mod decision;
 pub mod decision_card;
 pub mod duration;
+pub mod emergency;
 pub mod evidence;
 pub mod follow_up_card;
 pub mod host_card;

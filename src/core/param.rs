@@ -5,6 +5,7 @@
 
 use super::action::{Parameter, ParameterKind};
 use super::duration;
+use super::emergency;
 use super::id::RunId;
 use super::text::Text;
 use super::words::{Words, narrow};
@@ -35,6 +36,8 @@ pub struct Arguments {
     pub environment: Option<String>,
     /// `supersede=…`: the run whose place it takes, or that it takes nobody's.
     pub supersede: Option<Supersede>,
+    /// Whether it is said to be an emergency: done without its gates.
+    pub is_emergency: bool,
     /// In the order of the parameters; those that were left out have no entry.
     pub values: Vec<Argument>,
 }
@@ -50,6 +53,8 @@ pub enum Supersede {
 
 /// The name under which a request says it.
 pub const SUPERSEDE: &str = "supersede";
+/// The parameter in which an asker says why.
+pub const REASON: &str = "reason";
 
 impl Supersede {
     fn read(value: &str) -> Result<Self, ArgumentFault> {
@@ -116,7 +121,9 @@ pub enum ArgumentFault {
 /// # Errors
 /// The first [`ArgumentFault`]; nothing was done.
 pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments, ArgumentFault> {
-    let mut found = Arguments::default();
+    // Wherever it stands, behind the reason too: who writes it there means it.
+    let is_emergency = words.take_flag(&emergency::WORDS);
+    let mut found = Arguments { is_emergency, ..Arguments::default() };
     let mut given: Vec<(usize, String)> = Vec::new();
     while let Some(word) = words.peek() {
         if !word.quoted
@@ -145,6 +152,11 @@ pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments
         let is_text = matches!(parameters[index].kind, ParameterKind::Text);
         let taken = if is_text { words.take_rest() } else { words.take().map(|word| word.text) };
         give(parameters, &mut given, index, taken.unwrap_or_default())?;
+    }
+    let says_why = |(at, _): &(usize, String)| parameters[*at].name == REASON;
+    if is_emergency && !given.iter().any(says_why) {
+        // A default is no reason.
+        return Err(ArgumentFault::Missing { name: REASON.to_owned() });
     }
     let named = given.into_iter().map(|(index, value)| (parameters[index].name.clone(), value));
     found.values = from_values(parameters, &named.collect())?.values;

@@ -1,9 +1,10 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
 use super::action::{
-    AccessFormat, Action, Approval, Environment, LocalTemplate, Lock, Member, Runbook,
+    AccessFormat, Action, Approval, Emergency, Environment, LocalTemplate, Lock, Member, Runbook,
     SecretSource, StepKind,
 };
+use super::emergency::PlannedEmergency;
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, cut, duration_ms};
 use super::release::Changes;
@@ -47,6 +48,9 @@ pub struct Plan {
     /// Who must agree before it is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<PlannedApproval>,
+    /// It is an emergency: done without its gates, and reviewed afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<PlannedEmergency>,
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
@@ -280,6 +284,7 @@ impl Plan {
             role: ruled.role.to_owned(),
             rule_line: ruled.rule.map(|rule| rule.line),
             approval: ruled.approval.map(|one| approval(one, runbook)),
+            emergency: None,
             makes_live: action.makes_live.clone(),
             changes: None,
             retry_of: None,
@@ -295,6 +300,24 @@ impl Plan {
             failed: action.notices.failed.as_ref().map(both).transpose()?,
             runbook: runbook.digest.clone(),
         })
+    }
+
+    /// The same as an emergency: without its approval, and reviewed afterwards.
+    #[must_use]
+    pub fn without_gates(mut self, emergency: &Emergency, runbook: &Runbook) -> Self {
+        self.emergency = Some(PlannedEmergency {
+            role: emergency.role.clone(),
+            review: emergency.review.clone(),
+            call: whom_to_call(std::slice::from_ref(&emergency.review), runbook),
+            without: self.approval.take(),
+        });
+        self
+    }
+
+    /// Every role that its asker must hold.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        let emergency = self.emergency.iter().map(|emergency| emergency.role.as_str());
+        std::iter::once(self.role.as_str()).chain(emergency)
     }
 
     /// SHA-256 of the plan's canonical JSON (sorted keys, no spaces), lower-case hex.
@@ -485,13 +508,14 @@ pub(crate) mod tests {
 
     fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
         let values = vec![Argument { name: "word".into(), value: word.into() }];
-        let arguments = Arguments { environment: None, supersede: None, values };
+        let arguments = Arguments { values, ..Arguments::default() };
         let runbook = Runbook {
             service: "neostock".into(),
             language: Lang::Zh,
             environments: BTreeMap::new(),
             roles: BTreeMap::new(),
             actions: BTreeMap::new(),
+            emergency: None,
             digest: "d".into(),
         };
         let action = action(argv);

@@ -43,6 +43,13 @@ pub enum Press {
         /// The words after `/neostock`.
         words: String,
     },
+    /// Somebody reviews an emergency; a form asks what they found.
+    Review {
+        /// Of which run.
+        run: RunId,
+        /// The plan's digest as it was shown.
+        digest: String,
+    },
     /// Somebody decides about a lost step; a form asks why.
     Settle {
         /// What.
@@ -61,6 +68,7 @@ impl Press {
             Self::Decide { verdict: Verdict::Approved, .. } => "approve",
             Self::Decide { verdict: Verdict::Rejected, .. } => "reject",
             Self::Decide { verdict: Verdict::Cancelled, .. } => "cancel",
+            Self::Review { .. } => "review",
             Self::Details { .. } => "details",
             Self::Page { is_first: false, .. } => "page",
             Self::Page { is_first: true, .. } => "page_first",
@@ -77,7 +85,9 @@ impl Press {
     /// The button's `value`.
     pub fn value(&self) -> String {
         match self {
-            Self::Decide { run, digest, .. } => format!("{run} {digest}"),
+            Self::Decide { run, digest, .. } | Self::Review { run, digest } => {
+                format!("{run} {digest}")
+            }
             Self::Details { run } => run.to_string(),
             Self::Page { words, .. } | Self::Propose { words } => words.clone(),
             Self::Queue { digest, words, .. } => format!("{digest} {words}"),
@@ -87,15 +97,16 @@ impl Press {
 
     /// Reads a press; `None` when no button of this version is like it.
     pub fn parse(action: &str, value: &str) -> Option<Self> {
-        let decide = |verdict| {
+        let bound = || {
             let (run, digest) = value.split_once(' ')?;
-            let (run, digest) = (RunId::parse(run)?, digest.to_owned());
-            Some(Self::Decide { verdict, run, digest })
+            Some((RunId::parse(run)?, digest.to_owned()))
         };
+        let decide = |verdict| bound().map(|(run, digest)| Self::Decide { verdict, run, digest });
         match action {
             "approve" => decide(Verdict::Approved),
             "reject" => decide(Verdict::Rejected),
             "cancel" => decide(Verdict::Cancelled),
+            "review" => bound().map(|(run, digest)| Self::Review { run, digest }),
             "details" => Some(Self::Details { run: RunId::parse(value)? }),
             "page" | "page_first" => {
                 Some(Self::Page { words: value.to_owned(), is_first: action == "page_first" })
@@ -126,6 +137,7 @@ mod tests {
         fn a_press_is_read_as_it_was_written(entropy: [u8; 8], digest in "[0-9a-f]{64}", words: String) {
             let run = RunId::from_entropy(entropy);
             let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words: words.clone() }];
+            presses.push(Press::Review { run: run.clone(), digest: digest.clone() });
             for is_first in [false, true] {
                 presses.push(Press::Page { words: words.clone(), is_first });
             }

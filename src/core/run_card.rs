@@ -3,6 +3,7 @@
 use super::card::{Card, Line, Part, Span, Tone, prose, text};
 use super::decision::{self, Decision};
 use super::decision_card;
+use super::emergency::{self, Review};
 use super::evidence::Evidence;
 use super::follow_up_card;
 use super::host_card;
@@ -39,6 +40,8 @@ pub struct RunView {
     pub voided: Vec<Decision>,
     /// What it waits for, while it is queued and that is known.
     pub queue: Option<Queue>,
+    /// What whoever reviewed it found, if it was an emergency.
+    pub review: Option<Review>,
     /// Who took its environment from it.
     pub taken_over: Option<TakenOver>,
     /// When it stops waiting for people; 0: never.
@@ -59,6 +62,11 @@ impl RunView {
     /// Whether somebody wants it stopped.
     pub fn is_cancel_asked(&self) -> bool {
         decision::is_cancel_asked(&self.decisions)
+    }
+
+    /// Whether it is an emergency that nobody has reviewed yet.
+    pub fn awaits_review(&self) -> bool {
+        self.plan.emergency.is_some() && self.review.is_none()
     }
 
     /// The plan that follows its failure, and the run of it; once that has begun, or while it may.
@@ -109,6 +117,7 @@ pub struct StepView {
 /// The run's card.
 pub fn card(run: &RunView, lang: Lang) -> Card {
     let mut parts = vec![Part::Header(headline(run, lang))];
+    parts.extend(emergency::on_card(run, lang));
     parts.push(Part::Fields(fields(run, lang)));
     if !run.plan.reason().is_empty() {
         let mut line = vec![Span::Bold(lang.pick("原因", "Reason").into()), text(" ")];
@@ -134,8 +143,9 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         parts.extend(settle_card::buttons(run, lang));
     }
     parts.extend(decision_card::buttons(run, lang));
+    parts.extend(emergency::buttons(run, lang));
     parts.push(Part::Context(times(run, lang)));
-    Card { summary: headline(run, lang), tone: tone(run.state), parts }
+    Card { summary: headline(run, lang), tone: tone_of(run), parts }
 }
 
 /// The words with which a run ends, for its thread; `None` while it goes on.
@@ -180,14 +190,18 @@ pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
         parts.extend(settle_card::buttons(run, lang));
     }
     parts.extend(settle_card::ask_again(run, lang));
-    Some(Card { summary: words.to_owned(), tone: tone(run.state), parts })
+    if run.state.is_final() {
+        parts.extend(emergency::at_the_end(run, lang));
+    }
+    Some(Card { summary: words.to_owned(), tone: tone_of(run), parts })
 }
 
 fn headline(run: &RunView, lang: Lang) -> String {
+    let banner = emergency::banner(run, lang);
     match closing_words(run) {
-        Some(words) => words.get(lang).to_owned(),
+        Some(words) => format!("{banner}{}", words.get(lang)),
         None => format!(
-            "{} {} → {} · {}",
+            "{banner}{} {} → {} · {}",
             icon(run.state),
             run.plan.title(),
             run.plan.environment,
@@ -337,6 +351,11 @@ fn wants_output(state: StepState) -> bool {
         state,
         StepState::Failed | StepState::TimedOut | StepState::Cancelled | StepState::Unknown
     )
+}
+
+/// The colour of a run's card: an emergency is red until somebody has reviewed it.
+fn tone_of(run: &RunView) -> Tone {
+    if run.awaits_review() { Tone::Bad } else { tone(run.state) }
 }
 
 /// The colour of a state.

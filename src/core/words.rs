@@ -4,6 +4,8 @@
 //! keyboards type full-width letters. All of that ends here: a word is plain text, and free text is
 //! kept as it was written, mentions included (wire facts: Slack's slash command documentation).
 
+use std::borrow::Cow;
+
 /// More text than this is refused unread: Slack itself cuts a message at 40,000 characters.
 pub const TEXT_BYTES_MAX: usize = 16 * 1024;
 
@@ -33,7 +35,7 @@ pub struct Word {
 /// A cursor over the words of one request.
 #[derive(Debug, Clone)]
 pub struct Words<'t> {
-    raw: &'t str,
+    raw: Cow<'t, str>,
     words: Vec<Word>,
     next: usize,
 }
@@ -41,7 +43,11 @@ pub struct Words<'t> {
 impl<'t> Words<'t> {
     /// Splits a slash command's text; `None` when it is longer than [`TEXT_BYTES_MAX`].
     pub fn read(raw: &'t str) -> Option<Self> {
-        (raw.len() <= TEXT_BYTES_MAX).then(|| Self { raw, words: split(raw), next: 0 })
+        (raw.len() <= TEXT_BYTES_MAX).then(|| Self {
+            raw: Cow::Borrowed(raw),
+            words: split(raw),
+            next: 0,
+        })
     }
 
     /// The word under the cursor.
@@ -64,6 +70,30 @@ impl<'t> Words<'t> {
         let text = if only && first.quoted { first.text.clone() } else { decode(rest) };
         self.next = self.words.len();
         Some(text)
+    }
+
+    /// Takes a flag out of the words from the cursor on, wherever it stands without quotes: one of these
+    /// spellings behind dashes, of which phones make one long one. Whether it was there.
+    pub fn take_flag(&mut self, spellings: &[&str]) -> bool {
+        const DASHES: [char; 4] = ['-', '–', '—', '－'];
+        let is_flag = |word: &Word| {
+            let name = word.text.trim_start_matches(DASHES);
+            let is_dashed = name.len() < word.text.len();
+            is_dashed && !word.quoted && spellings.contains(&name.to_lowercase().as_str())
+        };
+        let before = self.words.len();
+        let mut at = self.next;
+        while let Some(word) = self.words.get(at) {
+            if !is_flag(word) {
+                at += 1;
+                continue;
+            }
+            // As many blanks, so that every other word stands where it stood.
+            let range = word.start..word.start + word.text.len();
+            self.raw.to_mut().replace_range(range.clone(), &" ".repeat(range.len()));
+            self.words.remove(at);
+        }
+        self.words.len() < before
     }
 
     /// Whether every word was taken.
@@ -282,6 +312,27 @@ mod tests {
         fn plain_words_are_what_splitting_at_spaces_gives(text in "[a-z0-9 .]{0,60}") {
             let expected: Vec<&str> = text.split_whitespace().collect();
             prop_assert_eq!(words(&text), expected);
+        }
+    }
+
+    #[test]
+    fn a_flag_is_taken_wherever_it_stands_and_the_rest_reads_as_before() {
+        let flag = ["emergency", "紧急"];
+        for text in [
+            "--emergency v1.2 p99 &lt; 9",
+            "v1.2 —emergency p99 &lt; 9",
+            "v1.2 p99 &lt; 9 --EMERGENCY",
+            "v1.2 ——紧急 p99 &lt; 9",
+        ] {
+            let mut words = Words::read(text).unwrap();
+            assert!(words.take_flag(&flag), "{text}");
+            assert_eq!(words.take().unwrap().text, "v1.2");
+            let rest = words.take_rest().unwrap();
+            assert_eq!(rest.split_whitespace().collect::<Vec<_>>(), ["p99", "<", "9"], "{text}");
+        }
+        for text in ["emergency v1.2", "\"--emergency\" v1.2", "--emergencies", "«a --emergency b»"]
+        {
+            assert!(!Words::read(text).unwrap().take_flag(&flag), "{text}");
         }
     }
 }

@@ -16,6 +16,7 @@ mod queue;
 mod releases;
 mod requests;
 mod retention;
+mod reviews;
 mod view;
 mod wishes;
 
@@ -26,6 +27,7 @@ pub use outbox::{Message, Outcome};
 pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, Settled, Supersede};
 pub use retention::{Attempts, Swept};
+pub use reviews::Reviewed;
 pub use view::Overview;
 pub use wishes::Wish;
 
@@ -518,6 +520,7 @@ async fn apply_in(
     let decisions = store::decisions::of_run(unit.connection(), run.as_str()).await?;
     let mut view = view::assemble(run, row, &steps, &decisions)?;
     queue::fill(unit.connection(), &mut view).await?;
+    reviews::fill(unit.connection(), &mut view).await?;
     if events.contains(&Event::StepLost) && view.state == State::NeedsAttention {
         queue::begin_reminding(unit, run).await?;
     }

@@ -1,7 +1,7 @@
 //! What people ask, written down with its answer: the same request twice gets the stored answer and
 //! does nothing.
 
-use super::{Engine, Error, Facts, apply_in, bot_entry, view};
+use super::{Engine, Error, Facts, apply_in, bot_entry, reviews, view};
 use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
 use crate::core::id::{RunId, UserId};
@@ -199,6 +199,11 @@ async fn request_in(
     unit.journal(entry);
     // A plan with an approval waits for people; any other has no gate here.
     let open: &[Event] = if plan.approval.is_some() { &[] } else { &[Event::GatesPassed] };
+    if plan.emergency.is_some() {
+        let row = view::row(unit.connection(), run).await?;
+        let asked_for = view::with_parts(unit.connection(), row).await?;
+        reviews::begin(unit, asked, &asked_for).await?;
+    }
     apply_in(unit, run, open, Facts::default()).await?;
     Ok(answer)
 }

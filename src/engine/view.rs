@@ -201,6 +201,7 @@ pub(super) async fn with_steps(
     let id = RunId::new(row.id.clone());
     let mut view = assemble(&id, row, steps, &decisions)?;
     super::queue::fill(connection, &mut view).await?;
+    super::reviews::fill(connection, &mut view).await?;
     Ok(view)
 }
 
@@ -281,6 +282,7 @@ pub(super) fn assemble(
         decisions,
         voided: Vec::new(),
         queue: None,
+        review: None,
         taken_over: None,
         expires_ms: row.expires_ms,
         host: row.host,

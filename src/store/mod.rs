@@ -13,6 +13,7 @@ pub mod journal;
 pub mod outbox;
 pub mod queue;
 pub mod releases;
+pub mod reviews;
 pub mod runs;
 pub mod wishes;
 

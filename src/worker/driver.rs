@@ -224,9 +224,10 @@ impl At<'_> {
         match self.means.gates.people(self.view).await {
             AtItsTurn::Stands => Ok(Turn::Begins),
             AtItsTurn::AskerLost => {
+                let roles = plan.roles().collect::<Vec<_>>().join("` / `");
                 let why = Text::new(
-                    format!("发起人已不在角色 `{}` 中", plan.role),
-                    format!("who asked for it does not hold the role `{}` any more", plan.role),
+                    format!("发起人已不在角色 `{roles}` 中"),
+                    format!("who asked for it does not hold the role `{roles}` any more"),
                 );
                 Ok(Turn::Never(why.get(plan.language).to_owned()))
             }

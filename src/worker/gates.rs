@@ -30,7 +30,8 @@ impl Gates {
         if run.plan.cause.is_some() {
             return AtItsTurn::Stands;
         }
-        let asker = match self.holds(&run.actor, &run.plan.role).await {
+        let roles: Vec<String> = run.plan.roles().map(str::to_owned).collect();
+        let asker = match self.holds_all(&run.actor, &roles).await {
             Holds::Yes => self.is_active(&run.actor).await,
             other => other,
         };

@@ -25,7 +25,7 @@ fn the_shipped_runbook_passes_its_own_check() {
 
     assert!(report.ok, "{}", report.text);
     let says = "service neostock: 2 environments (production by default, staging); \
-                3 roles (lead, operator, viewer); 4 actions (backup-verify, deploy, log-audit, rollback)";
+                4 roles (lead, oncall, operator, viewer); 4 actions (backup-verify, deploy, log-audit, rollback)";
     assert!(report.text.contains(says), "{}", report.text);
 }
 

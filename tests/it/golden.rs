@@ -34,6 +34,7 @@ const ACTIONS: &str = r#"
     summary: {zh: 需要两人批准, en: Two people agree}
     role: operator
     approval: {from: operator, count: 2, self: true, expires: 1h}
+    parameters: {reason: {type: text}}
     steps:
       - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 20s}
   fail:
@@ -54,6 +55,7 @@ const ACTIONS: &str = r#"
     role: operator
     steps:
       - {name: {zh: 睡觉, en: Sleep}, run: [sh, -c, "echo begun >> $MARKS; sleep 60"], timeout: 90s}
+emergency: {role: operator, actions: [by-two], review: lead}
 "#;
 
 /// Everybody reads one language; the channels too.
@@ -102,13 +104,13 @@ impl Album {
         self.answered(user, &format!("[{action}]"));
     }
 
-    /// Rejects the newest run through the form, and keeps what the form says.
-    async fn rejects(&mut self, user: &str, reason: &str) {
-        let label = self.newest_card().buttons().into_iter().find(|one| one.action_id == "reject");
+    /// Fills in the form behind a button of the newest run, and keeps what the form says.
+    async fn fills(&mut self, user: &str, action: &str, reason: &str) {
+        let label = self.newest_card().buttons().into_iter().find(|one| one.action_id == action);
         let form = self.bot.opens(user, &label.unwrap().label).await.unwrap();
         let view = self.bot.workspace.views().pop().unwrap().view;
         let view = serde_json::to_string_pretty(&view).unwrap();
-        writeln!(self.text, "## {user} ▸ [reject]\n{}\n", self.nameless(&view)).unwrap();
+        writeln!(self.text, "## {user} ▸ [{action}]\n{}\n", self.nameless(&view)).unwrap();
         assert_eq!(self.bot.submits(user, &form, reason).await, "");
     }
 
@@ -274,10 +276,15 @@ async fn gates(album: &mut Album) {
     album.presses("U0BOB", "approve").await;
     album.presses("U0CAT", "approve").await;
     album.presses("U0CAT", "details").await;
-    album.rejects("U0BOB", "not before the market closes").await;
+    album.fills("U0BOB", "reject", "not before the market closes").await;
     album.settles("rejected").await;
     let rejected = album.bot.run_id();
     album.says("U0BOB", &format!("approve {rejected}")).await;
+
+    album.says("U0ANN", "by-two p99 is 9 s --emergency").await;
+    album.settles("an emergency").await;
+    album.fills("U0BOB", "review", "right; the alert came late").await;
+    album.settles("reviewed").await;
 
     album.says("U0ANN", "by-two").await;
     album.settles("waiting for two").await;

@@ -16,6 +16,7 @@ mod config;
 mod container;
 mod crash;
 mod deploy;
+mod emergency;
 mod exec;
 mod golden;
 mod harness;

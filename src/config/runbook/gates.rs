@@ -4,8 +4,9 @@
 use super::steps::milliseconds;
 use super::{Reading, is_true, key_at, text_of};
 use crate::config::fault::mean_or_list;
-use crate::config::tree::Node;
-use crate::core::action::{Approval, Member, Parameter, ParameterKind, Role};
+use crate::config::tree::{Entry, Node};
+use crate::core::action::{Action, Approval, Emergency, Member, Parameter, ParameterKind, Role};
+use crate::core::param::REASON;
 use std::collections::BTreeMap;
 
 /// Approvals wanted where the runbook does not say how many.
@@ -92,6 +93,45 @@ impl Reading<'_> {
                 format!("{count} approvals are asked of `{from}`, which names {}", members.len());
             let way = "lower `count`, or add members to the role";
             self.faults.add_with(key_at(node, "count"), message, way);
+        }
+    }
+
+    /// Whoever breaks the glass says why.
+    pub(super) fn emergency(
+        &mut self,
+        entry: &Entry,
+        roles: &BTreeMap<String, Role>,
+        actions: &BTreeMap<String, Action>,
+    ) -> Emergency {
+        let node = &entry.value;
+        let (role, review) = (node.get("role"), node.get("review"));
+        self.check_role(role, roles);
+        self.check_role(review, roles);
+        let mut named: Vec<String> = Vec::new();
+        for item in node.get("actions").map_or(&[][..], Node::items) {
+            let Some(name) = item.text() else { continue };
+            let is_reason = |one: &Parameter| one.name == REASON && one.kind == ParameterKind::Text;
+            match actions.get(name) {
+                None => {
+                    let known = actions.keys().map(String::as_str).collect::<Vec<_>>();
+                    let message = format!("there is no action `{name}`");
+                    self.faults.add_with(item.at, message, mean_or_list(name, "actions", &known));
+                }
+                Some(action) if !action.parameters.iter().any(is_reason) => {
+                    let message =
+                        format!("`{name}` has no parameter in which an emergency says why");
+                    let way = "give it one: `reason: {type: text}`";
+                    self.faults.add_with(item.at, message, way);
+                }
+                Some(_) => {}
+            }
+            named.push(name.to_owned());
+        }
+        Emergency {
+            role: text_of(role),
+            actions: named,
+            review: text_of(review),
+            line: entry.key_at.line,
         }
     }
 

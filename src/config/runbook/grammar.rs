@@ -231,10 +231,40 @@ static RUNBOOK: Object = Object {
         required("environments", Shape::Map(&ENVIRONMENTS), "The places where the service runs"),
         required("roles", Shape::Map(&ROLES), "Who may ask for what"),
         required("actions", Shape::Map(&ACTIONS), "What people can do; each is a chat command"),
+        optional(
+            "emergency",
+            Shape::Object(&EMERGENCY),
+            "Break-glass: what may be done without its gates, with `--emergency` and a reason",
+        ),
     ],
     exactly_one: &[],
     later: &[],
     example: "service: neostock",
+};
+
+static EMERGENCY: Object = Object {
+    name: "the emergency section",
+    doc: "Who may do which actions without their gates. Leads are called at once, the card stays red and people are reminded until one of them reviews it.",
+    fields: &[
+        required("role", Shape::Text(&ROLE_NAME), "The role that may, besides the action's own"),
+        required("actions", Shape::List(&ACTION_NAMES), "Actions with a `text` parameter `reason`"),
+        required(
+            "review",
+            Shape::Text(&ROLE_NAME),
+            "The role that is called at once and reviews it; never whoever asked",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{role: oncall, actions: [rollback], review: lead}",
+};
+
+static ACTION_NAMES: List = List {
+    name: "actions",
+    item: Shape::Text(&ACTION_NAME),
+    min: 1,
+    max: ACTIONS_MAX,
+    example: "[rollback]",
 };
 
 static ENVIRONMENTS: Map = Map {

@@ -141,7 +141,7 @@ actions:
 ";
     insta::assert_snapshot!(faults_of(text), @r#"
     runbook.yml:2:1: `langauge` is not a key of the runbook
-        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`
+        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`, `emergency`
     runbook.yml:4:3: `生产` is not a name here (lower-case letters, digits and single `-`, at most 30)
         for example: backup-verify
     runbook.yml:4:17: `~` is a shell's abbreviation and not a path
@@ -673,5 +673,22 @@ fn rules_that_could_never_decide_or_that_contradict_themselves_are_faults() {
     fault(
         "[{when: {kind: full}, approval: {from: [operator, operator], count: 3}}, {when: {kind: quick}, approval: {from: [operator]}}]",
     );
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn an_emergency_names_roles_and_actions_that_say_why() {
+    let mut said = Vec::new();
+    let mut fault = |section: &str| {
+        let text = with_action(
+            "parameters: {reason: {type: text}}
+    steps: [{name: Step, run: [true]}]
+  wipe: {summary: Wipe, role: operator, steps: [{name: Step, run: [true]}]}",
+        );
+        said.push(faults_of(&format!("{text}emergency: {section}\n")));
+    };
+    fault("{role: operator, actions: [restart], review: operator}");
+    fault("{role: oncall, actions: [restrt, wipe], review: leed}");
+    fault("{role: operator, actions: []}");
     insta::assert_snapshot!(said.join("\n"));
 }

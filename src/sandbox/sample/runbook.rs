@@ -36,6 +36,7 @@ roles:
   viewer: {{members: [everyone]}}
   operator: {{members: [S0OPS]}}
   lead: {{members: [S0LEADS]}}
+  oncall: {{members: [S0OPS]}}
 
 actions:
   # 自动化部署流程的四个步骤，最后再经前端确认一次。健康检查不通过，流量不会切换。
@@ -163,6 +164,9 @@ actions:
         run: [{program}, sample, verify-backup, --dir, "{{SAMPLE}}"]
         timeout: 1h
         idempotent: true
+
+# 紧急操作：加 --emergency 和原因，不经审批直接执行；事后必须由 lead 复核。
+emergency: {{role: oncall, actions: [deploy, rollback], review: lead}}
 "#
     ))
 }
