@@ -15,7 +15,7 @@ use crate::core::id::RunId;
 use crate::core::param::{self, Arguments, cut, did_you_mean};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
-use crate::core::release::{self, Changes, Release};
+use crate::core::release::{self, Changes, DatabaseChanges, Release};
 use crate::core::rule::own_terms;
 use crate::core::run_card::RunView;
 use crate::core::text::{Lang, Text};
@@ -31,6 +31,8 @@ use std::path::Path;
 const TAGS_SHOWN: usize = 5;
 /// Commits between the live version and the target that a plan names.
 const COMMITS_LISTED: usize = 10;
+/// Files of database changes that a plan names.
+const MIGRATIONS_LISTED: usize = 20;
 
 /// A request for an action in an environment.
 #[derive(Debug, Clone)]
@@ -183,6 +185,7 @@ pub(super) async fn resolve(
     plan.retry_of.clone_from(&ask.retry_of);
     plan.commits = commits;
     plan.changes = changes(&plan, context).await?;
+    plan.database = database(&plan, context).await;
     plan.scripts = drift::scripts(&plan).await;
     Ok(Ok(plan))
 }
@@ -217,6 +220,19 @@ async fn changes(plan: &Plan, context: &Context<'_>) -> Result<Option<Changes>, 
     let history = context.engine.releases(&plan.environment).await?;
     let Some(live) = release::live(&history) else { return Ok(None) };
     Ok(Some(changes_to(&plan.workdir, live, target).await))
+}
+
+/// What changes in the database's folder on the way from what is live.
+async fn database(plan: &Plan, context: &Context<'_>) -> Option<DatabaseChanges> {
+    let folder = context.runbook.migrations.clone()?;
+    let live = &plan.changes.as_ref()?.commit;
+    let target = plan.commits.get(plan.makes_live.as_ref()?)?;
+    let found = git::files_changed(&plan.workdir, (live, target), &folder, MIGRATIONS_LISTED).await;
+    if let Err(error) = &found {
+        tracing::warn!("compare {folder} of {live} with {target}: {error}");
+    }
+    let (files, more) = found.map_or((None, 0), |(files, more)| (Some(files), more));
+    Some(DatabaseChanges { folder, files, more })
 }
 
 /// The same for any commit. A difference that git cannot tell stops nobody: the card says so.

@@ -12,6 +12,7 @@ mod follow_up;
 mod help;
 mod logs;
 mod misunderstood;
+mod plan;
 mod powers;
 mod propose;
 pub mod reason_form;
@@ -25,6 +26,7 @@ pub mod settle_elsewhere;
 mod show;
 mod status;
 mod supersede;
+mod typed;
 mod unlock;
 mod whoami;
 mod why;
@@ -84,6 +86,7 @@ pub const VERBS: &[Spec] = &[
     unlock::SPEC,
     whoami::SPEC,
     why::SPEC,
+    plan::SPEC,
     help::SPEC,
 ];
 
@@ -104,6 +107,8 @@ pub enum Command {
     Whoami(whoami::Whoami),
     /// Which rule decides about a command.
     Why(Box<why::Why>),
+    /// What an action would do.
+    Plan(Box<plan::Plan>),
     /// What a person decides about a run.
     Decide(decide::Decide),
     /// A run that did not succeed, once more.
@@ -179,6 +184,10 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             let read = why::parse(words, runbook).map(Box::new).map(Command::Why);
             read.map_err(misread(&why::SPEC))
         }
+        "plan" => {
+            let read = plan::parse(words, runbook).map(Box::new).map(Command::Plan);
+            read.map_err(misread(&plan::SPEC))
+        }
         "approve" => decided(Verdict::Approved, words),
         "reject" => decided(Verdict::Rejected, words),
         "cancel" => decided(Verdict::Cancelled, words),
@@ -250,6 +259,7 @@ impl Command {
             Self::Audit(_) => audit::SPEC.name,
             Self::Whoami(_) => whoami::SPEC.name,
             Self::Why(_) => why::SPEC.name,
+            Self::Plan(_) => plan::SPEC.name,
             Self::Decide(decide) => decide.spec().name,
             Self::Retry(_) => retry::SPEC.name,
             Self::Review(_) => review::SPEC.name,
@@ -279,6 +289,7 @@ impl Command {
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
             Self::Whoami(_) => whoami::run(context, asked).await,
+            Self::Plan(plan) => plan::run(*plan, context, asked).await,
             Self::Why(why) => why::run(*why, context, asked).await,
             Self::Decide(decide) => decide::run(decide, context, by, asked).await,
             Self::Retry(retry) => retry::run(retry, context, by, asked).await,

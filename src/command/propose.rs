@@ -2,22 +2,20 @@
 //! runs it as if the presser had typed it. Nothing is proposed that would take nothing back.
 
 use super::action::{Ask, changes_to, newest_tags, tags_of};
+use super::typed::{VALUE_UNITS_MAX, fitting, units};
 use super::{Context, action_usage, answer_with, plain, text};
 use crate::core::action::{Action, Parameter, ParameterKind};
 use crate::core::card::{Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone};
 use crate::core::emergency::FLAG;
-use crate::core::param::{self, ArgumentFault, Arguments, TEXT_CHARS_MAX, cut};
+use crate::core::param::{self, ArgumentFault, Arguments, cut};
 use crate::core::press::Press;
 use crate::core::release::{self, Changes, Release};
 use crate::core::release_card;
 use crate::core::text::Lang;
-use crate::core::words::{Words, as_typed};
+use crate::core::words::Words;
 use crate::engine::{Asked, Error};
 use crate::exec::git::{self, GitError};
 use serde_json::json;
-
-/// Slack's limit of a button's value, in characters; counted in UTF-16 units as the renderer does.
-pub(super) const VALUE_UNITS_MAX: usize = 2_000;
 
 /// What is asked for, but for a version.
 #[derive(Debug, Clone)]
@@ -163,26 +161,6 @@ fn words(ask: &Ask, parameter: &Parameter, version: &str, lang: Lang) -> String 
     words
 }
 
-/// A free text as it is typed, cut to so many units.
-pub(super) fn fitting(free: &str, units_max: usize) -> String {
-    let mut letters: Vec<char> = free.chars().take(TEXT_CHARS_MAX).collect();
-    loop {
-        let typed = as_typed(&letters.iter().collect::<String>());
-        let excess = units(&typed).saturating_sub(units_max);
-        if excess == 0 {
-            return typed;
-        }
-        // A letter takes five units at most, as `&amp;`; what is cut ends in an ellipsis.
-        letters.truncate(letters.len().saturating_sub(excess.div_ceil(5) + 1));
-        letters.push('…');
-    }
-}
-
-/// UTF-16 units.
-pub(super) fn units(text: &str) -> usize {
-    text.encode_utf16().count()
-}
-
 fn explained(
     ask: &Ask,
     version: &str,
@@ -247,23 +225,4 @@ fn nothing_known(ask: &Ask, parameter: &Parameter, tags: Line, lang: Lang) -> Ca
     line.push(text(lang.pick("\n写法：", "\nWrite: ")));
     line.push(Span::Code(format!("/neostock {}", action_usage(&ask.action))));
     Card { summary: cut(&plain(&line)), tone: Tone::Warning, parts: vec![Part::Paragraph(line)] }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Whatever the reason holds, it fits and reads back as it was, or as its beginning.
-        #[test]
-        fn a_reason_fits_its_button_and_reads_back(reason in r"[ -~“”&<>=测🔥]{1,1200}") {
-            let typed = fitting(&reason, 1_900);
-            prop_assert!(units(&typed) <= 1_900);
-            let read = Words::read(&typed).unwrap().take_rest().unwrap_or_default();
-            let beginning = read.trim().trim_end_matches('…').trim_end();
-            prop_assert!(reason.trim().starts_with(beginning), "{read:?}");
-            prop_assert!(reason.trim().is_empty() || read.chars().count() >= reason.trim().chars().count().min(300));
-        }
-    }
 }

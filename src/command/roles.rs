@@ -73,6 +73,7 @@ pub async fn needed(
         | Command::Show(_)
         | Command::Runs(_)
         | Command::Why(_)
+        | Command::Plan(_)
         | Command::Help(_) => vec![VIEWER.to_owned()],
     };
     let one_of = names.iter().map(|name| role_named(name, runbook)).collect();

@@ -2,16 +2,13 @@
 //! place or goes behind it is a person's to say. Their answer binds to the plan that they were shown.
 
 use super::action::Ask;
-use super::propose::{VALUE_UNITS_MAX, fitting, units};
 use super::roles::role_named;
-use super::{Context, denied_line, ephemeral, plain, refusal, text, with_code};
-use crate::core::action::ParameterKind;
+use super::{Context, denied_line, ephemeral, plain, refusal, text, typed, with_code};
 use crate::core::card::{Button, ButtonStyle, Card, Part, Span, Tone};
-use crate::core::emergency::FLAG;
 use crate::core::id::RunId;
-use crate::core::param::{SUPERSEDE, Supersede as Wanted};
+use crate::core::param::Supersede as Wanted;
 use crate::core::plan::Plan;
-use crate::core::press::Press;
+use crate::core::press::{Press, Wish};
 use crate::core::run::State;
 use crate::core::run_card::RunView;
 use crate::core::text::{Lang, Text};
@@ -85,7 +82,7 @@ async fn superseded(
     if let Err(denied) = context.powers.hold(&role).await {
         return refused(refusal(denied_line(&denied, lang)));
     }
-    let words = words(ask, "no");
+    let words = typed::words(ask, Some("no"));
     if !matches!(view.state, State::Waiting | State::Queued) {
         return refused(too_late(&view, &words, lang));
     }
@@ -145,10 +142,10 @@ fn question(old: &RunView, count: usize, ask: &Ask, plan: &Plan, lang: Lang) -> 
         ),
     }));
     let digest = plan.digest();
-    let press = |is_superseding, whose: &str| Press::Queue {
-        is_superseding,
+    let press = |wish, whose: &str| Press::Queue {
+        wish,
         digest: digest.clone(),
-        words: words(ask, whose),
+        words: typed::words(ask, Some(whose)),
     };
     let button = |press: &Press, label: String, style| Button {
         label,
@@ -160,12 +157,12 @@ fn question(old: &RunView, count: usize, ask: &Ask, plan: &Plan, lang: Lang) -> 
     let supersede = lang.pick("取代", "Supersede");
     let buttons = vec![
         button(
-            &press(true, old.id.as_str()),
+            &press(Wish::Supersede, old.id.as_str()),
             format!("{supersede} {}", old.id),
             ButtonStyle::Danger,
         ),
         button(
-            &press(false, "no"),
+            &press(Wish::Behind, "no"),
             lang.pick("排在它后面", "Queue behind it").to_owned(),
             ButtonStyle::Default,
         ),
@@ -176,28 +173,4 @@ fn question(old: &RunView, count: usize, ask: &Ask, plan: &Plan, lang: Lang) -> 
         tone: Tone::Neutral,
         parts: vec![Part::Paragraph(line), Part::Buttons(buttons)],
     }
-}
-
-/// The command as a person would type it, with whose place it takes.
-fn words(ask: &Ask, supersede: &str) -> String {
-    /// Of a button's value: the digest and a blank.
-    const DIGEST_UNITS: usize = 65;
-    let mut words =
-        format!("{} {SUPERSEDE}={supersede} env={}", ask.action.name, ask.environment.name);
-    if ask.arguments.is_emergency {
-        words.extend([" ", FLAG]);
-    }
-    let mut free = None;
-    for parameter in &ask.action.parameters {
-        match (&parameter.kind, ask.arguments.get(&parameter.name)) {
-            (ParameterKind::Text, Some(given)) => free = Some(given),
-            (_, Some(given)) => words.extend([" ", &parameter.name, "=\"", given, "\""]),
-            (_, None) => {}
-        }
-    }
-    let Some(free) = free else { return words };
-    let room = VALUE_UNITS_MAX.saturating_sub(units(&words) + 1 + DIGEST_UNITS);
-    words.push(' ');
-    words.push_str(&fitting(free, room));
-    words
 }

@@ -133,8 +133,9 @@ impl Reading<'_> {
         }
         let emergency = root.entry("emergency");
         let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
+        let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
         let digest = hex::encode(Sha256::digest(bytes));
-        Runbook { service, language, environments, roles, actions, emergency, digest }
+        Runbook { service, language, environments, roles, actions, migrations, emergency, digest }
     }
 
     fn environments(&mut self, section: Option<&Entry>) -> BTreeMap<String, Environment> {
@@ -220,6 +221,17 @@ impl Reading<'_> {
             return Some(SecretSource::Env(name.to_owned()));
         }
         node.get("file").map(|file| SecretSource::File(self.path(Some(file))))
+    }
+
+    /// A folder of the repository, from its top.
+    fn in_repository(&mut self, node: &Node) -> Option<String> {
+        let folder = node.text()?;
+        let is_outside = folder.starts_with('/') || folder.split('/').any(|part| part == "..");
+        if is_outside {
+            let message = format!("`{folder}` does not lie in the repository");
+            self.faults.add_with(node.at, message, "write the folder from the repository's top");
+        }
+        Some(folder.trim_end_matches('/').to_owned())
     }
 
     fn path(&mut self, node: Option<&Node>) -> PathBuf {

@@ -30,6 +30,8 @@ pub struct Runbook {
     pub roles: BTreeMap<String, Role>,
     /// By name, which is also the chat command.
     pub actions: BTreeMap<String, Action>,
+    /// The folder of database migrations in the repository, with `/` between its parts.
+    pub migrations: Option<String>,
     /// Who may do what without its gates; `None`: nobody.
     pub emergency: Option<Emergency>,
     /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.

@@ -13,7 +13,12 @@ pub(super) fn on_card(run: &RunView, lang: Lang) -> Option<Line> {
     if run.state.is_final() {
         return None;
     }
-    Some(match run.plan.on_failure.as_ref()? {
+    run.plan.on_failure.as_ref().map(|next| foreseen(next, lang))
+}
+
+/// What is done by itself if it fails.
+pub(super) fn foreseen(next: &FollowUp, lang: Lang) -> Line {
+    match next {
         FollowUp::Plan { plan, from_step: 0 } => vec![
             text(lang.pick("↩️ 若失败则自动执行 ", "↩️ If it fails, by itself: ")),
             Span::Code(plan.title()),
@@ -31,7 +36,7 @@ pub(super) fn on_card(run: &RunView, lang: Lang) -> Option<Line> {
             Lang::Zh => format!("↩️ 若失败不会自动处理：{}", why.zh),
             Lang::En => format!("↩️ If it fails, nothing is done by itself: {}", why.en),
         })],
-    })
+    }
 }
 
 /// The closing words' last line.

@@ -7,7 +7,7 @@ use super::action::{
 use super::emergency::PlannedEmergency;
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, cut, duration_ms};
-use super::release::Changes;
+use super::release::{Changes, DatabaseChanges};
 use super::rule::Ruled;
 use super::step::{Retry, When};
 use super::template::Template;
@@ -58,6 +58,10 @@ pub struct Plan {
     /// known to be live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// What changes in the folder of database migrations; `None`: the runbook names none, or nothing was
+    /// known to be live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseChanges>,
     /// The run that this is another try of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
@@ -287,6 +291,7 @@ impl Plan {
             emergency: None,
             makes_live: action.makes_live.clone(),
             changes: None,
+            database: None,
             retry_of: None,
             cause: None,
             on_failure: None,
@@ -516,6 +521,7 @@ pub(crate) mod tests {
             roles: BTreeMap::new(),
             actions: BTreeMap::new(),
             emergency: None,
+            migrations: None,
             digest: "d".into(),
         };
         let action = action(argv);

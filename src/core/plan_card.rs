@@ -2,8 +2,9 @@
 
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
+use super::decision_card::called;
 use super::follow_up_card;
-use super::plan::{Plan, PlannedStep, Work};
+use super::plan::{FollowUp, Plan, PlannedStep, Work};
 use super::release_card;
 use super::run_card::RunView;
 use super::text::Lang;
@@ -14,34 +15,113 @@ const STEPS_SHOWN: usize = 40;
 
 /// The plan of a run: every step as it would be started, and what the approval binds to.
 pub fn card(run: &RunView, lang: Lang) -> Card {
-    let plan = &run.plan;
+    let mut first =
+        vec![Span::Code(run.id.to_string()), text(" · "), Span::User(run.actor.clone())];
+    first.extend(facts(&run.plan, lang));
+    let mut parts = vec![Part::Paragraph(first)];
+    parts.extend(body(&run.plan, lang));
+    let after = follow_up_card::on_card(run, lang).map(Part::Paragraph);
+    parts.extend(after.into_iter().chain(follow_up(&run.plan, lang)));
+    titled(&run.plan, parts, lang)
+}
+
+/// A plan that nobody has asked for yet.
+pub fn preview(plan: &Plan, lang: Lang) -> Card {
+    let mut first = vec![text(
+        lang.pick("🔍 只是查看，什么也没有执行。", "🔍 Only looked at: nothing was done."),
+    )];
+    first.extend(facts(plan, lang));
+    let mut parts = vec![Part::Paragraph(first)];
+    parts.extend(body(plan, lang));
+    let after = plan.on_failure.as_ref().map(|next| follow_up_card::foreseen(next, lang));
+    parts.extend(after.map(Part::Paragraph).into_iter().chain(follow_up(plan, lang)));
+    titled(plan, parts, lang)
+}
+
+fn titled(plan: &Plan, parts: Vec<Part>, lang: Lang) -> Card {
     let title = format!("{}{} → {}", lang.pick("计划：", "Plan: "), plan.title(), plan.environment);
-    // What the approval binds to comes first: a card that is too long loses its end.
-    let mut parts = vec![
-        Part::Header(title.clone()),
-        Part::Paragraph(facts(run, lang)),
-        Part::Context(binding(plan, lang)),
-    ];
+    let mut all = vec![Part::Header(title.clone())];
+    all.extend(parts);
+    Card { summary: title, tone: Tone::Neutral, parts: all }
+}
+
+/// What the approval binds to comes first: a card that is too long loses its end.
+fn body(plan: &Plan, lang: Lang) -> Vec<Part> {
+    let mut parts = vec![Part::Paragraph(gates(plan, lang)), Part::Context(binding(plan, lang))];
     parts.extend(release_card::changes(plan, usize::MAX, lang));
+    parts.extend(release_card::database(plan, usize::MAX, lang));
     for (index, step) in plan.steps.iter().take(STEPS_SHOWN).enumerate() {
         let mut line = vec![Span::Bold(format!("{}. {}", index + 1, step.name.get(lang)))];
         line.push(text(format!("  {}", terms(step, lang))));
         parts.push(Part::Paragraph(line));
         parts.push(Part::Output(work(&step.work, lang)));
     }
-    parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
-    if let Some((plan, _)) = run.follow_up() {
-        // One block: the plan itself has the room.
-        let steps = plan.steps.iter().enumerate();
-        let lines = steps.map(|(index, step)| format!("{}. {}", index + 1, work(&step.work, lang)));
-        parts.push(Part::Output(lines.collect::<Vec<_>>().join("\n")));
-    }
-    Card { summary: title, tone: Tone::Neutral, parts }
+    parts
 }
 
-fn facts(run: &RunView, lang: Lang) -> Line {
-    let plan = &run.plan;
-    let mut line = vec![Span::Code(run.id.to_string()), text(" · "), Span::User(run.actor.clone())];
+/// The steps of what follows a failure, in one block: the plan itself has the room.
+fn follow_up(plan: &Plan, lang: Lang) -> Option<Part> {
+    let Some(FollowUp::Plan { plan, .. }) = &plan.on_failure else { return None };
+    let steps = plan.steps.iter().enumerate();
+    let lines = steps.map(|(index, step)| format!("{}. {}", index + 1, work(&step.work, lang)));
+    Some(Part::Output(lines.collect::<Vec<_>>().join("\n")))
+}
+
+/// Who may ask, who must agree, and what it holds.
+fn gates(plan: &Plan, lang: Lang) -> Line {
+    let mut line = vec![text(lang.pick("👤 可发起的角色 ", "👤 May be asked by "))];
+    for (index, role) in plan.roles().enumerate() {
+        if index > 0 {
+            line.push(text(" + "));
+        }
+        line.push(Span::Code(role.to_owned()));
+    }
+    if let Some(rule) = plan.rule_line {
+        line.push(text(match lang {
+            Lang::Zh => format!("（操作手册第 {rule} 行的规则）"),
+            Lang::En => format!(" (the rule on line {rule} of the runbook)"),
+        }));
+    }
+    line.push(text("\n"));
+    line.extend(approval(plan, lang));
+    line.push(text(match plan.lock {
+        Lock::Environment => {
+            lang.pick("\n🔒 执行期间锁定该环境", "\n🔒 holds the environment while it runs")
+        }
+        Lock::None => lang.pick("\n🔓 不占用环境", "\n🔓 holds no environment"),
+    }));
+    line
+}
+
+fn approval(plan: &Plan, lang: Lang) -> Line {
+    if let Some(emergency) = &plan.emergency {
+        return vec![
+            text(lang.pick(
+                "🚨 紧急操作：不经审批，事后由 ",
+                "🚨 An emergency: no approval, reviewed afterwards by ",
+            )),
+            Span::Code(emergency.review.clone()),
+            text(lang.pick(" 复核", "")),
+        ];
+    }
+    let Some(approval) = &plan.approval else {
+        return vec![text(lang.pick("✋ 不需要审批", "✋ needs nobody's approval"))];
+    };
+    let mut line = vec![text(lang.pick("✋ 需要审批：", "✋ to be approved by "))];
+    line.extend(called(approval));
+    let (count, within) = (approval.count, super::duration::spell(approval.expires_ms));
+    line.push(text(match lang {
+        Lang::Zh => format!(" 中 {count} 人，{within} 内"),
+        Lang::En => format!(": {count} of them, within {within}"),
+    }));
+    if !approval.allows_self {
+        line.push(text(lang.pick("，本人不算", ", not whoever asks")));
+    }
+    line
+}
+
+fn facts(plan: &Plan, lang: Lang) -> Line {
+    let mut line = Line::new();
     let mut fact = |label: &str, value: &str| {
         line.push(text(format!("\n{label} ")));
         line.push(Span::Code(value.to_owned()));
@@ -55,11 +135,6 @@ fn facts(run: &RunView, lang: Lang) -> Line {
     fact(lang.pick("目录", "in"), &plan.workdir.display().to_string());
     if let Some(host) = &plan.host {
         fact(lang.pick("主机", "on"), host);
-    }
-    if plan.lock == Lock::Environment {
-        line.push(text(
-            lang.pick("\n🔒 执行期间锁定该环境", "\n🔒 holds the environment while it runs"),
-        ));
     }
     if let Some(retried) = &plan.retry_of {
         line.push(text(lang.pick("\n重新执行 ", "\nanother try of ")));

@@ -36,8 +36,8 @@ pub enum Press {
     },
     /// A command that was proposed with the plan that it had then: it counts only while it still has it.
     Queue {
-        /// Whether it takes the place of a run that waits; else it goes behind.
-        is_superseding: bool,
+        /// Where it is queued.
+        wish: Wish,
         /// The digest of the plan that was shown.
         digest: String,
         /// The words after `/neostock`.
@@ -61,6 +61,31 @@ pub enum Press {
     },
 }
 
+/// Where a command with its plan is queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// In the place of a run that waits.
+    Supersede,
+    /// Behind it.
+    Behind,
+    /// The plan was shown alone: as if it were typed.
+    AsPlanned,
+}
+
+impl Wish {
+    /// Every wish.
+    pub const ALL: [Self; 3] = [Self::Supersede, Self::Behind, Self::AsPlanned];
+
+    /// The button's `action_id`.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Supersede => "supersede",
+            Self::Behind => "queue_behind",
+            Self::AsPlanned => "ask_planned",
+        }
+    }
+}
+
 impl Press {
     /// The button's `action_id`.
     pub fn action(&self) -> &'static str {
@@ -73,8 +98,7 @@ impl Press {
             Self::Page { is_first: false, .. } => "page",
             Self::Page { is_first: true, .. } => "page_first",
             Self::Propose { .. } => "propose",
-            Self::Queue { is_superseding: true, .. } => "supersede",
-            Self::Queue { is_superseding: false, .. } => "queue_behind",
+            Self::Queue { wish, .. } => wish.action(),
             Self::Settle { settlement: Settlement::Ok, .. } => "settle_ok",
             Self::Settle { settlement: Settlement::Failed, .. } => "settle_failed",
             Self::Settle { settlement: Settlement::Again, .. } => "settle_again",
@@ -102,6 +126,10 @@ impl Press {
             Some((RunId::parse(run)?, digest.to_owned()))
         };
         let decide = |verdict| bound().map(|(run, digest)| Self::Decide { verdict, run, digest });
+        if let Some(wish) = Wish::ALL.into_iter().find(|wish| wish.action() == action) {
+            let (digest, words) = value.split_once(' ')?;
+            return Some(Self::Queue { wish, digest: digest.to_owned(), words: words.to_owned() });
+        }
         match action {
             "approve" => decide(Verdict::Approved),
             "reject" => decide(Verdict::Rejected),
@@ -110,11 +138,6 @@ impl Press {
             "details" => Some(Self::Details { run: RunId::parse(value)? }),
             "page" | "page_first" => {
                 Some(Self::Page { words: value.to_owned(), is_first: action == "page_first" })
-            }
-            "supersede" | "queue_behind" => {
-                let (digest, words) = value.split_once(' ')?;
-                let (digest, words) = (digest.to_owned(), words.to_owned());
-                Some(Self::Queue { is_superseding: action == "supersede", digest, words })
             }
             _ if action.starts_with("settle_") => {
                 let settlement = Settlement::parse(action.strip_prefix("settle_")?)?;
@@ -141,9 +164,9 @@ mod tests {
             for is_first in [false, true] {
                 presses.push(Press::Page { words: words.clone(), is_first });
             }
-            for is_superseding in [false, true] {
+            for wish in Wish::ALL {
                 let (digest, words) = (digest.clone(), words.clone());
-                presses.push(Press::Queue { is_superseding, digest, words });
+                presses.push(Press::Queue { wish, digest, words });
             }
             for settlement in Settlement::ALL {
                 let seen = Seen { position: 3, attempt: 2 };

@@ -87,6 +87,18 @@ pub struct Difference {
     pub newest: Vec<Commit>,
 }
 
+/// What changes in the folder of database migrations between what is live and what a plan makes live.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseChanges {
+    /// The folder, in the repository.
+    pub folder: String,
+    /// Each file: how it changes (`A` added, `D` removed, `M` changed …) and its path; `None`: git could
+    /// not say.
+    pub files: Option<Vec<(String, String)>>,
+    /// How many more there are.
+    pub more: u64,
+}
+
 /// A commit as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {

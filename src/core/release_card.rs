@@ -21,6 +21,41 @@ pub(super) fn changes(plan: &Plan, lines_max: usize, lang: Lang) -> Option<Part>
     Some(Part::Paragraph(line))
 }
 
+/// The files that change in the folder of database migrations.
+pub(super) fn database(plan: &Plan, lines_max: usize, lang: Lang) -> Option<Part> {
+    let database = plan.database.as_ref()?;
+    let mut line = vec![text("🗄️ "), Span::Code(database.folder.clone()), text(" ")];
+    let Some(files) = &database.files else {
+        line.push(text(lang.pick(
+            "数据库变更未知：现在无法读取",
+            "database changes unknown: they could not be read",
+        )));
+        return Some(Part::Paragraph(line));
+    };
+    if files.is_empty() {
+        line.push(text(lang.pick("没有数据库变更", "no database changes")));
+        return Some(Part::Paragraph(line));
+    }
+    let count = files.len() as u64 + database.more;
+    line.push(text(match lang {
+        Lang::Zh => format!("{count} 个数据库变更文件"),
+        Lang::En if count == 1 => "1 file of database changes".to_owned(),
+        Lang::En => format!("{count} files of database changes"),
+    }));
+    for (how, path) in files.iter().take(lines_max) {
+        line.push(text(format!("\n{how} ")));
+        line.push(Span::Code(path.clone()));
+    }
+    let unnamed = count - files.len().min(lines_max) as u64;
+    if unnamed > 0 && lines_max > 0 {
+        line.push(text(match lang {
+            Lang::Zh => format!("\n以及另外 {unnamed} 个"),
+            Lang::En => format!("\nand {unnamed} more"),
+        }));
+    }
+    Some(Part::Paragraph(line))
+}
+
 /// `5 commits since v1.2`, `takes back 3 commits of v1.3`.
 pub fn headline(changes: &Changes, lang: Lang) -> Line {
     let version = Span::Code(changes.version.clone());

@@ -125,6 +125,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         parts.push(Part::Paragraph(line));
     }
     parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
+    parts.extend(release_card::database(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.push(Part::Paragraph(step_list(run, lang)));
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
     parts.extend(queue_card::on_card(run, lang));

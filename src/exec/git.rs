@@ -91,6 +91,42 @@ pub async fn difference(
     .map_err(|_| GitError::TookTooLong)?
 }
 
+/// The files below a folder of the repository that differ between two full commits: how, and which; at
+/// most `count`, and how many more.
+///
+/// # Errors
+/// [`GitError`].
+pub async fn files_changed(
+    workdir: &Path,
+    (from, to): (&str, &str),
+    folder: &str,
+    count: usize,
+) -> Result<(Vec<(String, String)>, u64), GitError> {
+    // Taken as it is written: no pattern, and from the repository's top wherever the workdir is.
+    let folder = format!(":(top,literal){folder}");
+    let arguments = [
+        "diff",
+        "--name-status",
+        "--no-renames",
+        "--no-color",
+        "--no-ext-diff",
+        "--end-of-options",
+        from,
+        to,
+        "--",
+        folder.as_str(),
+    ];
+    let (code, out, errors) = ask(workdir, &arguments).await?;
+    if code != Some(0) {
+        return Err(not_a_repository(&errors));
+    }
+    let all = out.lines().filter_map(|line| line.split_once('\t'));
+    let mut files: Vec<(String, String)> = all.map(|(how, path)| (cut(how), cut(path))).collect();
+    let more = files.len().saturating_sub(count);
+    files.truncate(count);
+    Ok((files, more as u64))
+}
+
 async fn distance(workdir: &Path, from: &str, to: &str) -> Result<(u64, u64), GitError> {
     let both = format!("{from}...{to}");
     let arguments =

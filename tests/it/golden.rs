@@ -281,7 +281,9 @@ async fn gates(album: &mut Album) {
     let rejected = album.bot.run_id();
     album.says("U0BOB", &format!("approve {rejected}")).await;
 
+    album.says("U0BOB", "plan deploy v1.3 new fees").await;
     album.says("U0ANN", "by-two p99 is 9 s --emergency").await;
+    album.bot.until("it is done", |bot| bot.card().contains("✅ 1.")).await;
     album.settles("an emergency").await;
     album.fills("U0BOB", "review", "right; the alert came late").await;
     album.settles("reviewed").await;

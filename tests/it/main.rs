@@ -28,6 +28,7 @@ mod outage;
 mod outbox;
 mod output;
 mod page;
+mod plan;
 mod policy;
 mod queue;
 mod releases;

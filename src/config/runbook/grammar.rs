@@ -139,6 +139,13 @@ static PATH: Text = Text {
     chars_max: 1_000,
     example: "/srv/app",
 };
+static REPOSITORY_PATH: Text = Text {
+    name: "a folder of the repository",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: 300,
+    example: "apps/server/db",
+};
 static VALUE: Text = Text {
     name: "a value",
     kind: TextKind::AsWritten,
@@ -231,6 +238,11 @@ static RUNBOOK: Object = Object {
         required("environments", Shape::Map(&ENVIRONMENTS), "The places where the service runs"),
         required("roles", Shape::Map(&ROLES), "Who may ask for what"),
         required("actions", Shape::Map(&ACTIONS), "What people can do; each is a chat command"),
+        optional(
+            "migrations",
+            Shape::Text(&REPOSITORY_PATH),
+            "The folder of database migrations in the repository; a plan lists what changes in it",
+        ),
         optional(
             "emergency",
             Shape::Object(&EMERGENCY),
