@@ -4,7 +4,9 @@
 //! read, the plan is held against the world once more, and the answer is said.
 
 use super::show::{no_such_run, run_id};
-use super::{Context, Spec, answer_with, ephemeral, reason_form, refusal, text, with_code};
+use super::{
+    Context, Spec, answer_with, ephemeral, reason_form, refusal, text, unchanged, with_code,
+};
 use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
 use crate::core::id::RunId;
@@ -96,7 +98,7 @@ pub async fn run(
         return no_such_run(&decide.run, context, asked).await;
     };
     if decide.verdict == Verdict::Approved
-        && let Some((why, card)) = drifted(&view, context).await
+        && let Some((why, card)) = drifted(&view, context).await?
     {
         let detail = json!({"text": asked.text, "verdict": "approved", "why": why});
         return answer_with(context, asked, "decision.refused", detail, &card).await;
@@ -115,18 +117,31 @@ pub async fn run(
 
 /// A plan that would not do any more what was shown is not approved. Where its files are on another
 /// host, the bot there asks before the first step.
-async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str, Card)> {
+async fn drifted(
+    view: &RunView,
+    context: &Context<'_>,
+) -> Result<Option<(&'static str, Card)>, Error> {
     let is_here = view.plan.host.as_deref().is_none_or(|host| host == context.engine.host());
     if view.state != State::Waiting || !is_here {
-        return None;
+        return Ok(None);
     }
-    let drift = drift(&view.plan).await?;
-    tracing::info!(run.id = %view.id, "{} was not approved: {drift:?}", view.id);
+    let (drift, words) =
+        match unchanged::changed(&view.plan, context.runbook, context.engine).await? {
+            Some(words) => (None, words),
+            None => match drift(&view.plan).await {
+                Some(drift) => {
+                    let words = drift.text();
+                    (Some(drift), words)
+                }
+                None => return Ok(None),
+            },
+        };
+    tracing::info!(run.id = %view.id, "{} was not approved: {}", view.id, words.en);
     let lang = context.lang;
     let mut line = about(view, lang);
-    line.extend(with_code(drift.text().get(lang)));
+    line.extend(with_code(words.get(lang)));
     let (why, advice) = match drift {
-        Drift::Unreadable { .. } => (
+        Some(Drift::Unreadable { .. }) => (
             "plan_unreadable",
             lang.pick(
                 "，所以没有批准。请稍后再试；一直这样的话，请联系维护机器人的人。",
@@ -144,7 +159,7 @@ async fn drifted(view: &RunView, context: &Context<'_>) -> Option<(&'static str,
         ),
     };
     line.push(text(advice));
-    Some((why, refusal(line)))
+    Ok(Some((why, refusal(line))))
 }
 
 /// What would come of the asker's decision about a run as it stands.

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::action::{self, Ask};
-use crate::core::action::OnFailure;
+use crate::core::action::{OnFailure, Runbook};
 use crate::core::param::{self, ArgumentFault};
 use crate::core::plan::{FollowUp, LIVE_VERSION, Plan};
 use crate::core::release;
@@ -15,7 +15,7 @@ pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Option<Foll
     let Some(on_failure) = &ask.action.on_failure else { return Ok(None) };
     let history = context.engine.releases(&ask.environment.name).await?;
     let live = release::live(&history).map(|live| live.version.as_str());
-    let follow_up = match arguments(on_failure, ask, live, context) {
+    let follow_up = match arguments(on_failure, ask, live, context.runbook) {
         Ok(follow_up) => follow_up,
         Err(why) => return Ok(Some(FollowUp::Impossible(why))),
     };
@@ -32,19 +32,19 @@ pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Option<Foll
 }
 
 /// The request that the runbook makes, or why it cannot.
-fn arguments(
+pub(super) fn arguments(
     on_failure: &OnFailure,
     ask: &Ask,
     live: Option<&str>,
-    context: &Context<'_>,
+    runbook: &Runbook,
 ) -> Result<Ask, Text> {
     let name = &on_failure.action;
     let gone = || Text::new(format!("没有操作 `{name}`"), format!("there is no action `{name}`"));
-    let action = context.runbook.actions.get(name).ok_or_else(gone)?;
+    let action = runbook.actions.get(name).ok_or_else(gone)?;
     let value = |name: &str| match name {
         LIVE_VERSION => live,
         name => {
-            let known = || ask.environment.value(&context.runbook.service, name);
+            let known = || ask.environment.value(&runbook.service, name);
             ask.arguments.get(name).or_else(known)
         }
     };

@@ -27,6 +27,7 @@ mod show;
 mod status;
 mod supersede;
 mod typed;
+pub mod unchanged;
 mod unlock;
 mod whoami;
 mod why;

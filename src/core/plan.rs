@@ -126,6 +126,13 @@ pub struct PlannedApproval {
     pub expires_ms: u64,
 }
 
+impl PlannedApproval {
+    /// What it asks, without whom it calls for that.
+    fn terms(&self) -> (Vec<String>, u32, bool, u64) {
+        (self.from.clone(), self.count, self.allows_self, self.expires_ms)
+    }
+}
+
 /// A step with every name filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedStep {
@@ -317,6 +324,68 @@ impl Plan {
             without: self.approval.take(),
         });
         self
+    }
+
+    /// What of it a plan that was made anew says otherwise, in words, the first thing; `None`: nothing that
+    /// decides what is done, by whom and where. What only names things (texts, lines of the file, whom to
+    /// call) may differ.
+    pub fn differs_from(&self, now: &Self) -> Option<Text> {
+        let where_to = |plan: &Self| {
+            (plan.workdir.clone(), plan.host.clone(), plan.variables.clone(), plan.secrets.clone())
+        };
+        if where_to(self) != where_to(now) {
+            return Some(Text::new(
+                format!("环境 `{}` 的目录、主机、变量或机密变了", self.environment),
+                format!(
+                    "the folder, host, variables or secrets of the environment `{}` changed",
+                    self.environment
+                ),
+            ));
+        }
+        if let Some(step) = self.differing_step(now) {
+            return Some(Text::new(
+                format!("第 {step} 步变了"),
+                format!("step {step} is another one now"),
+            ));
+        }
+        let terms = |plan: &Self| {
+            let approval = plan.approval.as_ref().map(PlannedApproval::terms);
+            let emergency = plan.emergency.as_ref();
+            let without = emergency.and_then(|one| one.without.as_ref());
+            let emergency = emergency.map(|one| {
+                (one.role.clone(), one.review.clone(), without.map(PlannedApproval::terms))
+            });
+            (plan.role.clone(), plan.lock, plan.makes_live.clone(), approval, emergency)
+        };
+        if terms(self) != terms(now) {
+            return Some(Text::new(
+                "所需的角色、审批或锁变了",
+                "the role, the approval or the lock that it needs is another one now",
+            ));
+        }
+        let is_same = match (&self.on_failure, &now.on_failure) {
+            (
+                Some(FollowUp::Plan { plan, from_step }),
+                Some(FollowUp::Plan { plan: again, from_step: from }),
+            ) => {
+                from_step == from
+                    && plan.action == again.action
+                    && plan.differs_from(again).is_none()
+            }
+            (Some(FollowUp::Impossible(_)), Some(_)) | (None, None) => true,
+            _ => false,
+        };
+        (!is_same)
+            .then(|| Text::new("失败后的操作变了", "what follows a failure is another thing now"))
+    }
+
+    /// The first step that is not the same, counted from 1; names aside.
+    fn differing_step(&self, now: &Self) -> Option<usize> {
+        let nameless = |step: &PlannedStep| PlannedStep { name: Text::same(""), ..step.clone() };
+        let count = self.steps.len().max(now.steps.len());
+        let is_other =
+            |at: &usize| self.steps.get(*at).map(nameless) != now.steps.get(*at).map(nameless);
+        (0..count).find(is_other).map(|at| at + 1)
     }
 
     /// Every role that its asker must hold.

@@ -3,6 +3,7 @@
 
 use super::gates::{self, Gates};
 use super::{output, tail};
+use crate::command::unchanged;
 use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::card::Card;
 use crate::core::decision::AtItsTurn;
@@ -220,6 +221,15 @@ impl At<'_> {
         if let Some(changed) = gates::live_changed(self.engine, self.view).await? {
             info!(run.id = %self.view.id, "{} is not what was asked for: {}", self.view.id, changed.en);
             return Ok(Turn::Never(changed.get(plan.language).to_owned()));
+        }
+        let runbook = self.means.gates.runbook.borrow().clone();
+        if let Some(changed) = unchanged::changed(plan, &runbook, self.engine).await? {
+            info!(run.id = %self.view.id, "{} is not what was asked for: {}", self.view.id, changed.en);
+            let words = Text::new(
+                format!("操作手册在提出之后变了：{}", changed.zh),
+                format!("the runbook changed since it was asked: {}", changed.en),
+            );
+            return Ok(Turn::Never(words.get(plan.language).to_owned()));
         }
         match self.means.gates.people(self.view).await {
             AtItsTurn::Stands => Ok(Turn::Begins),

@@ -208,8 +208,8 @@ fn reloaded_card(old: &Runbook, new: &Runbook, waiting: &[&str]) -> Card {
         text(lang.pick("，之前是 ", ", before it ")),
         Span::Code(short(&old.digest).to_owned()),
         text(lang.pick(
-            "。等待中和排队的执行仍按各自提出时的计划。",
-            ". Runs that wait or are queued keep the plan that they were asked for with.",
+            "。等待中和排队中的执行保持原计划；新手册改变了其内容的，不再批准，也不再开始。",
+            ". Runs that wait or are queued keep their plan; one that the new runbook would do otherwise is neither approved nor begun.",
         )),
     ];
     if !waiting.is_empty() {

@@ -1,5 +1,5 @@
 //! The runbook is read anew while the bot runs: a good one is in force for the next request, a faulty
-//! one for nobody, and runs keep their own plan.
+//! one for nobody. What it changes of a plan that waits voids that plan.
 
 use crate::harness::bot::Bot;
 use crate::harness::database::both_engines;
@@ -27,6 +27,15 @@ const NEW: &str = r#"
       - {name: Wave, run: [sh, -c, "echo wave >> $MARKS"], timeout: 20s}
 "#;
 
+/// Holds the environment until the test says so.
+const HOLD: &str = r#"
+  hold:
+    summary: hold
+    role: operator
+    steps:
+      - {name: Hold, run: [sh, -c, "echo held >> $MARKS; until test -e $MARKS.go; do sleep 0.05; done"], timeout: 60s}
+"#;
+
 fn told(bot: &Bot, words: &str) -> Option<String> {
     let messages = bot.workspace.messages("C0OPS");
     let mut all = messages.iter().map(crate::harness::bot::shown);
@@ -48,7 +57,7 @@ fn entry<'e>(
 }
 
 both_engines! {
-    async fn a_new_runbook_is_in_force_and_waiting_runs_keep_their_plan(database: TestDatabase) {
+    async fn a_new_runbook_is_in_force_and_a_plan_that_it_changes_is_not_approved(database: TestDatabase) {
         let bot = Bot::start(&database, OLD).await;
         bot.say("U0ANN", "greet").await;
         bot.until("the gate", |bot| bot.buttons().contains(&"Approve".to_owned())).await;
@@ -57,12 +66,15 @@ both_engines! {
         rewrite(&bot.place.runbook(), NEW);
         bot.reload.wanted.notify_one();
         bot.until("it is told", |bot| told(bot, "A new runbook is in force").is_some()).await;
-        bot.click("U0BOB", "Approve").await;
-        bot.until("the old plan", |bot| bot.place.marks() == ["old"]).await;
+        let void = bot.click("U0BOB", "Approve").await;
+        assert!(void.contains("step 1 is another one now. What you were shown does not hold any more"), "{void}");
+        bot.advance_ms(2_000);
+        assert!(bot.place.marks().is_empty());
+        bot.rejects("U0BOB", "ask anew").await;
         bot.say("U0BOB", "wave").await;
-        bot.until("the new action", |bot| bot.place.marks() == ["old", "wave"]).await;
+        bot.until("the new action", |bot| bot.place.marks() == ["wave"]).await;
         bot.say("U0BOB", "greet").await;
-        bot.until("the new plan", |bot| bot.place.marks() == ["old", "wave", "new"]).await;
+        bot.until("the new plan", |bot| bot.place.marks() == ["wave", "new"]).await;
 
         let journal = bot.journal().await;
         let started = entry(&journal, "bot.started").unwrap();
@@ -74,6 +86,33 @@ both_engines! {
         let ready: serde_json::Value =
             reqwest::get(format!("{}/readyz", bot.url)).await.unwrap().json().await.unwrap();
         assert_eq!(ready["runbook"], to);
+        bot.finish().await;
+    }
+
+    async fn a_run_that_a_new_runbook_changes_refuses_to_start_and_others_go_on(database: TestDatabase) {
+        let both = format!("{OLD}{}", OLD.replace("greet", "smile").replace("echo old", "echo smile"));
+        let bot = Bot::start(&database, &format!("{both}{HOLD}")).await;
+        bot.say("U0BOB", "hold").await;
+        bot.until("it holds the environment", |bot| bot.place.marks() == ["held"]).await;
+        for action in ["smile", "greet"] {
+            bot.say("U0ANN", action).await;
+            bot.until_card(&format!("✋ {action}")).await;
+            bot.click("U0BOB", "Approve").await;
+            bot.until_card(&format!("{action} → production · queued")).await;
+        }
+        // Other words, other lines, one more action; and for one of them another step.
+        let new = both.replace("summary: greet", "summary: Say hello").replace("echo old", "echo new");
+        rewrite(&bot.place.runbook(), &format!("# A new line.\n{HOLD}{new}"));
+        bot.reload.wanted.notify_one();
+        bot.until("it is told", |bot| told(bot, "A new runbook is in force").is_some()).await;
+        std::fs::write(bot.place.path().join("marks.go"), "").unwrap();
+
+        bot.until("the other goes on", |bot| bot.place.marks() == ["held", "smile"]).await;
+        bot.until("it is told why", |bot| bot.everything().contains("step 1 is another one now")).await;
+
+        assert!(bot.everything().contains("could not be started: the runbook changed since"), "{}", bot.everything());
+        assert_eq!(bot.place.marks(), ["held", "smile"]);
+        bot.until_quiet().await;
         bot.finish().await;
     }
 
