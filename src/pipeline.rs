@@ -11,7 +11,7 @@ use crate::core::action::Runbook;
 use crate::core::card::{Card, text};
 use crate::core::id::{RunId, UserId};
 use crate::core::param::cut;
-use crate::core::policy::Actor;
+use crate::core::policy::{Actor, about_oneself};
 use crate::core::press::Press as Pressed;
 use crate::core::text::Lang;
 use crate::engine::{Asked, Engine, Error};
@@ -23,6 +23,7 @@ use crate::slack::render::{Place, Rendered};
 use crate::store;
 use crate::vitals::Part;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -36,6 +37,25 @@ pub struct Workspace {
     pub url: String,
     /// What Slack knows of its people.
     pub directory: Directory,
+    /// Whether Slack has answered this process; until then this is what it said to an earlier one.
+    is_confirmed: AtomicBool,
+}
+
+impl Workspace {
+    /// Of a team, its address, and whom to ask.
+    pub fn new(team_id: String, url: String, directory: Directory) -> Self {
+        Self { team_id, url, directory, is_confirmed: AtomicBool::new(false) }
+    }
+
+    /// Slack has said to this process that this is the workspace.
+    pub fn confirm(&self) {
+        self.is_confirmed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn is_confirmed(&self) -> bool {
+        self.is_confirmed.load(Ordering::Relaxed)
+    }
 }
 
 /// Where a command came from, besides who gave it.
@@ -57,7 +77,7 @@ pub struct Pipeline {
     pub client: Client,
     /// Evidence of steps on this host.
     pub local: Local,
-    /// Set when Slack has answered who we are.
+    /// Set when Slack has answered who we are, now or to an earlier process.
     pub workspace: Arc<OnceLock<Workspace>>,
     /// Hosts besides Slack's that a `response_url` or the address for a file may name.
     pub response_hosts: Vec<String>,
@@ -181,11 +201,16 @@ impl Pipeline {
         let engine = &self.engine;
         let role = command::needed_role(&command, runbook, engine, &asked.actor).await?;
         let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
-        let powers = Powers { directory: &workspace.directory, actor };
-        let by = match powers.hold(&role).await {
+        let powers = Powers { engine, directory: &workspace.directory, actor };
+        let held = match command {
+            Command::Whoami(_) => Ok(about_oneself(&powers.actor, &role)),
+            _ => powers.hold(&role).await,
+        };
+        let by = match held {
             Ok(by) => by,
             Err(denied) => {
                 self.engine.metrics().request("denied");
+                self.engine.metrics().denied(denied.as_str());
                 let detail = json!({
                     "text": asked.text, "channel": asked.channel, "role": role.name,
                     "command": command.name(), "why": denied.as_str(),

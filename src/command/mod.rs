@@ -348,12 +348,10 @@ pub fn with_code(sentence: &str) -> Line {
 /// Why a person may not, and whom to ask.
 pub fn denied_line(denied: &Denied, lang: Lang) -> Line {
     let mut line = with_code(denied.text().get(lang));
-    if let Denied::NotAMember { members, .. } = denied {
-        let whom = whom_to_ask(members);
-        if !whom.is_empty() {
-            line.push(text(" "));
-            line.extend(whom);
-        }
+    let whom = whom_to_ask(denied.whom_to_ask());
+    if !whom.is_empty() {
+        line.push(text(" "));
+        line.extend(whom);
     }
     line
 }

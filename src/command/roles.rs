@@ -39,7 +39,7 @@ pub async fn needed_role(
         Command::Audit(_) => audit::role(runbook).to_owned(),
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
-            return Ok(Role { name: whoami::SPEC.name.to_owned(), members });
+            return Ok(Role { name: whoami::SPEC.name.to_owned(), members, max_age_ms: None });
         }
         Command::Status(_)
         | Command::Show(_)
@@ -56,7 +56,7 @@ pub fn role_named(name: &str, runbook: &Runbook) -> Role {
         // Looking is for every full member unless the runbook says otherwise; a role that the
         // runbook no longer knows is held by nobody.
         let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
-        Role { name: name.to_owned(), members }
+        Role { name: name.to_owned(), members, max_age_ms: None }
     })
 }
 

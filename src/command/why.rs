@@ -2,7 +2,7 @@
 //! read, asks what it would ask, and does nothing.
 
 use super::action::{self, Ask};
-use super::whoami::member_span;
+use super::whoami::{member_span, since};
 use super::{
     Command, Context, Misunderstood, Spec, answer, denied_line, needed_role, text, with_code,
 };
@@ -98,6 +98,7 @@ async fn decided(
     let role = needed_role(&command, context.runbook, context.engine, &asked.actor).await?;
     let facts = context.powers.facts([&role]).await;
     parts.push(Part::Paragraph(role_rule(&command, &role, &facts, context)));
+    parts.extend(since(&facts, context).map(Part::Context));
     if let Err(denied) = authorize(&context.powers.actor, &role, &facts) {
         let mut line = vec![text("⛔ ")];
         line.extend(denied_line(&denied, lang));

@@ -19,7 +19,8 @@ use super::tree::{self, Entry, FILE_BYTES_MAX, Node, Value};
 use crate::core::action::{
     Action, Environment, Lock, Member, Notices, Role, Runbook, SecretSource,
 };
-use crate::core::id::ChannelId;
+use crate::core::duration;
+use crate::core::id::{ChannelId, UserId};
 use crate::core::text::{Lang, Text};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -128,7 +129,8 @@ impl Reading<'_> {
             self.check_follow_up(entry, &actions);
         }
         let digest = hex::encode(Sha256::digest(bytes));
-        Runbook { service, language, environments, roles, actions, digest }
+        let logins = logins(root.get("command_line"));
+        Runbook { service, language, environments, roles, actions, logins, digest }
     }
 
     fn environments(&mut self, section: Option<&Entry>) -> BTreeMap<String, Environment> {
@@ -297,7 +299,16 @@ fn role(entry: &Entry) -> (String, Role) {
         group if group.starts_with('S') => Member::Group(group.to_owned()),
         user => Member::User(user.to_owned()),
     });
-    (entry.key.clone(), Role { name: entry.key.clone(), members: members.collect() })
+    let max_age_ms = entry.value.get("max_age").and_then(Node::text).and_then(duration::parse);
+    let role = Role { name: entry.key.clone(), members: members.collect(), max_age_ms };
+    (entry.key.clone(), role)
+}
+
+/// Who each system user is. The same login twice is a fault of the tree already.
+fn logins(node: Option<&Node>) -> BTreeMap<String, UserId> {
+    entries(node.and_then(|node| node.get("users")))
+        .map(|entry| (entry.key.clone(), UserId::new(text_of(Some(&entry.value)))))
+        .collect()
 }
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {

@@ -445,6 +445,7 @@ pub(crate) mod tests {
             environments: BTreeMap::new(),
             roles: BTreeMap::new(),
             actions: BTreeMap::new(),
+            logins: BTreeMap::new(),
             digest: "d".into(),
         };
         Plan::resolve(&action(argv), &environment(), &runbook, &arguments)

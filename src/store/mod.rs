@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod deliveries;
 pub mod journal;
 pub mod outbox;
+pub mod people;
 pub mod queue;
 pub mod releases;
 pub mod runs;

@@ -221,7 +221,7 @@ impl At<'_> {
             info!(run.id = %self.view.id, "{} is not what was asked for: {}", self.view.id, changed.en);
             return Ok(Turn::Never(changed.get(plan.language).to_owned()));
         }
-        match self.means.gates.people(self.view).await {
+        match self.means.gates.people(self.engine, self.view).await {
             AtItsTurn::Stands => Ok(Turn::Begins),
             AtItsTurn::AskerLost => {
                 let why = Text::new(

@@ -27,6 +27,7 @@ mod outage;
 mod outbox;
 mod output;
 mod page;
+mod people;
 mod policy;
 mod queue;
 mod releases;
