@@ -417,9 +417,6 @@ async fn keep_house(
             Ok(_) => {}
             Err(failure) => warn!("forget old deliveries: {failure:#}"),
         }
-        if let Err(failure) = engine.forget_people().await {
-            warn!("forget what Slack said of people long ago: {failure:#}");
-        }
         match sweep(&engine, &attempts, kept).await {
             Ok(swept) if swept != Swept::default() => info!("removed what is old: {swept:?}"),
             Ok(_) => {}

@@ -59,12 +59,14 @@ impl Workspace {
 }
 
 /// Where a command came from, besides who gave it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct From<'f> {
     /// The asker's workspace.
     team: Option<&'f str>,
     /// What opens a form.
     trigger: Option<&'f str>,
+    /// Makes the ids of runs.
+    new_run_id: &'f (dyn Fn() -> RunId + Sync),
 }
 
 /// Everything a request may need.
@@ -111,10 +113,75 @@ impl Pipeline {
             origin: "slash",
             channel: slash.channel_id.to_string(),
             text: slash.text.clone(),
+            login: None,
         };
         let command = command::parse(&slash.text, &runbook);
-        let from = From { team: Some(&slash.team_id), trigger: None };
+        let from = From { team: Some(&slash.team_id), trigger: None, new_run_id: &new_run_id };
         self.answer_command(asked, from, command, (&runbook, lang)).await
+    }
+
+    /// What a person reads who typed a command on the bot's machine. Its answer is not asked for twice.
+    ///
+    /// # Errors
+    /// The engine's; then nothing was done and the asker must be told so.
+    pub async fn typed(
+        &self,
+        asked: Asked,
+        lang: Lang,
+        new_run_id: &(dyn Fn() -> RunId + Sync),
+    ) -> Result<String, Error> {
+        let runbook = self.runbook.borrow().clone();
+        let command = command::parse(&asked.text, &runbook);
+        let from = From { team: None, trigger: None, new_run_id };
+        self.command(asked, from, command, (&runbook, lang)).await
+    }
+
+    /// Which rule decides about a command for a person, and whether they may. Writes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn explain(
+        &self,
+        user: UserId,
+        typed: &str,
+        lang: Lang,
+    ) -> Result<(Card, bool), Error> {
+        let runbook = self.runbook.borrow().clone();
+        let Some(workspace) = self.workspace.get() else { return Ok((not_ready(lang), false)) };
+        let asked = Asked {
+            delivery: String::new(),
+            actor: user.clone(),
+            origin: "cli",
+            channel: String::new(),
+            text: typed.to_owned(),
+            login: None,
+        };
+        let actor = Actor { user, team: workspace.team_id.clone() };
+        let powers = Powers { engine: &self.engine, directory: &workspace.directory, actor };
+        let from = From { team: None, trigger: None, new_run_id: &new_run_id };
+        let context = self.context(&powers, from, workspace, (&runbook, lang));
+        command::explain(typed, &context, &asked).await
+    }
+
+    fn context<'c>(
+        &'c self,
+        powers: &'c Powers<'c>,
+        from: From<'c>,
+        workspace: &'c Workspace,
+        (runbook, lang): (&'c Arc<Runbook>, Lang),
+    ) -> Context<'c> {
+        Context {
+            engine: &self.engine,
+            runbook,
+            local: &self.local,
+            powers,
+            client: &self.client,
+            upload_hosts: &self.response_hosts,
+            trigger: from.trigger,
+            new_run_id: from.new_run_id,
+            workspace_url: &workspace.url,
+            lang,
+        }
     }
 
     /// A press is acknowledged with nothing; its answer goes to whoever pressed, through the press's own
@@ -132,9 +199,14 @@ impl Pipeline {
             origin: "button",
             channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
             text: cut(format!("{pressed} {value}").trim_end()),
+            login: None,
         };
         let command = command::pressed(pressed, value, &runbook);
-        let from = From { team: press.team_id.as_deref(), trigger: press.trigger_id.as_deref() };
+        let from = From {
+            team: press.team_id.as_deref(),
+            trigger: press.trigger_id.as_deref(),
+            new_run_id: &new_run_id,
+        };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         if let Some(url) = &press.response_url {
             let place = match Pressed::parse(pressed, value) {
@@ -220,18 +292,7 @@ impl Pipeline {
             }
         };
         self.engine.metrics().request("understood");
-        let context = Context {
-            engine,
-            runbook,
-            local: &self.local,
-            powers: &powers,
-            client: &self.client,
-            upload_hosts: &self.response_hosts,
-            trigger: from.trigger,
-            new_run_id,
-            workspace_url: &workspace.url,
-            lang,
-        };
+        let context = self.context(&powers, from, workspace, (runbook, lang));
         command.run(&context, &by, asked).await
     }
 
@@ -253,10 +314,11 @@ impl Pipeline {
             origin: "form",
             channel: String::new(),
             text: cut(format!("{} {reason}", view.private_metadata).trim_end()),
+            login: None,
         };
         let command = form.ok_or(Misunderstood::UnknownButton);
         let command = command.map(|form| Command::Settle(form.submitted(reason)));
-        let from = From { team: view.team_id.as_deref(), trigger: None };
+        let from = From { team: view.team_id.as_deref(), trigger: None, new_run_id: &new_run_id };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         match serde_json::from_str::<Rendered>(&answer) {
             Ok(rendered) => settle_form::stays_open(&rendered.text),

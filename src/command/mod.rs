@@ -32,6 +32,7 @@ pub use powers::Powers;
 
 pub use misunderstood::Misunderstood;
 pub use roles::{needed_role, role_named};
+pub use why::explain;
 
 use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
@@ -135,7 +136,7 @@ pub struct Context<'c> {
     /// What opens a form, in a press.
     pub trigger: Option<&'c str>,
     /// Makes run ids.
-    pub new_run_id: fn() -> crate::core::id::RunId,
+    pub new_run_id: &'c (dyn Fn() -> crate::core::id::RunId + Sync),
     /// The address of the workspace, for links to messages; empty: none.
     pub workspace_url: &'c str,
     /// The reader's language.
@@ -354,6 +355,11 @@ pub fn denied_line(denied: &Denied, lang: Lang) -> Line {
         line.extend(whom);
     }
     line
+}
+
+/// The verb that says a verdict.
+pub fn verb_of(verdict: Verdict) -> &'static str {
+    decide::spec(verdict).name
 }
 
 /// Whom to ask: the people and groups of a role, as mentions.

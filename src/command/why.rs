@@ -52,6 +52,33 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Why, ArgumentFa
 
 /// Answers.
 pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    let card = card(why, context, &asked).await?;
+    answer(context, asked, "request.answered", &card).await
+}
+
+/// The same about a command as it would be typed, and whether the asker may; writes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn explain(
+    typed: &str,
+    context: &Context<'_>,
+    asked: &Asked,
+) -> Result<(Card, bool), Error> {
+    let read = super::parse(typed, context.runbook);
+    let may = match &read {
+        Ok(Command::Whoami(_)) => true,
+        Ok(command) => {
+            let role = needed_role(command, context.runbook, context.engine, &asked.actor).await?;
+            context.powers.hold(&role).await.is_ok()
+        }
+        Err(_) => false,
+    };
+    let why = Why { typed: cut(typed), read };
+    Ok((card(why, context, asked).await?, may))
+}
+
+async fn card(why: Why, context: &Context<'_>, asked: &Asked) -> Result<Card, Error> {
     let lang = context.lang;
     let title = Text::new("为什么", "Why");
     let mut parts = vec![Part::Paragraph(vec![
@@ -67,7 +94,7 @@ pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String
             ))]));
             parts.extend(misunderstood.card(lang).parts);
         }
-        Ok(command) => decided(command, &mut parts, context, &asked).await?,
+        Ok(command) => decided(command, &mut parts, context, asked).await?,
     }
     let mut footer = with_code(lang.pick(
         "这只是查询，什么也没有执行。规则来自操作手册 ",
@@ -76,8 +103,7 @@ pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String
     let digest = &context.runbook.digest;
     footer.push(Span::Code(digest.get(..DIGEST_CHARS).unwrap_or(digest).to_owned()));
     parts.push(Part::Context(footer));
-    let card = Card { summary: title.get(lang).to_owned(), tone: Tone::Neutral, parts };
-    answer(context, asked, "request.answered", &card).await
+    Ok(Card { summary: title.get(lang).to_owned(), tone: Tone::Neutral, parts })
 }
 
 /// The rules about a command that was understood.

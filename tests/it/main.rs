@@ -11,6 +11,7 @@ mod approval;
 mod attention;
 mod browser;
 mod cancel;
+mod command_line;
 mod commands;
 mod config;
 mod container;
