@@ -201,6 +201,31 @@ both_engines! {
         bot.finish().await;
     }
 
+    async fn a_token_of_another_team_than_the_known_one_ends_the_bot(database: TestDatabase) {
+        let mut bot = start(&database).await;
+        bot.say("U0BOB", "rollback v1.2 one").await;
+        bot.until_card("rolled back to version v1.2").await;
+        bot.until_quiet().await;
+        bot.end().await;
+        let mut raw = database.raw().await;
+        let other = "insert into workspaces (team_id, url, seen_ms) values ('T0OLD', '', $1)";
+        sqlx::query(other).bind(bot.clock.now_ms() + 1).execute(&mut raw).await.unwrap();
+        raw.close().await.unwrap();
+        slack_goes(&bot);
+        bot.begin_away_from_slack().await;
+
+        // What is known of one team is nothing to another.
+        let answer = bot.say("U0BOB", "rollback v1.1 x").await;
+        assert!(answer.contains("belongs to another workspace"), "{answer}");
+        bot.workspace.clear_faults();
+        let ended = bot.ended().await;
+        assert!(ended.contains("belongs to the team T0NEO now"), "{ended}");
+        bot.begin().await;
+        assert!(bot.say("U0BOB", "rollback v1.1 x").await.contains("is accepted"));
+        bot.until_card("rolled back to version v1.1").await;
+        bot.finish().await;
+    }
+
     async fn what_one_bot_learned_another_uses(database: TestDatabase) {
         let bot = start(&database).await;
         bot.say("U0BOB", "rollback v1.2 one").await;

@@ -156,6 +156,17 @@ impl Bot {
         (url, stop, tokio::spawn(serve(start)))
     }
 
+    /// Waits, by the bot's clock, until it ends by itself: what it says.
+    pub async fn ended(&mut self) -> String {
+        let looks = Looks::within(PATIENCE);
+        while !self.task.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.clock.advance_ms(TICK_MS);
+            looks.again(|| "the bot did not end".to_owned()).await;
+        }
+        let ended = self.task.take().unwrap().await.unwrap();
+        ended.map_or_else(|error| format!("{error:#}"), |()| String::new())
+    }
+
     /// Takes the bot away without a goodbye.
     pub async fn abort(&mut self) {
         let task = self.task.take().unwrap();
