@@ -49,6 +49,8 @@ const LOOK_MS: u64 = 1_000;
 const HOUSEKEEPING_MS: u64 = 600_000;
 /// Between two tries to learn who we are in Slack.
 const GREETING_RETRY_MS: u64 = 5_000;
+/// How long the first try may take before the bot goes on with what Slack said to an earlier process.
+const GREETING_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long the loops may take to stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(7);
 /// How long closing the database may take after that; both together stay below ten seconds.
@@ -197,15 +199,28 @@ async fn greet(
     workspace: Arc<OnceLock<Workspace>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut patience = GREETING_TIME_MAX;
     loop {
-        match client.auth_test().await {
+        // Who waits for a Slack that hangs is helped sooner by what it said before.
+        let asked = tokio::time::timeout(patience, client.auth_test()).await;
+        patience = Duration::MAX;
+        match asked.unwrap_or(Err(CallError::Transient)) {
             Ok(identity) => {
                 info!("in Slack as {} of team {}", identity.user_id, identity.team_id);
-                let (client, clock) = (client.clone(), engine.clock().clone());
-                let directory = Directory::new(client, clock, identity.team_id.clone());
-                let found = Workspace { team_id: identity.team_id, url: identity.url, directory };
-                // The only writer, and it writes once.
-                let _ = workspace.set(found);
+                let found = workspace_of(&engine, &client, identity.team_id, identity.url);
+                if let Err(failure) = engine.keep_workspace(&found.team_id, &found.url).await {
+                    warn!("keep which workspace this is: {failure:#}");
+                }
+                let team_id = found.team_id.clone();
+                let standing = workspace.get_or_init(|| found);
+                if standing.team_id != team_id {
+                    bail!(
+                        "the bot token belongs to the team {team_id} now, and the database knows {}: \
+                         starting anew",
+                        standing.team_id
+                    );
+                }
+                standing.confirm();
                 break;
             }
             Err(CallError::Refused(code)) => bail!(
@@ -214,6 +229,9 @@ async fn greet(
             ),
             Err(error) => {
                 warn!("Slack cannot be reached: {error}; trying again");
+                if workspace.get().is_none() {
+                    remember_workspace(&engine, &client, &workspace).await;
+                }
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     () = engine.clock().sleep_ms(GREETING_RETRY_MS) => {}
@@ -223,6 +241,26 @@ async fn greet(
     }
     stop.cancelled().await;
     Ok(())
+}
+
+/// A workspace and whom to ask about its people.
+fn workspace_of(engine: &Engine, client: &Client, team_id: String, url: String) -> Workspace {
+    let (client, clock) = (client.clone(), engine.clock().clone());
+    let directory = Directory::new(client, clock, team_id.clone());
+    Workspace::new(team_id, url, directory)
+}
+
+/// Goes on with the workspace that Slack named to an earlier process.
+async fn remember_workspace(engine: &Engine, client: &Client, workspace: &OnceLock<Workspace>) {
+    match engine.known_workspace().await {
+        Ok(Some((team_id, url))) => {
+            info!("going on with the team {team_id}, which Slack named before");
+            // Who greets is the only writer.
+            let _ = workspace.set(workspace_of(engine, client, team_id, url));
+        }
+        Ok(None) => {}
+        Err(failure) => warn!("look up which workspace this is: {failure:#}"),
+    }
 }
 
 /// Claims runs and drives each in a task of its own.

@@ -6,12 +6,15 @@ use clap::{Parser, Subcommand};
 use neostock_ops::app::{Start, serve};
 use neostock_ops::audit::{self, Format};
 use neostock_ops::clock::Clock;
+use neostock_ops::command_line::{self, Typed};
 use neostock_ops::config::fault::listing;
 use neostock_ops::config::settings::{self, LogFormat, Settings};
 use neostock_ops::core::action::AccessFormat;
 use neostock_ops::core::journal::Anchor;
 use neostock_ops::core::text::Lang;
+use neostock_ops::core::words;
 use neostock_ops::demo;
+use neostock_ops::exec::login::login;
 use neostock_ops::logs;
 use neostock_ops::store::Store;
 use neostock_ops::store::journal::Filter;
@@ -60,8 +63,28 @@ enum Command {
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         port: u16,
     },
+    /// Give a command as in chat, from the bot's machine: `do rollback v1.2 "too many errors"`. Exit code
+    /// 0: done; 1: failed; 2: refused; 3: waits for people, or for a bot.
+    Do {
+        /// The language of the answer; otherwise that of the environment.
+        #[arg(long, value_parser = language)]
+        lang: Option<Lang>,
+        /// Return once it is accepted, and do not follow the run to its end.
+        #[arg(long)]
+        no_wait: bool,
+        /// The words after `/neostock`; quote what has blanks.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Read settings and runbook, and list every fault of both.
-    Check,
+    Check {
+        /// Explain instead which rule decides about a command for somebody; exit code 0: they may.
+        #[arg(long, num_args = 2, value_names = ["USER", "COMMAND"])]
+        explain: Option<Vec<String>>,
+        /// The language of the explanation; otherwise that of the environment.
+        #[arg(long, value_parser = language, requires = "explain")]
+        lang: Option<Lang>,
+    },
     /// Ask the bot of these settings whether it is ready; exit code 0: it is.
     Health,
     /// Print the JSON Schema of the runbook, for editors.
@@ -209,7 +232,33 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             writeln!(out, "{schema:#}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check => {
+        Command::Do { lang, no_wait, words } => {
+            install_tls()?;
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid core dumps")?;
+            let settings = read(cli.config.as_deref())?;
+            let _ = log("error", LogFormat::Text);
+            let program = std::env::current_exe().context("find this program")?;
+            let typed = Typed {
+                text: words::as_chat(&words),
+                login: login(),
+                lang: lang.or_else(settings::language),
+                follows: !no_wait,
+            };
+            let given = command_line::give(&settings, program, typed, &mut out);
+            Ok(ExitCode::from(runtime()?.block_on(given)? as u8))
+        }
+        Command::Check { explain: Some(words), lang } => {
+            install_tls()?;
+            let settings = read(cli.config.as_deref())?;
+            let _ = log("error", LogFormat::Text);
+            let program = std::env::current_exe().context("find this program")?;
+            let [user, command] = words.as_slice() else { anyhow::bail!("a user and a command") };
+            let lang = lang.or_else(settings::language);
+            let about = (user.as_str(), command.as_str());
+            let explained = command_line::explain(&settings, program, about, lang, &mut out);
+            Ok(verdict(runtime()?.block_on(explained)?))
+        }
+        Command::Check { explain: None, .. } => {
             let report = neostock_ops::config::check::check(cli.config.as_deref());
             write!(out, "{}", report.text)?;
             Ok(verdict(report.ok))

@@ -8,6 +8,7 @@ pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod command;
+pub mod command_line;
 pub mod config;
 pub mod core;
 pub mod demo;

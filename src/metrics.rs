@@ -12,6 +12,7 @@ struct Inner {
     http_answers: IntCounterVec,
     refused: IntCounterVec,
     requests: IntCounterVec,
+    denied: IntCounterVec,
     run_events: IntCounterVec,
     outbox_calls: IntCounterVec,
     outbox: IntGaugeVec,
@@ -61,6 +62,11 @@ impl Metrics {
                 "Verified requests by what came of them.",
                 "outcome",
             )?,
+            denied: counter(
+                "neostock_denied_total",
+                "Requests that were denied, by why: what the person is to the role, or that Slack could not be asked.",
+                "why",
+            )?,
             run_events: counter("neostock_run_events_total", "Events of runs and steps.", "event")?,
             outbox_calls: counter(
                 "neostock_outbox_calls_total",
@@ -105,6 +111,11 @@ impl Metrics {
     /// One verified request; `outcome` is one of a fixed few words.
     pub fn request(&self, outcome: &'static str) {
         self.0.requests.with_label_values(&[outcome]).inc();
+    }
+
+    /// One request that was denied; `why` is one of a fixed few words.
+    pub fn denied(&self, why: &'static str) {
+        self.0.denied.with_label_values(&[why]).inc();
     }
 
     /// One event of a run or step.

@@ -9,10 +9,10 @@ use crate::command::{
     with_code,
 };
 use crate::core::action::Runbook;
-use crate::core::card::{Card, text};
+use crate::core::card::{Card, Line, text};
 use crate::core::id::{RunId, UserId};
 use crate::core::param::cut;
-use crate::core::policy::Actor;
+use crate::core::policy::{Actor, Authorized, about_oneself};
 use crate::core::press::Press as Pressed;
 use crate::core::text::Lang;
 use crate::engine::{Asked, Engine, Error};
@@ -24,6 +24,7 @@ use crate::slack::render::{Place, Rendered};
 use crate::store;
 use crate::vitals::Part;
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -37,15 +38,36 @@ pub struct Workspace {
     pub url: String,
     /// What Slack knows of its people.
     pub directory: Directory,
+    /// Whether Slack has answered this process; until then this is what it said to an earlier one.
+    is_confirmed: AtomicBool,
+}
+
+impl Workspace {
+    /// Of a team, its address, and whom to ask.
+    pub fn new(team_id: String, url: String, directory: Directory) -> Self {
+        Self { team_id, url, directory, is_confirmed: AtomicBool::new(false) }
+    }
+
+    /// Slack has said to this process that this is the workspace.
+    pub fn confirm(&self) {
+        self.is_confirmed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn is_confirmed(&self) -> bool {
+        self.is_confirmed.load(Ordering::Relaxed)
+    }
 }
 
 /// Where a command came from, besides who gave it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct From<'f> {
     /// The asker's workspace.
     team: Option<&'f str>,
     /// What opens a form.
     trigger: Option<&'f str>,
+    /// Makes the ids of runs.
+    new_run_id: &'f (dyn Fn() -> RunId + Sync),
 }
 
 /// Everything a request may need.
@@ -58,7 +80,7 @@ pub struct Pipeline {
     pub client: Client,
     /// Evidence of steps on this host.
     pub local: Local,
-    /// Set when Slack has answered who we are.
+    /// Set when Slack has answered who we are, now or to an earlier process.
     pub workspace: Arc<OnceLock<Workspace>>,
     /// Hosts besides Slack's that a `response_url` or the address for a file may name.
     pub response_hosts: Vec<String>,
@@ -92,10 +114,75 @@ impl Pipeline {
             origin: "slash",
             channel: slash.channel_id.to_string(),
             text: slash.text.clone(),
+            login: None,
         };
         let command = command::parse(&slash.text, &runbook);
-        let from = From { team: Some(&slash.team_id), trigger: None };
+        let from = From { team: Some(&slash.team_id), trigger: None, new_run_id: &new_run_id };
         self.answer_command(asked, from, command, (&runbook, lang)).await
+    }
+
+    /// What a person reads who typed a command on the bot's machine. Its answer is not asked for twice.
+    ///
+    /// # Errors
+    /// The engine's; then nothing was done and the asker must be told so.
+    pub async fn typed(
+        &self,
+        asked: Asked,
+        lang: Lang,
+        new_run_id: &(dyn Fn() -> RunId + Sync),
+    ) -> Result<String, Error> {
+        let runbook = self.runbook.borrow().clone();
+        let command = command::parse(&asked.text, &runbook);
+        let from = From { team: None, trigger: None, new_run_id };
+        self.command(asked, from, command, (&runbook, lang)).await
+    }
+
+    /// Which rule decides about a command for a person, and whether they may. Writes nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn explain(
+        &self,
+        user: UserId,
+        typed: &str,
+        lang: Lang,
+    ) -> Result<(Card, bool), Error> {
+        let runbook = self.runbook.borrow().clone();
+        let Some(workspace) = self.workspace.get() else { return Ok((not_ready(lang), false)) };
+        let asked = Asked {
+            delivery: String::new(),
+            actor: user.clone(),
+            origin: "cli",
+            channel: String::new(),
+            text: typed.to_owned(),
+            login: None,
+        };
+        let actor = Actor { user, team: workspace.team_id.clone() };
+        let powers = Powers { engine: &self.engine, directory: &workspace.directory, actor };
+        let from = From { team: None, trigger: None, new_run_id: &new_run_id };
+        let context = self.context(&powers, from, workspace, (&runbook, lang));
+        command::explain(typed, &context, &asked).await
+    }
+
+    fn context<'c>(
+        &'c self,
+        powers: &'c Powers<'c>,
+        from: From<'c>,
+        workspace: &'c Workspace,
+        (runbook, lang): (&'c Arc<Runbook>, Lang),
+    ) -> Context<'c> {
+        Context {
+            engine: &self.engine,
+            runbook,
+            local: &self.local,
+            powers,
+            client: &self.client,
+            upload_hosts: &self.response_hosts,
+            trigger: from.trigger,
+            new_run_id: from.new_run_id,
+            workspace_url: &workspace.url,
+            lang,
+        }
     }
 
     /// A press is acknowledged with nothing; its answer goes to whoever pressed, through the press's own
@@ -113,9 +200,14 @@ impl Pipeline {
             origin: "button",
             channel: press.channel.as_ref().map_or_else(String::new, ToString::to_string),
             text: cut(format!("{pressed} {value}").trim_end()),
+            login: None,
         };
         let command = command::pressed(pressed, value, &runbook);
-        let from = From { team: press.team_id.as_deref(), trigger: press.trigger_id.as_deref() };
+        let from = From {
+            team: press.team_id.as_deref(),
+            trigger: press.trigger_id.as_deref(),
+            new_run_id: &new_run_id,
+        };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         if let Some(url) = &press.response_url {
             let place = match Pressed::parse(pressed, value) {
@@ -181,39 +273,43 @@ impl Pipeline {
         };
         let engine = &self.engine;
         let actor = Actor { user: asked.actor.clone(), team: team.to_owned() };
-        let powers = Powers { directory: &workspace.directory, actor };
-        let (why, role, line) =
-            match command::needed(&command, runbook, engine, &asked.actor).await? {
-                Asks::Needed(needed) => match powers.meet(&needed).await {
-                    Ok(by) => {
-                        self.engine.metrics().request("understood");
-                        let context = Context {
-                            engine,
-                            runbook,
-                            local: &self.local,
-                            powers: &powers,
-                            client: &self.client,
-                            upload_hosts: &self.response_hosts,
-                            trigger: from.trigger,
-                            new_run_id,
-                            workspace_url: &workspace.url,
-                            lang,
-                        };
-                        return command.run(&context, &by, asked).await;
-                    }
-                    Err(denied) => {
-                        (denied.as_str(), denied.role().to_owned(), denied_line(&denied, lang))
-                    }
-                },
-                Asks::Forbidden { why, words } => (why, String::new(), with_code(words.get(lang))),
-            };
+        let powers = Powers { engine, directory: &workspace.directory, actor };
+        let asks = command::needed(&command, runbook, engine, &asked.actor).await?;
+        let (why, role, line) = match self.authorized(asks, &powers, lang).await {
+            Ok(by) => {
+                self.engine.metrics().request("understood");
+                let context = self.context(&powers, from, workspace, (runbook, lang));
+                return command.run(&context, &by, asked).await;
+            }
+            Err(denied) => denied,
+        };
         self.engine.metrics().request("denied");
+        self.engine.metrics().denied(why);
         let detail = json!({
             "text": asked.text, "channel": asked.channel, "role": role, "command": command.name(),
             "why": why,
         });
         let answer = command::ephemeral(&refusal(line));
         self.engine.answer(asked, "request.denied", detail, answer).await
+    }
+
+    /// The proof that somebody may; else the word for the journal, the role that lacks, and the answer.
+    async fn authorized(
+        &self,
+        asks: Asks,
+        powers: &Powers<'_>,
+        lang: Lang,
+    ) -> Result<Authorized, (&'static str, String, Line)> {
+        let needed = match asks {
+            Asks::Oneself(role) => return Ok(about_oneself(&powers.actor, &role)),
+            Asks::Needed(needed) => needed,
+            Asks::Forbidden { why, words } => {
+                return Err((why, String::new(), with_code(words.get(lang))));
+            }
+        };
+        powers.meet(&needed).await.map_err(|denied| {
+            (denied.as_str(), denied.role().to_owned(), denied_line(&denied, lang))
+        })
     }
 
     /// A form that was sent off: nothing closes it, anything else leaves it open and stands under its
@@ -234,10 +330,11 @@ impl Pipeline {
             origin: reason_form::ORIGIN,
             channel: String::new(),
             text: cut(format!("{} {reason}", view.private_metadata).trim_end()),
+            login: None,
         };
         let command = form.ok_or(Misunderstood::UnknownButton);
         let command = command.map(|form| form.submitted(reason));
-        let from = From { team: view.team_id.as_deref(), trigger: None };
+        let from = From { team: view.team_id.as_deref(), trigger: None, new_run_id: &new_run_id };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         match serde_json::from_str::<Rendered>(&answer) {
             Ok(rendered) => reason_form::stays_open(&rendered.text),

@@ -7,6 +7,7 @@ use crate::clock::Millis;
 use crate::core::duration;
 use crate::core::journal::Row;
 use crate::core::journal_words;
+use crate::core::policy::Standing;
 use crate::core::run::State;
 use crate::core::table::{Page, Side, cut, thousands};
 use crate::core::text::{Lang, Text};
@@ -132,6 +133,10 @@ enum Reason {
     Role(String),
     /// Nobody could tell whether in this role.
     CannotTell(String),
+    /// No active full member, by the journal's word.
+    Account(&'static str),
+    /// A system user whom the runbook does not know.
+    UnknownLogin,
     /// Another workspace's request.
     OtherTeam,
     /// Another word of the journal.
@@ -292,7 +297,11 @@ fn reason(row: &Row, detail: &Value) -> Reason {
         _ if row.kind == "request.other_team" => Reason::OtherTeam,
         Some("not_a_member") => Reason::Role(role),
         Some("cannot_tell") => Reason::CannotTell(role),
-        why => Reason::Other(cut(why.unwrap_or(&row.kind), TEXT_WIDTH)),
+        Some("unknown_login") => Reason::UnknownLogin,
+        why => match why.and_then(Standing::parse) {
+            Some(standing) => Reason::Account(standing.as_str()),
+            None => Reason::Other(cut(why.unwrap_or(&row.kind), TEXT_WIDTH)),
+        },
     }
 }
 
@@ -303,6 +312,15 @@ impl Reason {
             (Self::Role(role), Lang::En) => format!("does not hold {role}"),
             (Self::CannotTell(role), Lang::Zh) => format!("无法向 Slack 查询 {role}"),
             (Self::CannotTell(role), Lang::En) => format!("Slack could not be asked about {role}"),
+            (Self::Account(word), _) => match *word {
+                "guest" => lang.pick("是访客", "is a guest"),
+                "deactivated" => lang.pick("帐号已停用", "is deactivated"),
+                "bot" => lang.pick("是机器人", "is a bot"),
+                _ => lang.pick("不是成员", "is no member"),
+            }
+            .into(),
+            (Self::UnknownLogin, Lang::Zh) => "操作手册不认识此系统用户".into(),
+            (Self::UnknownLogin, Lang::En) => "a login the runbook does not know".into(),
             (Self::OtherTeam, Lang::Zh) => "来自其他工作区".into(),
             (Self::OtherTeam, Lang::En) => "from another workspace".into(),
             (Self::Other(why), _) => why.clone(),

@@ -234,8 +234,7 @@ mod tests {
         runbook.roles.clear();
         assert_eq!(role(&runbook), "viewer");
         for name in ["lead", "auditor"] {
-            let defined =
-                crate::core::action::Role { name: name.to_owned(), members: Vec::new(), line: 1 };
+            let defined = crate::command::role_named(name, &runbook);
             runbook.roles.insert(name.to_owned(), defined);
             assert_eq!(role(&runbook), name);
         }

@@ -91,6 +91,8 @@ impl Entry<'_> {
             match authorize(actor, &role, facts) {
                 Ok(_) => return Ok(()),
                 Err(denied @ Denied::CannotTell { .. }) => first = Some(denied),
+                // No other role would let them.
+                Err(denied @ Denied::NoFullMember { .. }) => return Err(Some(denied)),
                 Err(denied) => first = first.or(Some(denied)),
             }
         }
@@ -103,10 +105,11 @@ impl Entry<'_> {
         let lang = context.lang;
         let mut line = vec![text(match denied {
             Denied::CannotTell { .. } => "❔ ",
-            Denied::NotAMember { .. } => "⛔ ",
+            Denied::NotAMember { .. } | Denied::NoFullMember { .. } => "⛔ ",
         })];
         let words = match denied {
-            Denied::CannotTell { role } => Text::new(
+            denied @ Denied::NoFullMember { .. } => denied.text(),
+            Denied::CannotTell { role, .. } => Text::new(
                 format!("现在无法向 Slack 查询您是否有 `{role}` 角色。"),
                 format!("Slack cannot be asked right now whether you hold the role `{role}`."),
             ),
@@ -174,7 +177,7 @@ pub(super) fn may_list<'c>(facts: &Facts, context: &Context<'c>) -> MayList<'c> 
         match entry.asked(facts, context) {
             Ok(()) if is_action => list.actions.push(entry),
             Ok(()) => list.verbs.push(entry),
-            Err(Some(Denied::CannotTell { role })) => list.unknown.push((entry.name, role)),
+            Err(Some(Denied::CannotTell { role, .. })) => list.unknown.push((entry.name, role)),
             Err(Some(denied)) => list.denied.push((entry.name.clone(), denied)),
             // No action of this runbook has a use for the verb.
             Err(None) => {}
@@ -214,11 +217,12 @@ pub(super) fn whom_line(list: &MayList<'_>, lang: Lang) -> Option<Line> {
             }
             line.push(Span::Code(name.clone()));
         }
-        line.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
         let mut members: Vec<Member> = Vec::new();
         for (_, denied) in &list.denied {
-            let Denied::NotAMember { members: of_role, .. } = denied else { continue };
-            members.extend(of_role.iter().cloned());
+            members.extend(denied.whom_to_ask().iter().cloned());
+        }
+        if !members.is_empty() {
+            line.push(text(lang.pick("。可以请他们来做：", ". Ask one of: ")));
         }
         let mut seen = Vec::new();
         members.retain(|member| {

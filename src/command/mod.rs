@@ -37,6 +37,7 @@ pub use powers::Powers;
 
 pub use misunderstood::Misunderstood;
 pub use roles::{Asks, needed, role_named};
+pub use why::explain;
 
 use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
@@ -147,7 +148,7 @@ pub struct Context<'c> {
     /// What opens a form, in a press.
     pub trigger: Option<&'c str>,
     /// Makes run ids.
-    pub new_run_id: fn() -> crate::core::id::RunId,
+    pub new_run_id: &'c (dyn Fn() -> crate::core::id::RunId + Sync),
     /// The address of the workspace, for links to messages; empty: none.
     pub workspace_url: &'c str,
     /// The reader's language.
@@ -374,14 +375,17 @@ pub fn with_code(sentence: &str) -> Line {
 /// Why a person may not, and whom to ask.
 pub fn denied_line(denied: &Denied, lang: Lang) -> Line {
     let mut line = with_code(denied.text().get(lang));
-    if let Denied::NotAMember { members, .. } = denied {
-        let whom = whom_to_ask(members);
-        if !whom.is_empty() {
-            line.push(text(" "));
-            line.extend(whom);
-        }
+    let whom = whom_to_ask(denied.whom_to_ask());
+    if !whom.is_empty() {
+        line.push(text(" "));
+        line.extend(whom);
     }
     line
+}
+
+/// The verb that says a verdict.
+pub fn verb_of(verdict: Verdict) -> &'static str {
+    decide::spec(verdict).name
 }
 
 /// Whom to ask: the people and groups of a role, as mentions.

@@ -56,6 +56,7 @@ pub async fn run(plan: Plan, context: &Context<'_>, asked: Asked) -> Result<Stri
     };
     let needed = super::needed(&command, context.runbook, context.engine, &asked.actor).await?;
     let denied = match needed {
+        Asks::Oneself(_) => None,
         Asks::Needed(needed) => {
             context.powers.meet(&needed).await.err().map(|denied| {
                 (denied.as_str(), denied.role().to_owned(), denied_line(&denied, lang))

@@ -15,6 +15,8 @@ use crate::engine::{Engine, Error};
 pub enum Asks {
     /// These roles.
     Needed(Needed),
+    /// It is about the asker, whom this names: nothing.
+    Oneself(Role),
     /// Nobody may: a rule of the runbook says so.
     Forbidden {
         /// The word in the journal.
@@ -66,8 +68,9 @@ pub async fn needed(
         Command::Audit(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
-            let role = Role { name: whoami::SPEC.name.to_owned(), members, line: 0 };
-            return Ok(Asks::Needed(Needed::role(role)));
+            let name = whoami::SPEC.name.to_owned();
+            let role = Role { name, members, max_age_ms: None, line: 0 };
+            return Ok(Asks::Oneself(role));
         }
         Command::Status(_)
         | Command::Show(_)
@@ -136,7 +139,7 @@ pub fn role_named(name: &str, runbook: &Runbook) -> Role {
         // Looking is for every full member unless the runbook says otherwise; a role that the
         // runbook no longer knows is held by nobody.
         let members = if name == VIEWER { vec![Member::Everyone] } else { Vec::new() };
-        Role { name: name.to_owned(), members, line: 0 }
+        Role { name: name.to_owned(), members, max_age_ms: None, line: 0 }
     })
 }
 

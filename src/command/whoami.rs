@@ -5,9 +5,10 @@ use super::roles::{VIEWER, role_named, roles_of_verb};
 use super::{Context, Spec, answer, text, with_code};
 use crate::core::action::{Member, Role};
 use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::duration;
 use crate::core::id::UserId;
 use crate::core::param::ArgumentFault;
-use crate::core::policy::{Facts, lines};
+use crate::core::policy::{Denied, Facts, Known, Standing, authorize, lines};
 use crate::core::rule;
 use crate::core::text::Lang;
 use crate::core::words::Words;
@@ -39,15 +40,14 @@ pub async fn run(context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     if !context.runbook.roles.contains_key(VIEWER) {
         roles.push(role_named(VIEWER, context.runbook));
     }
-    let everyone = Role { name: String::new(), members: vec![Member::Everyone], line: 0 };
-    let facts = context.powers.facts(roles.iter().chain([&everyone])).await;
+    let facts = context.powers.facts(&roles).await;
     let mut who = vec![
         Span::User(asked.actor.clone()),
         text(" · "),
         Span::Code(asked.actor.to_string()),
         text(" · "),
     ];
-    who.extend(standing(&facts, context).await);
+    who.push(text(standing(&facts, lang)));
     who.push(text(lang.pick(" · 语言：中文", " · language: English")));
     let mut held: Line = Vec::new();
     for role in &roles {
@@ -56,7 +56,9 @@ pub async fn run(context: &Context<'_>, asked: Asked) -> Result<String, Error> {
         }
         held.extend(held_through(role, &facts, context));
     }
-    let mut parts = vec![Part::Paragraph(who), Part::Paragraph(held)];
+    let mut parts = vec![Part::Paragraph(who)];
+    parts.extend(since(&facts, context).map(Part::Context));
+    parts.push(Part::Paragraph(held));
     let may = may_list(&facts, context);
     parts.push(Part::Paragraph(may.names(lang)));
     parts.extend(whom_line(&may, lang).map(Part::Context));
@@ -64,34 +66,54 @@ pub async fn run(context: &Context<'_>, asked: Asked) -> Result<String, Error> {
     answer(context, asked, "request.answered", &Card { summary, tone: Tone::Neutral, parts }).await
 }
 
-/// What Slack says the asker is.
-async fn standing(facts: &Facts, context: &Context<'_>) -> Line {
-    let lang = context.lang;
-    let person = context.powers.person().await;
-    let words = match (facts.full_member, person) {
-        (Some(true), _) => lang.pick("正式成员", "a full member"),
-        (Some(false), Ok(Some(person))) if person.deleted => {
+/// What Slack says the asker is, or last said.
+fn standing(facts: &Facts, lang: Lang) -> &'static str {
+    match facts.person {
+        Known::Told { value: Standing::Full, .. } => lang.pick("正式成员", "a full member"),
+        Known::Told { value: Standing::Deactivated, .. } => {
             lang.pick("已停用的帐号", "a deactivated account")
         }
-        (Some(false), Ok(Some(person))) if person.is_bot => lang.pick("机器人", "a bot"),
-        (Some(false), Ok(Some(person))) if person.is_restricted || person.is_ultra_restricted => {
-            lang.pick("访客", "a guest")
+        Known::Told { value: Standing::Bot, .. } => lang.pick("机器人", "a bot"),
+        Known::Told { value: Standing::Guest, .. } => lang.pick("访客", "a guest"),
+        Known::Told { value: Standing::OtherTeam, .. } => {
+            lang.pick("不是本工作区的成员", "not a member of this workspace")
         }
-        (Some(false), _) => lang.pick("不是本工作区的成员", "not a member of this workspace"),
-        (None, _) => lang.pick(
+        Known::Nothing => lang.pick(
             "身份未知：现在无法向 Slack 查询",
             "unknown what: Slack cannot be asked right now",
         ),
-    };
-    vec![text(words)]
+        Known::Refused => {
+            lang.pick("身份未知：Slack 拒绝回答", "unknown what: Slack refuses to say")
+        }
+    }
+}
+
+/// From when the knowledge is, when it is not of this minute.
+pub(super) fn since(facts: &Facts, context: &Context<'_>) -> Option<Line> {
+    let lang = context.lang;
+    let age_ms = facts.stale_ms()?;
+    let at_ms = context.engine.clock().now_ms().saturating_sub_unsigned(age_ms);
+    let age = duration::about(age_ms);
+    Some(vec![
+        text(lang.pick(
+            "❔ 现在无法向 Slack 查询，最早的一条答复来自 ",
+            "❔ Slack cannot be asked right now; the oldest of its answers is from ",
+        )),
+        Span::Time(at_ms),
+        text(match lang {
+            Lang::Zh => format!("（{}以前）", age.zh),
+            Lang::En => format!(", {} ago", age.en),
+        }),
+    ])
 }
 
 /// A role, whether the asker holds it, and the line that says so.
 fn held_through(role: &Role, facts: &Facts, context: &Context<'_>) -> Line {
     let lang = context.lang;
+    let held = authorize(&context.powers.actor, role, facts);
+    let is_unknown = matches!(held, Err(Denied::CannotTell { .. }));
     let answers = lines(&context.powers.actor, role, facts);
-    let through = answers.iter().find(|(_, answer)| *answer == Some(true));
-    let is_unknown = answers.iter().any(|(_, answer)| answer.is_none());
+    let through = answers.iter().find(|(_, answer)| *answer == Some(true)).filter(|_| held.is_ok());
     let sign = match through {
         Some(_) => "✅ ",
         None if is_unknown => "❔ ",

@@ -2,7 +2,7 @@
 //! read, asks what it would ask, and does nothing.
 
 use super::action::{self, Ask};
-use super::whoami::member_span;
+use super::whoami::{member_span, since};
 use super::{
     Asks, Command, Context, Misunderstood, Spec, answer, denied_line, needed, rules, text,
     with_code,
@@ -54,6 +54,38 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Why, ArgumentFa
 
 /// Answers.
 pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    let card = card(why, context, &asked).await?;
+    answer(context, asked, "request.answered", &card).await
+}
+
+/// The same about a command as it would be typed, and whether the asker may; writes nothing.
+///
+/// # Errors
+/// The database's.
+pub async fn explain(
+    typed: &str,
+    context: &Context<'_>,
+    asked: &Asked,
+) -> Result<(Card, bool), Error> {
+    let read = super::parse(typed, context.runbook);
+    let may = match &read {
+        Ok(command) => may(command, context, asked).await?,
+        Err(_) => false,
+    };
+    let why = Why { typed: cut(typed), read };
+    Ok((card(why, context, asked).await?, may))
+}
+
+async fn may(command: &Command, context: &Context<'_>, asked: &Asked) -> Result<bool, Error> {
+    let asks = needed(command, context.runbook, context.engine, &asked.actor).await?;
+    Ok(match asks {
+        Asks::Oneself(_) => true,
+        Asks::Needed(needed) => context.powers.meet(&needed).await.is_ok(),
+        Asks::Forbidden { .. } => false,
+    })
+}
+
+async fn card(why: Why, context: &Context<'_>, asked: &Asked) -> Result<Card, Error> {
     let lang = context.lang;
     let title = Text::new("为什么", "Why");
     let mut parts = vec![Part::Paragraph(vec![
@@ -69,7 +101,7 @@ pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String
             ))]));
             parts.extend(misunderstood.card(lang).parts);
         }
-        Ok(command) => decided(command, &mut parts, context, &asked).await?,
+        Ok(command) => decided(command, &mut parts, context, asked).await?,
     }
     let mut footer = with_code(lang.pick(
         "这只是查询，什么也没有执行。规则来自操作手册 ",
@@ -78,8 +110,7 @@ pub async fn run(why: Why, context: &Context<'_>, asked: Asked) -> Result<String
     let digest = &context.runbook.digest;
     footer.push(Span::Code(digest.get(..DIGEST_CHARS).unwrap_or(digest).to_owned()));
     parts.push(Part::Context(footer));
-    let card = Card { summary: title.get(lang).to_owned(), tone: Tone::Neutral, parts };
-    answer(context, asked, "request.answered", &card).await
+    Ok(Card { summary: title.get(lang).to_owned(), tone: Tone::Neutral, parts })
 }
 
 /// The rules about a command that was understood.
@@ -99,6 +130,8 @@ async fn decided(
     }
     let needed = match needed(&command, context.runbook, context.engine, &asked.actor).await? {
         Asks::Needed(needed) => needed,
+        // About oneself: that was said above.
+        Asks::Oneself(_) => return Ok(()),
         Asks::Forbidden { words, .. } => {
             let mut line = vec![text("⛔ ")];
             line.extend(with_code(words.get(lang)));
@@ -109,6 +142,7 @@ async fn decided(
     let facts = context.powers.facts(needed.roles()).await;
     let source = source(&command, &needed, context).await?;
     parts.push(Part::Paragraph(role_rule(&needed, &source, &facts, context)));
+    parts.extend(since(&facts, context).map(Part::Context));
     let by = match authorize_all(&context.powers.actor, &needed, &facts) {
         Ok(by) => by,
         Err(denied) => {

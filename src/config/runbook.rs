@@ -20,7 +20,8 @@ use super::tree::{self, Entry, FILE_BYTES_MAX, Node, Value};
 use crate::core::action::{
     Action, Environment, Lock, Member, Notices, Role, Runbook, SecretSource,
 };
-use crate::core::id::ChannelId;
+use crate::core::duration;
+use crate::core::id::{ChannelId, UserId};
 use crate::core::text::{Lang, Text};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -135,7 +136,18 @@ impl Reading<'_> {
         let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
         let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
         let digest = hex::encode(Sha256::digest(bytes));
-        Runbook { service, language, environments, roles, actions, migrations, emergency, digest }
+        let logins = logins(root.get("command_line"));
+        Runbook {
+            service,
+            language,
+            environments,
+            roles,
+            actions,
+            migrations,
+            emergency,
+            logins,
+            digest,
+        }
     }
 
     fn environments(&mut self, section: Option<&Entry>) -> BTreeMap<String, Environment> {
@@ -320,7 +332,15 @@ fn role(entry: &Entry) -> (String, Role) {
         user => Member::User(user.to_owned()),
     });
     let (name, line) = (entry.key.clone(), entry.key_at.line);
-    (name.clone(), Role { name, members: members.collect(), line })
+    let max_age_ms = entry.value.get("max_age").and_then(Node::text).and_then(duration::parse);
+    (name.clone(), Role { name, members: members.collect(), max_age_ms, line })
+}
+
+/// Who each system user is. The same login twice is a fault of the tree already.
+fn logins(node: Option<&Node>) -> BTreeMap<String, UserId> {
+    entries(node.and_then(|node| node.get("users")))
+        .map(|entry| (entry.key.clone(), UserId::new(text_of(Some(&entry.value)))))
+        .collect()
 }
 
 fn entries(node: Option<&Node>) -> impl Iterator<Item = &Entry> {

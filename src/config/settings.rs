@@ -9,6 +9,7 @@ use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
 use crate::core::duration;
 use crate::core::journal::Keys;
+use crate::core::text::Lang;
 use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -166,6 +167,20 @@ pub struct Sources {
 /// The database that the bot hands to a `journal` step, which has no other settings.
 pub fn database_of_step() -> Option<SecretString> {
     std::env::var_os(DATABASE_VARIABLE)?.into_string().ok().map(SecretString::from)
+}
+
+/// The language that the environment of this process asks for, as programs of a terminal read it (POSIX,
+/// 8.2): the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set; `None`: it asks for none.
+pub fn language() -> Option<Lang> {
+    let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let values = names.into_iter().filter_map(|name| std::env::var_os(name)?.into_string().ok());
+    language_of(values)
+}
+
+fn language_of(mut values: impl Iterator<Item = String>) -> Option<Lang> {
+    let locale = values.find(|value| !value.is_empty())?;
+    let name = locale.split(['.', '@']).next().unwrap_or_default();
+    (!matches!(name, "C" | "POSIX")).then(|| Lang::from_locale(name))
 }
 
 /// Reads the settings of this process: the environment, and the file named by `config_path`, by

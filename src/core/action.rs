@@ -3,7 +3,7 @@
 //! `config` makes these from YAML and proves what the types alone cannot (that a named role exists,
 //! that a template's names are declared); everybody else may rely on it.
 
-use super::id::ChannelId;
+use super::id::{ChannelId, UserId};
 use super::rule::Rule;
 use super::step::{Retry, When};
 use super::template::Template;
@@ -34,6 +34,8 @@ pub struct Runbook {
     pub migrations: Option<String>,
     /// Who may do what without its gates; `None`: nobody.
     pub emergency: Option<Emergency>,
+    /// Who a system user of the bot's machine is, by login: for the command line.
+    pub logins: BTreeMap<String, UserId>,
     /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.
     pub digest: String,
 }
@@ -95,6 +97,8 @@ pub struct Role {
     pub name: String,
     /// Any one of these suffices.
     pub members: Vec<Member>,
+    /// How long what Slack said of people counts while it cannot be asked; `None`: a minute.
+    pub max_age_ms: Option<u64>,
     /// Its line in the runbook, from 1; 0: the runbook does not define it.
     pub line: usize,
 }

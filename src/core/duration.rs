@@ -1,5 +1,8 @@
 //! Durations as people write them: `500ms`, `10s`, `5m`, `2h`, `1d`.
 
+use super::text::Text;
+use std::fmt::Write as _;
+
 /// Units, smallest first, and their milliseconds.
 const UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -23,6 +26,31 @@ pub fn spell(ms: u64) -> String {
     format!("{}{unit}", ms / unit_ms)
 }
 
+/// How long something lasts, in words: the two largest units that say it well enough.
+pub fn about(ms: u64) -> Text {
+    let minutes = ms / 60_000;
+    let (hours, days) = (minutes / 60, minutes / (24 * 60));
+    let with = |large: (u64, &str, &str), small: (u64, &str, &str)| {
+        let (mut zh, mut en) =
+            (format!("{} {}", large.0, large.1), format!("{} {}", large.0, large.2));
+        if small.0 > 0 {
+            let _ = write!(zh, " {} {}", small.0, small.1);
+            let _ = write!(en, " {} {}", small.0, small.2);
+        }
+        Text::new(zh, en)
+    };
+    let minute = |minutes| (minutes, "分钟", "min");
+    if days > 1 {
+        with((days, "天", "days"), (hours % 24, "小时", "h"))
+    } else if hours > 0 {
+        with((hours, "小时", "h"), minute(minutes % 60))
+    } else if minutes > 0 {
+        with(minute(minutes), (0, "", ""))
+    } else {
+        with((ms / 1_000, "秒", "s"), (0, "", ""))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +64,23 @@ mod tests {
         for wrong in ["", "10", "s", "1.5s", "-1s", "+1s", "10 s", "1w", "10S", "99999999999999d"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_age_is_said_in_at_most_two_units() {
+        const HOUR: u64 = 3_600_000;
+        for (ms, en) in [
+            (0, "0 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (3 * HOUR, "3 h"),
+            (3 * HOUR + 20 * 60_000 + 1, "3 h 20 min"),
+            (47 * HOUR, "47 h"),
+            (50 * HOUR, "2 days 2 h"),
+        ] {
+            assert_eq!(about(ms).en, en);
+        }
+        assert_eq!(about(3 * HOUR + 60_000).zh, "3 小时 1 分钟");
     }
 
     proptest! {

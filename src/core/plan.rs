@@ -591,6 +591,7 @@ pub(crate) mod tests {
             actions: BTreeMap::new(),
             emergency: None,
             migrations: None,
+            logins: BTreeMap::new(),
             digest: "d".into(),
         };
         let action = action(argv);

@@ -251,12 +251,25 @@ fn step_list(run: &RunView, lang: Lang) -> Line {
         if index > 0 {
             line.push(text("\n"));
         }
-        line.push(text(format!("{} {}. ", step_icon(step.state), index + 1)));
-        line.push(text(planned.name.get(lang)));
-        for (index, note) in notes(planned, step, lang).into_iter().enumerate() {
-            line.push(text(if index == 0 { " — " } else { lang.pick("，", ", ") }));
-            line.extend(note);
-        }
+        line.extend(numbered(index, planned, step, lang));
+    }
+    line
+}
+
+/// One step as its line of the card, counted from 0; empty where there is none.
+pub fn step_line(run: &RunView, index: usize, lang: Lang) -> Line {
+    let step = run.plan.steps.get(index).zip(run.steps.get(index));
+    step.map(|(planned, step)| numbered(index, planned, step, lang)).unwrap_or_default()
+}
+
+fn numbered(index: usize, planned: &PlannedStep, step: &StepView, lang: Lang) -> Line {
+    let mut line = vec![
+        text(format!("{} {}. ", step_icon(step.state), index + 1)),
+        text(planned.name.get(lang)),
+    ];
+    for (index, note) in notes(planned, step, lang).into_iter().enumerate() {
+        line.push(text(if index == 0 { " — " } else { lang.pick("，", ", ") }));
+        line.extend(note);
     }
     line
 }

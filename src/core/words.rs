@@ -149,6 +149,42 @@ pub fn as_typed(text: &str) -> String {
     }
 }
 
+/// Arguments of a command line as the text that chat would bring. One alone is that text; of several
+/// each is a word, or `name=` and a value, quoted where it has blanks.
+pub fn as_chat(arguments: &[String]) -> String {
+    match arguments {
+        [only] => only.clone(),
+        several => several.iter().map(|one| as_word(one)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn as_word(argument: &str) -> String {
+    let escaped = argument.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    match escaped.split_once('=') {
+        Some((name, value)) if is_name(name) => format!("{name}={}", as_value(value)),
+        _ => as_value(&escaped),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A value that is read back as it is; one that is quoted already stays so.
+fn as_value(value: &str) -> String {
+    let opens = QUOTES.iter().any(|(quote, _)| value.starts_with(*quote));
+    let is_quoted = quoted(value).is_some_and(|(_, width)| width == value.len());
+    if !value.is_empty() && (is_quoted || !opens && !value.contains(char::is_whitespace)) {
+        return value.to_owned();
+    }
+    let free = [('«', '»'), ('「', '」'), ('『', '』')];
+    match free.into_iter().find(|(_, close)| !value.contains(*close)) {
+        Some((open, close)) => format!("{open}{value}{close}"),
+        None => format!("«{}»", value.replace('»', "›")),
+    }
+}
+
 /// A value as a keyboard in Chinese or on a phone produced it, in ASCII: full-width letters, digits
 /// and signs, the ideographic full stop, and dashes that were typed as `-`.
 pub fn narrow(text: &str) -> String {
@@ -292,7 +328,37 @@ mod tests {
         assert_eq!(narrow("ｅｎｖ＝prod–1"), "env=prod-1");
     }
 
+    fn chat(arguments: &[&str]) -> String {
+        as_chat(&arguments.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn arguments_of_a_shell_are_the_words_of_chat() {
+        assert_eq!(chat(&["rollback", "v1.2", "bad p99"]), "rollback v1.2 «bad p99»");
+        assert_eq!(chat(&["deploy", "v1.2", "reason=a » b"]), "deploy v1.2 reason=「a » b」");
+        assert_eq!(chat(&["rollback v1.2 bad p99"]), "rollback v1.2 bad p99");
+        assert_eq!(chat(&["a", "x<y & z"]), "a «x&lt;y &amp; z»");
+        assert_eq!(chat(&["a", "\"p99=3 s\"", "\"b", ""]), "a \"p99=3 s\" «\"b» «»");
+        let typed = chat(&["rollback", "v1.2", "the <b> reason"]);
+        let mut read = Words::read(&typed).unwrap();
+        read.take();
+        read.take();
+        assert_eq!(read.take_rest().unwrap(), "the <b> reason");
+    }
+
     proptest! {
+        #[test]
+        fn each_argument_of_a_shell_is_one_word(
+            arguments in proptest::collection::vec("[a-z0-9 &<>.@|»]{1,12}", 2..5)
+        ) {
+            prop_assert_eq!(words(&as_chat(&arguments)), arguments);
+        }
+
+        #[test]
+        fn joining_arguments_never_panics(arguments: Vec<String>) {
+            let _ = words(&as_chat(&arguments));
+        }
+
         #[test]
         fn reading_never_panics_and_always_ends(text: String) {
             if let Some(mut words) = Words::read(&text) {

@@ -29,12 +29,14 @@ pub struct Asked {
     pub delivery: String,
     /// Who.
     pub actor: UserId,
-    /// By which way: `slash`, `button`.
+    /// By which way: `slash`, `button`, `form`, `cli`.
     pub origin: &'static str,
     /// In which conversation.
     pub channel: String,
     /// What was written.
     pub text: String,
+    /// The system user who typed it on the bot's machine.
+    pub login: Option<String>,
 }
 
 /// A run that has not begun and whose place a new one takes.
@@ -308,7 +310,7 @@ pub(super) async fn carry_out(
 ) -> Result<(), Error> {
     let facts = Facts {
         actor: Some((asked.actor.to_string(), asked.origin.to_owned())),
-        detail: json!({"reason": reason, "role": role, "text": asked.text}),
+        detail: settled_detail(asked, role, &reason),
         ..Facts::default()
     };
     let event: &[Event] = match settlement {
@@ -321,6 +323,15 @@ pub(super) async fn carry_out(
         }
     };
     apply_in(unit, run, event, facts).await.map(drop)
+}
+
+fn settled_detail(asked: &Asked, role: &str, reason: &str) -> Value {
+    let mut detail = json!({"reason": reason, "role": role, "text": asked.text});
+    if let Some(login) = &asked.login {
+        detail["login"] = json!(login);
+        detail["request"] = json!(asked.delivery);
+    }
+    detail
 }
 
 /// The lost step's evidence no longer names processes; the run waits on.
@@ -356,6 +367,11 @@ pub(super) fn request_entry(
     detail: Value,
     now_ms: i64,
 ) -> Entry {
+    let mut detail = detail;
+    if let (Some(login), Value::Object(more)) = (&asked.login, &mut detail) {
+        more.insert("login".to_owned(), json!(login));
+        more.insert("request".to_owned(), json!(asked.delivery));
+    }
     let mut entry = bot_entry(now_ms, kind, subject, detail);
     entry.actor = asked.actor.to_string();
     asked.origin.clone_into(&mut entry.origin);

@@ -225,13 +225,15 @@ fn read(row: WishRow) -> Result<Wish, Error> {
     let corrupt = |what: &str| view::corrupt(&run, what);
     let position = usize::try_from(row.position).map_err(|_| corrupt("a wish's step"))?;
     let settlement = Settlement::parse(&row.settlement).ok_or_else(|| corrupt(&row.settlement))?;
-    let origin = ["slash", "button", "form"].into_iter().find(|origin| *origin == row.origin);
+    let origin =
+        ["slash", "button", "form", "cli"].into_iter().find(|origin| *origin == row.origin);
     let asked = Asked {
         delivery: format!("{run}/wish.{}", row.at_ms),
         actor: UserId::new(row.user_id),
         origin: origin.ok_or_else(|| corrupt(&row.origin))?,
         channel: row.channel,
         text: row.words,
+        login: None,
     };
     Ok(Wish {
         host: row.host,

@@ -23,6 +23,7 @@ pub mod drift;
 pub mod git;
 pub mod handed;
 pub mod local;
+pub mod login;
 mod output;
 pub mod past;
 pub mod probe;

@@ -33,7 +33,7 @@ pub async fn readyz(State(web): State<Web>) -> Response {
     let health = &web.0.health;
     let sight = health.engine.vitals().sight();
     let database = sight.is_good(Part::Database) && health.engine.store().ping().await.is_ok();
-    let has_greeted = health.workspace.get().is_some();
+    let has_greeted = health.workspace.get().is_some_and(Workspace::is_confirmed);
     let slack = has_greeted && sight.is_good(Part::Slack);
     let census = if database {
         health.engine.take_census().await.unwrap_or_default()

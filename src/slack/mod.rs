@@ -11,6 +11,7 @@ pub mod files;
 mod form;
 pub mod inbound;
 pub mod mrkdwn;
+pub mod plain;
 pub mod render;
 pub mod verify;
 mod wire;

@@ -187,6 +187,31 @@ pub(super) async fn migrate(engine: Engine, pool: &AnyPool) -> Result<(), Error>
     migrated.map_err(|error| setup(format!("the database's schema cannot be used: {error}")))
 }
 
+/// Refuses a schema that is not this program's: who only visits changes none.
+pub(super) async fn is_current(engine: Engine, pool: &AnyPool) -> Result<(), Error> {
+    let own = match engine {
+        Engine::Sqlite => &SQLITE,
+        Engine::Postgres => &POSTGRES,
+    };
+    let ours = PORTABLE.iter().chain(own.iter()).map(|one| one.version).max().unwrap_or(0);
+    let found = sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(pool);
+    let found: Option<i64> = match found.await {
+        Ok(found) => found,
+        // There is no such table.
+        Err(sqlx::Error::Database(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match found {
+        Some(found) if found == ours => Ok(()),
+        Some(found) if found > ours => Err(setup(
+            "the database's schema is newer than this program: use the program that the bot has",
+        )),
+        _ => Err(setup(
+            "the database has not this program's schema yet: start the bot of this version once",
+        )),
+    }
+}
+
 fn setup(words: impl Into<String>) -> Error {
     Error::Setup(words.into())
 }

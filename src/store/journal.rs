@@ -146,6 +146,18 @@ pub(super) async fn adopt_key(
     Ok(transaction.commit().await?)
 }
 
+/// Refuses a key that is not the journal's: who only visits changes none.
+pub(super) async fn has_key(pool: &AnyPool, keys: &Keys) -> Result<(), Error> {
+    let key_id: String =
+        sqlx::query_scalar("select key_id from journal_head where id = 1").fetch_one(pool).await?;
+    if key_id == keys.current.id() {
+        return Ok(());
+    }
+    Err(Error::Setup(
+        "the journal is under another key: give NEOSTOCK_JOURNAL_KEY as the bot has it".to_owned(),
+    ))
+}
+
 /// Goes on under the key given now although the journal's own is lost: seals what stands there and
 /// says so. Where the journal ended until then.
 pub(super) async fn begin_anew(

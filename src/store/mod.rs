@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod deliveries;
 pub mod journal;
 pub mod outbox;
+pub mod people;
 pub mod queue;
 pub mod releases;
 pub mod reviews;
@@ -116,6 +117,27 @@ impl Store {
         let engine = Engine::of(url)?;
         let readers = connect::readers(engine, url).await?;
         Ok(Self::assembled(engine, url, clock, keys.into(), (readers, Writes::Refused)))
+    }
+
+    /// Connects to the database of a running bot, to read and write beside it: makes no file, and changes
+    /// neither the schema nor the journal's key.
+    ///
+    /// # Errors
+    /// As [`Store::connect`]; also when there is no database, or the schema or the key is another.
+    pub async fn join(url: &str, clock: Clock, keys: impl Into<Keys>) -> Result<Self, Error> {
+        let keys = keys.into();
+        let engine = Engine::of(url)?;
+        let readers = connect::readers(engine, url).await?;
+        connect::is_current(engine, &readers).await?;
+        journal::has_key(&readers, &keys).await?;
+        let writes = match engine {
+            Engine::Postgres => Writes::Parallel,
+            Engine::Sqlite => {
+                let pool = connect::writers(engine, url).await?;
+                Writes::Grouped(Writer::start(pool, clock.clone(), keys.current.clone()))
+            }
+        };
+        Ok(Self::assembled(engine, url, clock, keys, (readers, writes)))
     }
 
     fn assembled(

@@ -231,7 +231,7 @@ impl At<'_> {
             );
             return Ok(Turn::Never(words.get(plan.language).to_owned()));
         }
-        match self.means.gates.people(self.view).await {
+        match self.means.gates.people(self.engine, self.view).await {
             AtItsTurn::Stands => Ok(Turn::Begins),
             AtItsTurn::AskerLost => {
                 let roles = plan.roles().collect::<Vec<_>>().join("` / `");

@@ -17,41 +17,36 @@ use tokio::sync::watch;
 /// Whom to ask about people, and by which file.
 #[derive(Debug, Clone)]
 pub struct Gates {
-    /// Set when Slack has answered who we are.
+    /// Set when Slack has answered who we are, now or to an earlier process.
     pub workspace: Arc<OnceLock<Workspace>>,
     /// The reviewed file in force.
     pub runbook: watch::Receiver<Arc<Runbook>>,
 }
 
 impl Gates {
-    /// Whether the people behind a run still hold their roles. What follows a failure was approved with
-    /// the runbook: nobody is asked about it.
-    pub async fn people(&self, run: &RunView) -> AtItsTurn {
+    /// Whether the people behind a run still hold their roles; while Slack cannot be asked, as far as
+    /// each role believes what it said before. What follows a failure was approved with the runbook:
+    /// nobody is asked about it.
+    pub async fn people(&self, engine: &Engine, run: &RunView) -> AtItsTurn {
         if run.plan.cause.is_some() {
             return AtItsTurn::Stands;
         }
         let roles: Vec<String> = run.plan.roles().map(str::to_owned).collect();
-        let asker = match self.holds_all(&run.actor, &roles).await {
-            Holds::Yes => self.is_active(&run.actor).await,
-            other => other,
-        };
+        let asker = self.holds_all(engine, &run.actor, &roles).await;
         let mut approvers = Vec::new();
         let approved = run.decisions.iter().filter(|one| one.verdict == Verdict::Approved);
         for decision in approved {
-            let holds = match self.holds_all(&decision.user, &decision.roles).await {
-                Holds::Yes => self.is_full_member(&decision.user).await,
-                other => other,
-            };
+            let holds = self.holds_all(engine, &decision.user, &decision.roles).await;
             approvers.push((decision.user.clone(), holds));
         }
         at_its_turn(asker, &approvers)
     }
 
     /// Whether somebody holds every one of these roles: one that was lost may be the one that counted.
-    async fn holds_all(&self, user: &UserId, roles: &[String]) -> Holds {
+    async fn holds_all(&self, engine: &Engine, user: &UserId, roles: &[String]) -> Holds {
         let mut all = Holds::Yes;
         for role in roles {
-            match self.holds(user, role).await {
+            match self.holds(engine, user, role).await {
                 Holds::No => return Holds::No,
                 Holds::Unknown => all = Holds::Unknown,
                 Holds::Yes => {}
@@ -60,35 +55,15 @@ impl Gates {
         all
     }
 
-    async fn holds(&self, user: &UserId, role: &str) -> Holds {
+    async fn holds(&self, engine: &Engine, user: &UserId, role: &str) -> Holds {
         let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
         let role = role_named(role, &self.runbook.borrow());
         let actor = Actor { user: user.clone(), team: workspace.team_id.clone() };
-        let powers = Powers { directory: &workspace.directory, actor };
+        let powers = Powers { engine, directory: &workspace.directory, actor };
         match powers.hold(&role).await {
             Ok(_) => Holds::Yes,
-            Err(Denied::NotAMember { .. }) => Holds::No,
+            Err(Denied::NotAMember { .. } | Denied::NoFullMember { .. }) => Holds::No,
             Err(Denied::CannotTell { .. }) => Holds::Unknown,
-        }
-    }
-
-    /// A role may name a person by their id: somebody who has left is still named.
-    async fn is_active(&self, user: &UserId) -> Holds {
-        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
-        match workspace.directory.person(user).await {
-            Ok(Some(person)) if !person.deleted => Holds::Yes,
-            Ok(_) => Holds::No,
-            Err(_) => Holds::Unknown,
-        }
-    }
-
-    /// Nor does an approval count of somebody who is a guest by now.
-    async fn is_full_member(&self, user: &UserId) -> Holds {
-        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
-        match workspace.directory.is_full_member(user).await {
-            Ok(true) => Holds::Yes,
-            Ok(false) => Holds::No,
-            Err(_) => Holds::Unknown,
         }
     }
 }

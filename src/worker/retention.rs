@@ -1,5 +1,6 @@
 //! Removes what nobody needs any more: folders of evidence by age and by size, the oldest ended first,
-//! what the outbox keeps of runs that ended long ago, and control groups that are empty.
+//! what the outbox keeps of runs that ended long ago, what Slack said of people longer ago than any role
+//! believes it, and control groups that are empty.
 //!
 //! Never the evidence of a run that has not ended, and never a folder whose supervisor lives.
 
@@ -41,6 +42,12 @@ struct Folder {
 /// # Errors
 /// The database's. A folder that cannot be read or removed is logged and passed over.
 pub async fn sweep(engine: &Engine, attempts: &Path, limits: Limits) -> Result<Swept, Error> {
+    let forgotten = engine.forget_people().await?;
+    if forgotten > 0 {
+        tracing::info!(
+            "forgot {forgotten} answers of Slack about people, which no role believes now"
+        );
+    }
     let before_ms = engine.clock().now_ms().saturating_sub_unsigned(limits.kept_ms);
     let known = engine.attempts().await?;
     let folder = attempts.to_owned();

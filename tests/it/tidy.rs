@@ -14,7 +14,7 @@ const ROWS: [&[&str]; 11] = [
     &["command"],
     &["pipeline"],
     &["http", "worker"],
-    &["app", "audit"],
+    &["app", "audit", "command_line"],
     &["demo"],
     &["cli"],
 ];

@@ -7,6 +7,9 @@ use crate::core::action::AccessFormat;
 
 /// No step, and no waiting within one, is given longer.
 const WAIT_MS_MAX: u64 = 24 * 3_600_000;
+/// The shortest and the longest time for which a role may believe what Slack said before.
+const MAX_AGE_MS: (u64, u64) = (60_000, 30 * 24 * 3_600_000);
+const LOGINS_MAX: usize = 200;
 const ENVIRONMENTS_MAX: usize = 60;
 const ROLES_MAX: usize = 50;
 const MEMBERS_MAX: usize = 100;
@@ -92,6 +95,26 @@ static USER_NAME: Word = Word {
     chars_min: 1,
     chars_max: 32,
     example: "neostock",
+};
+static LOGIN: Word = Word {
+    name: "a login (letters, digits, `_`, `-`, `.` and `@`)",
+    literals: &[],
+    first: &[LOWER, UPPER, UNDERSCORE],
+    rest: &[LOWER, UPPER, DIGIT, UNDERSCORE, ('.', '.'), ('@', '@'), ('-', '-')],
+    joiner: None,
+    chars_min: 1,
+    chars_max: 64,
+    example: "alice",
+};
+static PERSON: Word = Word {
+    name: "a Slack user id (`U…` or `W…`; in Slack: the person's profile, “Copy member ID”)",
+    literals: &[],
+    first: &[('U', 'U'), ('W', 'W')],
+    rest: &[UPPER, DIGIT],
+    joiner: None,
+    chars_min: 2,
+    chars_max: 30,
+    example: "U0123456789",
 };
 static HOST: Word = Word {
     name: "a host's name (letters, digits and `-`, parts joined by `.`)",
@@ -199,6 +222,7 @@ static HOST_TEXT: Text = word("a host", &HOST);
 static CHANNEL: Text = word("a channel", &CHANNEL_ID);
 static ROLE_NAME: Text = word("a role's name", &NAME);
 static MEMBER_TEXT: Text = word("a member", &MEMBER);
+static PERSON_TEXT: Text = word("a person", &PERSON);
 static ENV_NAME: Text = word("a variable's name", &VARIABLE_NAME);
 
 const fn word(name: &'static str, word: &'static Word) -> Text {
@@ -247,6 +271,11 @@ static RUNBOOK: Object = Object {
             "emergency",
             Shape::Object(&EMERGENCY),
             "Break-glass: what may be done without its gates, with `--emergency` and a reason",
+        ),
+        optional(
+            "command_line",
+            Shape::Object(&COMMAND_LINE),
+            "Who may give commands with `neostock-ops do` on the bot's machine",
         ),
     ],
     exactly_one: &[],
@@ -372,10 +401,39 @@ static ROLES: Map = Map {
 static ROLE: Object = Object {
     name: "a role",
     doc: "Who may do something.",
-    fields: &[required("members", Shape::List(&MEMBERS), "Any one of these suffices")],
+    fields: &[
+        required("members", Shape::List(&MEMBERS), "Any one of these suffices"),
+        optional(
+            "max_age",
+            Shape::Duration { min_ms: MAX_AGE_MS.0, max_ms: MAX_AGE_MS.1 },
+            "How long what Slack last said of people counts while it cannot be asked; a minute unless given",
+        ),
+    ],
     exactly_one: &[],
     later: &[],
-    example: "{members: [everyone]}",
+    example: "{members: [everyone], max_age: 12h}",
+};
+
+static COMMAND_LINE: Object = Object {
+    name: "the command line",
+    doc: "Who the system users of the bot's machine are in Slack.",
+    fields: &[required(
+        "users",
+        Shape::Map(&LOGINS),
+        "Each login that may use it, and whose it is: the Slack user's id",
+    )],
+    exactly_one: &[],
+    later: &[],
+    example: "{users: {alice: U0123456789}}",
+};
+
+static LOGINS: Map = Map {
+    name: "users",
+    key: &LOGIN,
+    value: Shape::Text(&PERSON_TEXT),
+    min: 1,
+    max: LOGINS_MAX,
+    example: "{alice: U0123456789}",
 };
 
 static MEMBERS: List = List {

@@ -141,7 +141,7 @@ actions:
 ";
     insta::assert_snapshot!(faults_of(text), @r#"
     runbook.yml:2:1: `langauge` is not a key of the runbook
-        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`, `migrations`, `emergency`
+        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`, `migrations`, `emergency`, `command_line`
     runbook.yml:4:3: `生产` is not a name here (lower-case letters, digits and single `-`, at most 30)
         for example: backup-verify
     runbook.yml:4:17: `~` is a shell's abbreviation and not a path
@@ -691,4 +691,52 @@ fn an_emergency_names_roles_and_actions_that_say_why() {
     fault("{role: oncall, actions: [restrt, wipe], review: leed}");
     fault("{role: operator, actions: []}");
     insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn a_role_says_how_long_it_believes_what_slack_said_before() {
+    let with = |role: &str| {
+        with_action("steps: [{name: One, run: [true]}]").replace("{members: [everyone]}", role)
+    };
+    let runbook = parse("r.yml", with("{members: [S1], max_age: 12h}").as_bytes()).unwrap();
+    assert_eq!(runbook.roles["operator"].max_age_ms, Some(12 * 3_600_000));
+    let runbook = parse("r.yml", with("{members: [S1]}").as_bytes()).unwrap();
+    assert_eq!(runbook.roles["operator"].max_age_ms, None);
+    assert!(runbook.logins.is_empty());
+    for (wrong, expected) in [
+        ("59s", "from 1m to 30d"),
+        ("31d", "from 1m to 30d"),
+        ("12", "has no unit"),
+        ("-1h", "duration"),
+    ] {
+        let faults = faults_of(&with(&format!("{{members: [S1], max_age: {wrong}}}")));
+        assert!(faults.contains(expected), "{wrong}: {faults}");
+    }
+}
+
+#[test]
+fn a_login_is_one_person() {
+    let with = |users: &str| {
+        let action = with_action("steps: [{name: One, run: [true]}]");
+        format!("{action}command_line: {{users: {{{users}}}}}\n")
+    };
+    let text = with("alice: U1, a.smith-2@corp: U1, _svc: W2");
+    let runbook = parse("r.yml", text.as_bytes()).unwrap();
+    let logins: Vec<_> =
+        runbook.logins.iter().map(|(login, user)| (login.as_str(), user.as_str())).collect();
+    assert_eq!(logins, [("_svc", "W2"), ("a.smith-2@corp", "U1"), ("alice", "U1")]);
+    for (wrong, expected) in [
+        ("alice: S1", "a Slack user id"),
+        ("alice: alice@example.com", "a Slack user id"),
+        ("alice: everyone", "a Slack user id"),
+        ("'-x': U1", "a login"),
+        ("alice: U1, alice: U2", "alice"),
+        ("alice: {id: U1}", "a person (text) expected"),
+        ("", "users"),
+    ] {
+        let faults = faults_of(&with(wrong));
+        assert!(faults.contains(expected), "{wrong}: {faults}");
+    }
+    let unknown = with("alice: U1").replace("users:", "people:");
+    assert!(faults_of(&unknown).contains("people"), "{}", faults_of(&unknown));
 }

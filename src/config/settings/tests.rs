@@ -271,3 +271,13 @@ fn the_defaults_file_explains_every_setting() {
         assert!(DEFAULTS.lines().any(is_key), "{key}");
     }
 }
+
+#[test]
+fn a_terminal_asks_for_a_language_or_for_none() {
+    let asks = |values: &[&str]| super::language_of(values.iter().map(|&value| value.to_owned()));
+    assert_eq!(asks(&["", "zh_CN.UTF-8", "en_US"]), Some(Lang::Zh));
+    assert_eq!(asks(&["en_GB@euro"]), Some(Lang::En));
+    assert_eq!(asks(&["C.UTF-8", "zh_CN"]), None);
+    assert_eq!(asks(&["POSIX"]), None);
+    assert_eq!(asks(&[]), None);
+}

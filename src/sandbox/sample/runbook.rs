@@ -31,12 +31,12 @@ environments:
       PREVIEW_URL: "http://127.0.0.1:{preview}/health"
       SAMPLE: {dir}
 
-# 成员：Slack 用户 (U…)、用户组 (S…) 或 everyone。
+# 成员：Slack 用户 (U…)、用户组 (S…) 或 everyone。max_age：Slack 无法查询时，采信多久以前的答复。
 roles:
-  viewer: {{members: [everyone]}}
-  operator: {{members: [S0OPS]}}
-  lead: {{members: [S0LEADS]}}
-  oncall: {{members: [S0OPS]}}
+  viewer: {{members: [everyone], max_age: 12h}}
+  operator: {{members: [S0OPS], max_age: 12h}}
+  lead: {{members: [S0LEADS], max_age: 12h}}
+  oncall: {{members: [S0OPS], max_age: 12h}}
 
 actions:
   # 自动化部署流程的四个步骤，最后再经前端确认一次。健康检查不通过，流量不会切换。

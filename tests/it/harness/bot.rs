@@ -68,6 +68,26 @@ impl Bot {
 
     /// Starts the bot, for the first time or again after [`Bot::end`].
     pub async fn begin(&mut self) {
+        self.begin_unready().await;
+        self.until_answered("readyz", 0).await;
+    }
+
+    /// Waits until everything is as it should be again; it looks for Slack by its own clock.
+    pub async fn until_ready(&mut self) {
+        self.until_answered("readyz", TICK_MS).await;
+    }
+
+    /// Starts the bot while Slack cannot be asked: it listens, and knows which workspace it is in.
+    pub async fn begin_away_from_slack(&mut self) {
+        self.begin_unready().await;
+        self.until_answered("healthz", 0).await;
+        let looks = Looks::within(PATIENCE);
+        while self.say("U0BOB", "whoami").await.contains("has not reached Slack yet") {
+            looks.again(|| "the bot does not know its workspace".to_owned()).await;
+        }
+    }
+
+    async fn begin_unready(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.url = format!("http://{}", listener.local_addr().unwrap());
         self.workspace.set_request_url(&self.url);
@@ -82,12 +102,16 @@ impl Bot {
             reload: self.reload.clone(),
         };
         self.task = Some(tokio::spawn(serve(start)));
-        let url = format!("{}/readyz", self.url);
+    }
+
+    async fn until_answered(&mut self, path: &str, tick_ms: u64) {
+        let url = format!("{}/{path}", self.url);
         let client = reqwest::Client::new();
         let looks = Looks::within(PATIENCE);
         while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
             let has_ended = self.task.as_ref().is_some_and(JoinHandle::is_finished);
             assert!(!has_ended, "the bot ended: {:?}", self.task.take().unwrap().await);
+            self.clock.advance_ms(tick_ms);
             looks.again(|| "the bot did not become ready".to_owned()).await;
         }
     }
@@ -103,7 +127,17 @@ impl Bot {
         &self,
         more: &[(&str, &str)],
     ) -> (CancellationToken, JoinHandle<anyhow::Result<()>>) {
+        let (_, stop, task) = self.beside(more).await;
+        (stop, task)
+    }
+
+    /// The same; where it listens too.
+    pub async fn beside(
+        &self,
+        more: &[(&str, &str)],
+    ) -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let mut sources = sources(&self.workspace, &self.place, &self.database_url);
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         sources.environment.extend(more);
@@ -119,7 +153,18 @@ impl Bot {
             stop: stop.clone(),
             reload: Reload::default(),
         };
-        (stop, tokio::spawn(serve(start)))
+        (url, stop, tokio::spawn(serve(start)))
+    }
+
+    /// Waits, by the bot's clock, until it ends by itself: what it says.
+    pub async fn ended(&mut self) -> String {
+        let looks = Looks::within(PATIENCE);
+        while !self.task.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.clock.advance_ms(TICK_MS);
+            looks.again(|| "the bot did not end".to_owned()).await;
+        }
+        let ended = self.task.take().unwrap().await.unwrap();
+        ended.map_or_else(|error| format!("{error:#}"), |()| String::new())
     }
 
     /// Takes the bot away without a goodbye.

@@ -7,6 +7,7 @@ use neostock_ops::sandbox::{Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -79,20 +80,43 @@ impl Process {
             .append(true)
             .open(self.place.path().join("bot.log"))
             .unwrap();
-        let mut command = Command::new(&self.program);
+        let mut command = self.program();
         command
             .arg("serve")
-            .env_clear()
-            .envs(environment(&self.workspace, &self.place, &self.database_url))
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("NEOSTOCK_LISTEN", format!("127.0.0.1:{port}"))
-            .env("NEOSTOCK_HOST", "test")
-            .envs(self.variables.iter().cloned())
-            .current_dir(self.place.path())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
         command
+    }
+
+    fn program(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(environment(&self.workspace, &self.place, &self.database_url))
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("NEOSTOCK_HOST", "test")
+            .envs(self.variables.iter().cloned())
+            .current_dir(self.place.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Types `neostock-ops …` on the bot's machine: its exit code, and everything it said.
+    pub async fn types(&self, words: &[&str]) -> (i32, String) {
+        self.types_as(None, words).await
+    }
+
+    /// The same as another system user.
+    pub async fn types_as(&self, uid: Option<u32>, words: &[&str]) -> (i32, String) {
+        let mut command = self.program();
+        command.args(words);
+        if let Some(uid) = uid {
+            command.uid(uid);
+        }
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     }
 
     /// Starts another bot beside this one, with a data folder of its own; Slack keeps talking to the
