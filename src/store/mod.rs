@@ -9,6 +9,7 @@
 
 pub mod decisions;
 pub mod deliveries;
+pub mod heads;
 pub mod journal;
 pub mod outbox;
 pub mod queue;
@@ -115,6 +116,29 @@ impl Store {
         let engine = Engine::of(url)?;
         let readers = connect::readers(engine, url).await?;
         Ok(Self::assembled(engine, url, clock, keys.into(), (readers, Writes::Refused)))
+    }
+
+    /// Connects to an existing database to read it and to write down who read: units work, the schema
+    /// and the journal's key stay as they are.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn for_auditor(
+        url: &str,
+        clock: Clock,
+        keys: impl Into<Keys>,
+    ) -> Result<Self, Error> {
+        let (engine, keys) = (Engine::of(url)?, keys.into());
+        // It makes no new file, as `writers` would.
+        let readers = connect::readers(engine, url).await?;
+        let writes = match engine {
+            Engine::Postgres => Writes::Parallel,
+            Engine::Sqlite => {
+                let pool = connect::writers(engine, url).await?;
+                Writes::Grouped(Writer::start(pool, clock.clone(), keys.current.clone()))
+            }
+        };
+        Ok(Self::assembled(engine, url, clock, keys, (readers, writes)))
     }
 
     fn assembled(

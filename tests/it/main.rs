@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod archive;
 mod attention;
 mod browser;
 mod cancel;
@@ -15,8 +16,10 @@ mod commands;
 mod config;
 mod container;
 mod crash;
+mod daily_head;
 mod deploy;
 mod exec;
+mod export;
 mod golden;
 mod harness;
 mod hostile;
@@ -42,6 +45,7 @@ mod shipped;
 mod slack_storm;
 mod stop;
 mod store;
+mod tamper;
 mod tidy;
 mod torture;
 mod verbs;
