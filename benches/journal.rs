@@ -15,6 +15,7 @@ use neostock_ops::store::journal::{Filter, Search, page_of, search};
 use neostock_ops::store::{Error, Store};
 use secrecy::SecretString;
 use serde_json::json;
+use sqlx::{AnyConnection, Connection as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::database::Database;
@@ -25,6 +26,13 @@ const ENTRIES: usize = 1_000_000;
 /// Entries in one unit while the journal is filled.
 const FILL: usize = 512;
 const ROUNDS: usize = 3;
+const SINGLE_UNITS: usize = 2_000;
+const MANY_UNITS: usize = 100;
+/// What `migrations/0001` has.
+const OLD_INDEXES: &str = "drop index journal_by_subject; drop index journal_by_time; \
+    drop index journal_by_actor; drop index journal_by_kind; drop index journal_by_asked; \
+    create index journal_by_subject on journal (subject, seq); \
+    create index journal_by_time on journal (at_ms)";
 const PAGES: usize = 40;
 /// Entries of a page in chat, and one more that says whether there is another page.
 const PAGE_ENTRIES: i64 = 16;
@@ -123,6 +131,8 @@ async fn fill(store: &Store) -> anyhow::Result<()> {
 async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = Folder::new()?;
+    println!("## What the journal's indexes cost\n");
+    appends(&folder).await?;
     measure("SQLite", &folder.sqlite_url(), &folder).await?;
     if let Some(database) = Database::new().await? {
         measure("PostgreSQL", &database.url, &folder).await?;
@@ -195,6 +205,55 @@ fn run(mut command: Command, url: &str) -> anyhow::Result<(Duration, f64)> {
     let took = began.elapsed();
     ensure!(child.wait_with_output()?.status.success(), "it failed");
     Ok((took, peak))
+}
+
+/// What the indexes cost whoever writes: SQLite with them, and with those of the first schema alone.
+async fn appends(folder: &Folder) -> anyhow::Result<()> {
+    let mut rates = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for round in 0..ROUNDS {
+        for (number, is_old) in [(0, true), (1, false)] {
+            let path = folder.path().join(format!("appends-{round}-{number}.db"));
+            let url = format!("sqlite:{}", path.display());
+            let store = Store::connect(&url, Clock::System, Some(SecretString::from(KEY))).await?;
+            if is_old {
+                let mut connection = AnyConnection::connect(&url).await?;
+                sqlx::raw_sql(OLD_INDEXES).execute(&mut connection).await?;
+                connection.close().await?;
+            }
+            let (single, many) = &mut rates[number];
+            single.push(append(&store, SINGLE_UNITS, 1).await?);
+            many.push(append(&store, MANY_UNITS, FILL).await?);
+            store.close().await;
+        }
+    }
+    let [old, new] = rates;
+    let median = |rates: &Vec<f64>| median_and_range(rates.clone()).0;
+    let row = |what: &str, old: &Vec<f64>, new: &Vec<f64>| {
+        let (old, new) = (median(old), median(new));
+        vec![what.to_owned(), format!("{old:.0}"), format!("{new:.0}"), format!("{:.2}", old / new)]
+    };
+    print_table(
+        &["entries a second", "two indexes", "all", "ratio"],
+        &[row("one a unit, durable", &old.0, &new.0), row("512 a unit", &old.1, &new.1)],
+    );
+    Ok(())
+}
+
+/// Writes entries; how many a second.
+async fn append(store: &Store, units: usize, each: usize) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    for unit_number in 0..units {
+        let written: Result<(), Error> = store
+            .unit(move |unit| {
+                Box::pin(async move {
+                    (0..each).for_each(|at| unit.journal(entry(unit_number * each + at)));
+                    Ok(())
+                })
+            })
+            .await;
+        written?;
+    }
+    Ok((units * each) as f64 / began.elapsed().as_secs_f64())
 }
 
 async fn pages(store: &Store) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 
 use super::super::connect::Engine;
 use super::super::{Error, Store};
-use super::fold::{Place, Stored, unfold};
+use super::fold::{Place, Stored};
 use super::{Filter, head};
 use crate::core::journal::{Anchor, Checked, KIND_KEY_LOST, Report, SealSpan, Verifier};
 use futures_util::StreamExt;
@@ -59,21 +59,33 @@ impl Moment {
         let work = Arc::new(work);
         let mut place = Place::first();
         let mut under_way = FuturesOrdered::new();
+        let mut is_end = false;
         loop {
-            if under_way.len() < PAGES_UNDER_WAY {
-                let page = place.next(&mut self.transaction, self.engine, filter).await?;
-                if let Some(folded) = page {
+            let may_take = is_end || under_way.len() >= PAGES_UNDER_WAY;
+            let (transaction, engine) = (&mut self.transaction, self.engine);
+            let reading = async {
+                if is_end { Ok(None) } else { place.next(transaction, engine, filter).await }
+            };
+            // The database folds the next page while this one is taken.
+            let taking = async {
+                let made = if may_take { under_way.next().await } else { None };
+                match made {
+                    Some(Ok(made)) => take(made?),
+                    Some(Err(_panic)) => Err(Error::Broken("panicked over a page").into()),
+                    None => Ok(()),
+                }
+            };
+            let (folded, taken) = tokio::join!(reading, taking);
+            taken?;
+            match folded? {
+                Some(folded) => {
                     let work = Arc::clone(&work);
                     under_way.push_back(tokio::task::spawn_blocking(move || {
-                        unfold(&folded).map(|rows| work(rows))
+                        folded.unfold().map(|rows| work(rows))
                     }));
-                    continue;
                 }
-            }
-            match under_way.next().await {
-                Some(Ok(made)) => take(made?)?,
-                Some(Err(_panic)) => return Err(Error::Broken("panicked over a page").into()),
-                None => return Ok(()),
+                None if under_way.is_empty() => return Ok(()),
+                None => is_end = true,
             }
         }
     }
@@ -118,8 +130,7 @@ impl Moment {
         let check = move |rows: Vec<Stored>| -> Vec<Checked> {
             rows.into_iter().map(|stored| stored.check(&keys)).collect()
         };
-        let everything = Filter { since_ms: i64::MIN, ..Filter::default() };
-        self.each_page(&everything, check, |page| {
+        self.each_page(&Filter::everything(), check, |page| {
             for row in page {
                 verifier.push_checked(row);
             }

@@ -14,6 +14,8 @@ const KINDS_MAX: i64 = 1_000;
 /// An action with more runs than this is found by going through the entries, one with fewer by going
 /// through its runs.
 const RUNS_FEW: i64 = 500;
+/// Kinds with more entries than this are found among those of an actor, not the other way round.
+const ENTRIES_FEW: i64 = 5_000;
 
 macro_rules! select {
     () => {
@@ -78,7 +80,7 @@ const ASKED_POSTGRES: Both = both!(
 );
 
 /// Which entries a reader wants.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Kinds that begin so; empty for all.
     pub kind_prefix: String,
@@ -92,6 +94,17 @@ pub struct Filter {
     pub until_ms: Option<Millis>,
     /// Not behind this row; only [`Moment::each_page`](super::Moment::each_page) looks at it.
     pub to_seq: Option<i64>,
+}
+
+impl Filter {
+    /// A filter that leaves nothing out.
+    pub fn everything() -> Self {
+        Self { since_ms: Millis::MIN, ..Self::default() }
+    }
+
+    pub(super) fn is_everything(&self) -> bool {
+        *self == Self::everything()
+    }
 }
 
 /// Which entries a person looks for; empty texts are for all.
@@ -236,6 +249,22 @@ fn spelled(kinds: Option<&[String]>) -> String {
     kinds.map_or_else(String::new, |kinds| format!(",{},", kinds.join(",")))
 }
 
+/// Whether so few entries are of these kinds that an actor's are best found among them.
+async fn are_few(connection: &mut AnyConnection, kinds: &[String]) -> Result<bool, Error> {
+    let mut entries = 0;
+    for kind in kinds {
+        let counted = sqlx::query_scalar::<_, i64>(
+            "select count(*) from (select 1 from journal where kind = $1 limit $2) as counted",
+        );
+        let counted = counted.bind(kind).bind(ENTRIES_FEW + 1 - entries);
+        entries += counted.fetch_one(&mut *connection).await?;
+        if entries > ENTRIES_FEW {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Look<'_> {
     /// The rows, by the index of the filter that leaves the fewest.
     async fn rows_of(
@@ -249,7 +278,9 @@ impl Look<'_> {
             _ => &BY_SUBJECT,
         };
         let Some(kinds) = kinds else { return self.rows(connection, by, None).await };
-        if !self.subject.is_empty() || !self.actor.is_empty() {
+        let is_by_kind = self.subject.is_empty()
+            && (self.actor.is_empty() || are_few(connection, &kinds).await?);
+        if !is_by_kind {
             self.kinds = spelled(Some(&kinds));
             return self.rows(connection, by, None).await;
         }
