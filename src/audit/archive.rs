@@ -183,6 +183,8 @@ pub async fn verify_with_archive(
     let mut moment = Moment::of(store).await?;
     let mut spans = moment.seal_spans().await?;
     let first_seq = moment.first_seq().await?;
+    // A database does not wait while files are read.
+    moment.end().await?;
     let mut text = String::new();
     let mut files = Vec::new();
     for (first, path) in segments(folder)? {
@@ -202,7 +204,7 @@ pub async fn verify_with_archive(
     for (_, path, _) in &files {
         check_file(path, store.keys(), (None, None), |row| verifier.push_checked(row))?;
     }
-    let mut report = moment.check(store, verifier).await?;
+    let mut report = Moment::of(store).await?.check(store, verifier).await?;
     for (first, _, file) in &files {
         let sha256 = file.head.as_ref().map(|head| &head.sha256);
         let is_told = report
