@@ -46,8 +46,8 @@ macro_rules! both {
                 select!(),
                 $driver,
                 kept!(),
-                "and (at_ms, seq) > (coalesce((select at_ms from journal where seq = $2), \
-                 -9223372036854775807), $2) order by at_ms, seq limit $6"
+                "and (at_ms, seq) > (coalesce((select at_ms from journal where seq = $2), $1 - 1), $2) \
+                 order by at_ms, seq limit $6"
             ),
         }
     };
@@ -302,7 +302,8 @@ impl Look<'_> {
             Order::Oldest => by.oldest,
         };
         let mut query = sqlx::query_as(statement)
-            .bind(self.since_ms)
+            // The first page of the oldest begins one before it.
+            .bind(self.since_ms.max(Millis::MIN + 1))
             .bind(self.cursor)
             .bind(self.actor)
             .bind(self.subject)
