@@ -17,6 +17,7 @@ use crate::slack::directory::Directory;
 use crate::slack::verify::SigningSecret;
 use crate::store::Store;
 use crate::vitals::Part;
+use crate::worker::daily_head::post_daily;
 use crate::worker::driver::Means;
 use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
@@ -145,6 +146,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
+    loops.spawn(post_daily(engine.clone(), runbook.subscribe(), stop.clone()));
     let watching = Watch {
         engine: engine.clone(),
         client: client.clone(),

@@ -1,9 +1,14 @@
-//! The journal for readers: the texts behind `audit verify`, `audit show` and `audit summary`.
+//! The journal for readers: the texts behind `audit verify`, `show` and `summary`, exports and archives.
 //!
 //! Nothing here prints or decides an exit code; that is `main`'s.
 
+mod archive;
+mod export;
+mod read;
 mod summary;
 
+pub use archive::{ArchiveError, Sealed, archive, verify_with_archive};
+pub use export::{Export, ExportError, check_file, export, export_report_text, selection};
 pub use summary::summary;
 
 use crate::core::journal::{Anchor, Report, Row};
@@ -12,10 +17,13 @@ use crate::core::text::{Lang, Text};
 use crate::store::journal::{self, Filter};
 use crate::store::{Error, Store};
 use chrono::DateTime;
+use serde_json::json;
 use std::io::{self, Write};
 
+/// The kind of the entry that tells that somebody read other people's entries.
+const KIND_READ: &str = "journal.read";
 /// Rows read at a time.
-const SHOW_PAGE_ROWS: i64 = 500;
+const SHOW_PAGE_ROWS: i64 = 100;
 
 /// Checks the whole journal; the text for the reader, and whether nothing was found.
 ///
@@ -53,6 +61,9 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
     if unspoken > 0 {
         lines.push(Text::new(format!("- 另有 {unspoken} 处"), format!("- and {unspoken} more")));
     }
+    if let Some(archived) = archived_line(report) {
+        lines.push(archived);
+    }
     if unkeyed > 0 {
         lines.push(Text::new(
             format!("{unkeyed} 条没有密钥：只有外部记下的日志头能证明它们未被整体改写。"),
@@ -77,6 +88,38 @@ pub fn report_text(report: &Report, lang: Lang) -> String {
         lines.push(Text::new(format!("日志头：{last}"), format!("Head: {last}")));
     }
     lines.iter().fold(String::new(), |text, line| text + line.get(lang) + "\n")
+}
+
+/// That the rows before the first are elsewhere.
+fn archived_line(report: &Report) -> Option<Text> {
+    let last = report.archived.iter().rfind(|segment| segment.last.seq + 1 == report.first_seq)?;
+    let (to, sha256) = (last.last.seq, &last.sha256);
+    Some(Text::new(
+        format!(
+            "第 1 至 {to} 条已归档（最后一个归档文件的 SHA-256：{sha256}）；连同归档核对：--archive 目录"
+        ),
+        format!(
+            "Entries 1 to {to} are archived (SHA-256 of the last segment's lines: {sha256}); check \
+             them too: --archive DIR"
+        ),
+    ))
+}
+
+/// Writes down that somebody at the command line reads the journal, before they are shown anything.
+///
+/// # Errors
+/// As the store gives them; then nothing may be shown.
+pub async fn note_reading(
+    store: &Store,
+    by: &str,
+    what: &str,
+    filter: &Filter,
+) -> Result<(), Error> {
+    let detail = json!({
+        "what": what, "kind": filter.kind_prefix, "actor": filter.actor, "subject": filter.subject,
+        "since_ms": filter.since_ms,
+    });
+    export::journal(store, by, KIND_READ, detail).await
 }
 
 /// How entries are shown.
@@ -109,6 +152,11 @@ pub async fn show(
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> Result<(), ShowError> {
+    if format == Format::Lines
+        && let Some(words) = summary::archived(store, filter.since_ms).await?
+    {
+        writeln!(out, "{}", words.en)?;
+    }
     let mut after_seq = 0;
     loop {
         let mut connection = store.read().await?;

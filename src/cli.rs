@@ -1,23 +1,23 @@
 //! Arguments, logging and the runtime. Words for people go to standard output, faults to standard
 //! error; exit code 0 is good, 1 is a finding or a failure, 2 is a wrong command line.
 
+mod audit;
+
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use neostock_ops::app::{Start, serve};
-use neostock_ops::audit::{self, Format};
+use neostock_ops::audit::summary;
 use neostock_ops::clock::Clock;
 use neostock_ops::command_line::{self, Typed};
 use neostock_ops::config::fault::listing;
 use neostock_ops::config::settings::{self, LogFormat, Settings};
 use neostock_ops::core::action::AccessFormat;
-use neostock_ops::core::journal::Anchor;
 use neostock_ops::core::text::Lang;
 use neostock_ops::core::words;
 use neostock_ops::demo;
 use neostock_ops::exec::login::login;
 use neostock_ops::logs;
 use neostock_ops::store::Store;
-use neostock_ops::store::journal::Filter;
 use neostock_ops::worker::reload::{Reload, Reread};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use secrecy::{ExposeSecret, SecretString};
@@ -92,7 +92,7 @@ enum Command {
     /// Read the audit journal.
     Audit {
         #[command(subcommand)]
-        command: Audit,
+        command: audit::Audit,
     },
     /// Let the journal go on under the key that is set now although its own is lost: what stands there
     /// is sealed as a whole, and the loss is an entry. Stop the bots first.
@@ -136,46 +136,6 @@ struct Window {
     until_ms: i64,
     #[arg(long, value_parser = language)]
     lang: Lang,
-}
-
-#[derive(Subcommand)]
-enum Audit {
-    /// Check the whole chain: changed, deleted, inserted or swapped entries.
-    Verify {
-        /// A head that was noted elsewhere, as `SEQ:HASH`: shows a cut tail or a rewrite too.
-        #[arg(long, value_name = "SEQ:HASH")]
-        head: Option<Anchor>,
-        /// The language of the findings.
-        #[arg(long, value_parser = language, default_value = "en")]
-        lang: Lang,
-    },
-    /// Sum up: who did what, what was denied, what went wrong.
-    Summary {
-        /// How far to look back, such as `7d` or `2h`.
-        #[arg(long, value_parser = duration, value_name = "AGE", default_value = "24h")]
-        since: u64,
-        /// The language of the summary.
-        #[arg(long, value_parser = language, default_value = "en")]
-        lang: Lang,
-    },
-    /// Show entries, oldest first.
-    Show {
-        /// Only what is younger, such as `7d` or `2h`.
-        #[arg(long, value_parser = duration, value_name = "AGE")]
-        since: Option<u64>,
-        /// Only kinds that begin so, such as `run.` or `request.denied`.
-        #[arg(long, default_value = "")]
-        kind: String,
-        /// Only this actor's: a Slack user id.
-        #[arg(long, default_value = "")]
-        actor: String,
-        /// Only about this run.
-        #[arg(long, default_value = "")]
-        run: String,
-        /// One JSON object a line, exactly as stored.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 fn reason(text: &str) -> Result<String, String> {
@@ -299,7 +259,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                         .await
                         .context("open the database")?;
                 let span = (window.window_ms, window.until_ms);
-                write!(out, "{}", audit::summary(&store, span, window.lang).await?)?;
+                write!(out, "{}", summary(&store, span, window.lang).await?)?;
                 Ok(ExitCode::SUCCESS)
             })
         }
@@ -311,7 +271,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit { command } => {
             install_tls()?;
             let settings = read(cli.config.as_deref())?;
-            runtime()?.block_on(read_journal(settings, command))
+            runtime()?.block_on(audit::run(settings, command))
         }
     }
 }
@@ -423,7 +383,7 @@ async fn begin_journal_anew(
     reason: &str,
     out: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let by = format!("uid {}", rustix::process::getuid().as_raw());
+    let by = audit::by();
     let (url, keys) = (settings.database_url.expose_secret(), settings.journal_keys());
     let ended = Store::begin_journal_anew(url, Clock::System, keys, (&by, reason)).await?;
     writeln!(
@@ -432,32 +392,4 @@ async fn begin_journal_anew(
          up to there is sealed. Note the head now: neostock-ops audit verify"
     )?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn read_journal(settings: Settings, command: Audit) -> anyhow::Result<ExitCode> {
-    let url = settings.database_url.expose_secret();
-    let store = Store::inspect(url, Clock::System, settings.journal_keys())
-        .await
-        .context("open the database")?;
-    let mut out = std::io::stdout();
-    match command {
-        Audit::Verify { head, lang } => {
-            let (report, is_sound) = audit::verify_report(&store, head, lang).await?;
-            write!(out, "{report}")?;
-            Ok(verdict(is_sound))
-        }
-        Audit::Summary { since, lang } => {
-            let span = (since, Clock::System.now_ms());
-            write!(out, "{}", audit::summary(&store, span, lang).await?)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Audit::Show { since, kind, actor, run, json } => {
-            let since_ms =
-                since.map_or(0, |age_ms| Clock::System.now_ms().saturating_sub_unsigned(age_ms));
-            let filter = Filter { kind_prefix: kind, actor, subject: run, since_ms };
-            let format = if json { Format::Json } else { Format::Lines };
-            audit::show(&store, &filter, format, &mut out).await?;
-            Ok(ExitCode::SUCCESS)
-        }
-    }
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
-# with fonts, buildah and mmdebstrap by apt-get, cargo-nextest into build/tools, what drives the browser
-# into build/browser, bun and pm2 into build/parts, a small Debian for the container's test into
-# build/container. What is there already is left alone.
+# with fonts, Python and openssl (another program that checks the journal), buildah and mmdebstrap by
+# apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun and pm2 into
+# build/parts, a small Debian for the container's test into build/container. What is there already is
+# left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -36,6 +37,8 @@ missing_packages() {
     [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || echo chromium
     has_font zh || echo fonts-noto-cjk
     has_font und-zsye || echo fonts-noto-color-emoji
+    command -v python3 >/dev/null || echo python3
+    command -v openssl >/dev/null || echo openssl
     command -v buildah >/dev/null || echo buildah
     command -v mmdebstrap >/dev/null || echo mmdebstrap
     command -v dpkg-scanpackages >/dev/null || echo dpkg-dev

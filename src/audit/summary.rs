@@ -11,14 +11,12 @@ use crate::core::policy::Standing;
 use crate::core::run::State;
 use crate::core::table::{Page, Side, cut, thousands};
 use crate::core::text::{Lang, Text};
-use crate::store::journal::{self, Filter};
+use crate::store::journal::{Filter, Moment, Stored, first};
 use crate::store::{Error, Store};
 use chrono::DateTime;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// Entries read at a time; one may hold a whole plan.
-const PAGE_ROWS: i64 = 200;
 /// Runs whose end is followed.
 const RUNS_MAX: usize = 10_000;
 /// Different deeds, denials and exceptions that are told apart, each.
@@ -43,21 +41,39 @@ pub async fn summary(
     lang: Lang,
 ) -> Result<String, Error> {
     let since_ms = until_ms.saturating_sub_unsigned(window_ms);
-    let filter = Filter { since_ms, ..Filter::default() };
+    let filter = Filter { since_ms, until_ms: Some(until_ms), ..Filter::default() };
     let mut sums = Sums::default();
-    let mut after_seq = 0;
-    loop {
-        let mut connection = store.read().await?;
-        let rows = journal::page_of(&mut connection, &filter, after_seq, PAGE_ROWS).await?;
-        drop(connection);
-        let Some(last) = rows.last() else { break };
-        after_seq = last.seq;
-        rows.iter().filter(|row| row.at_ms <= until_ms).for_each(|row| sums.add(row));
-    }
+    let mut journal = Moment::of(store).await?;
+    let as_it_is = |rows: Vec<Stored>| rows;
+    journal
+        .each_page(&filter, as_it_is, |rows| {
+            for stored in &rows {
+                sums.add(&stored.row);
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
+    journal.end().await?;
     let (since, until) = (moment(since_ms), moment(until_ms));
     let window = duration::spell(window_ms);
     let title = lang.pick("审计日志", "Journal");
-    Ok(sums.page(&format!("{title}  {since} – {until} ({window})"), lang))
+    let page = sums.page(&format!("{title}  {since} – {until} ({window})"), lang);
+    let archived = archived(store, since_ms).await?;
+    Ok(archived.map_or(page.clone(), |words| format!("{page}{}\n", words.get(lang))))
+}
+
+/// That entries of a window that begins so are not there any more; `None`: all are.
+pub(super) async fn archived(store: &Store, since_ms: Millis) -> Result<Option<Text>, Error> {
+    let mut reader = store.read().await?;
+    let first = first(&mut reader).await?;
+    let first = first.filter(|row| row.seq > 1 && row.at_ms > since_ms);
+    Ok(first.map(|row| {
+        let (to, at) = (row.seq - 1, moment(row.at_ms));
+        Text::new(
+            format!("第 1 至 {to} 条（早于 {at}）已归档，不在其中。"),
+            format!("Entries 1 to {to}, from before {at}, are archived and not among these."),
+        )
+    }))
 }
 
 /// A run that was asked for in the window.
@@ -330,7 +346,7 @@ impl Reason {
 
 /// What is out of the ordinary, by the last word of its kind; kinds of later versions are found too.
 fn is_exception(kind: &str) -> bool {
-    const LAST_WORDS: [&str; 11] = [
+    const LAST_WORDS: [&str; 12] = [
         "failed",
         "timed_out",
         "lost",
@@ -341,6 +357,7 @@ fn is_exception(kind: &str) -> bool {
         "expired",
         "gate_voided",
         "key_changed",
+        "archived",
         "quarantined",
     ];
     kind == "bot.started" || kind.rsplit('.').next().is_some_and(|last| LAST_WORDS.contains(&last))

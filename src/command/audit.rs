@@ -21,6 +21,9 @@ const PAGE_ENTRIES: usize = 15;
 /// How far back it looks when nobody says: a whole journal may be long.
 const SINCE_DEFAULT_MS: u64 = 7 * 86_400_000;
 
+/// The kind of the entry that tells that somebody read other people's entries.
+const KIND_READ: &str = "journal.read";
+
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
     name: "audit",
@@ -133,8 +136,26 @@ pub async fn run(trail: &Trail, context: &Context<'_>, asked: Asked) -> Result<S
     let mut rows = context.engine.trail(&search, PAGE_ENTRIES + 1).await?;
     let has_more = rows.len() > PAGE_ENTRIES;
     rows.truncate(PAGE_ENTRIES);
-    let card = card(trail, &rows, has_more, context.lang);
-    answer(context, asked, "request.answered", &card).await
+    let mut card = card(trail, &rows, has_more, context.lang);
+    if !has_more && let Some(first) = context.engine.first_entry().await? {
+        card.parts.extend(archived(&first, search.since_ms, context.lang));
+    }
+    // Of entries that are not only the reader's own, somebody else may ask who has read them.
+    let kind = if by == Some(&asked.actor) { "request.answered" } else { KIND_READ };
+    answer(context, asked, kind, &card).await
+}
+
+/// That older entries, which were asked for too, are archived.
+fn archived(first: &Row, since_ms: i64, lang: Lang) -> Option<Part> {
+    if first.seq <= 1 || first.at_ms <= since_ms {
+        return None;
+    }
+    let to = first.seq - 1;
+    let words = match lang {
+        Lang::Zh => format!("更早的第 1 至 {to} 条已归档，不在其中。"),
+        Lang::En => format!("The older entries, 1 to {to}, are archived and not among these."),
+    };
+    Some(Part::Context(vec![text(words)]))
 }
 
 fn card(trail: &Trail, rows: &[Row], has_more: bool, lang: Lang) -> Card {

@@ -8,7 +8,7 @@ use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
 use crate::core::duration;
-use crate::core::journal::Keys;
+use crate::core::journal::{ExportKey, Keys};
 use crate::core::text::Lang;
 use axum::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
@@ -38,8 +38,10 @@ const MIB: u64 = 1024 * 1024;
 
 /// Where the database's url stands: in the bot's environment, and in that of a `journal` step.
 pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
+/// What exports of the journal are signed with.
+const EXPORT_KEY_VARIABLE: &str = "NEOSTOCK_EXPORT_KEY";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 20] = [
+const VARIABLES: [(&str, &str); 21] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -55,6 +57,7 @@ const VARIABLES: [(&str, &str); 20] = [
     ("NEOSTOCK_EVIDENCE_MIB_MAX", "evidence_mib_max"),
     ("NEOSTOCK_JOURNAL_KEY", "journal_key"),
     ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "journal_key_previous"),
+    (EXPORT_KEY_VARIABLE, "export_key"),
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
     ("NEOSTOCK_RESPONSE_HOSTS", "response_hosts"),
     ("NEOSTOCK_RUNS_WAITING_MAX", "runs_waiting_max"),
@@ -69,13 +72,14 @@ const USED_ELSEWHERE: [&str; 5] =
 /// Families of names that are not settings: tests, and secrets that a runbook names.
 const USED_ELSEWHERE_PREFIXES: [&str; 2] = ["NEOSTOCK_TEST_", "NEOSTOCK_SECRET_"];
 /// Variables that hold the bot's own secrets: no runbook may hand them to a step.
-pub(super) const OWN_SECRETS: [&str; 7] = [
+pub(super) const OWN_SECRETS: [&str; 8] = [
     "SLACK_BOT_TOKEN",
     "SLACK_SIGNING_SECRET",
     "SLACK_APP_TOKEN",
     DATABASE_VARIABLE,
     "NEOSTOCK_JOURNAL_KEY",
     "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
+    EXPORT_KEY_VARIABLE,
     "NEOSTOCK_WEBHOOK_TOKEN",
 ];
 
@@ -117,6 +121,8 @@ pub struct Settings {
     pub journal_key: Option<SecretString>,
     /// Keys that the journal was under before, each at least 32 bytes; in no order.
     pub journal_keys_previous: Vec<SecretString>,
+    /// 32 bytes as hexadecimal digits; known to be a key.
+    pub export_key: Option<SecretString>,
     /// What a webhook's caller must show.
     pub webhook_token: Option<SecretString>,
     /// `host` or `host:port` in lower case, besides Slack's own.
@@ -252,6 +258,11 @@ impl Settings {
     pub fn journal_keys(&self) -> Keys {
         let keys = Keys::from(self.journal_key.clone());
         self.journal_keys_previous.iter().fold(keys, Keys::and_previous)
+    }
+
+    /// What exports are signed with, where that is set.
+    pub fn export_key(&self) -> Option<ExportKey> {
+        self.export_key.as_ref().and_then(|key| ExportKey::new(key).ok())
     }
 
     /// The settings in which another reading differs and which only a start puts in force.
@@ -453,6 +464,7 @@ impl Conversion<'_> {
             evidence_bytes_max: self.whole("evidence_mib_max").saturating_mul(MIB),
             journal_key: self.convert("journal_key", journal_key),
             journal_keys_previous: self.journal_keys_previous(),
+            export_key: self.convert("export_key", export_key),
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
             response_hosts: self.response_hosts(),
             runs_waiting_max: self.convert("runs_waiting_max", runs_waiting_max).unwrap_or(1),
@@ -618,6 +630,14 @@ fn journal_key(text: &str) -> Result<SecretString, Wrong> {
     wrong(message, "make one: openssl rand -hex 32")
 }
 
+fn export_key(text: &str) -> Result<SecretString, Wrong> {
+    let key = SecretString::from(text);
+    match ExportKey::new(&key) {
+        Ok(_) => Ok(key),
+        Err(bad) => wrong(bad.to_string(), "make one: openssl rand -hex 32"),
+    }
+}
+
 fn runs_waiting_max(text: &str) -> Result<i64, Wrong> {
     match text.parse() {
         Ok(most) if (1..=RUNS_WAITING_MAX_MAX).contains(&most) => Ok(most),
@@ -666,6 +686,7 @@ static ROOT: Object = Object {
         ),
         optional("journal_key", Shape::Text(&SECRET), "The key of the journal's hash chain"),
         optional("journal_key_previous", Shape::List(&KEYS), "Keys that it was under before"),
+        optional("export_key", Shape::Text(&SECRET), "What exports of the journal are signed with"),
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
         optional("response_hosts", Shape::List(&HOSTS), "Hosts that a response_url may name"),
         optional("runs_waiting_max", Shape::Text(&NUMBER), "How many runs may wait or be queued"),

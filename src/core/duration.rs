@@ -1,4 +1,4 @@
-//! Durations as people write them: `500ms`, `10s`, `5m`, `2h`, `1d`.
+//! Durations as people write them: `500ms`, `10s`, `5m`, `2h`, `1d`; and moments.
 
 use super::text::Text;
 use std::fmt::Write as _;
@@ -51,6 +51,18 @@ pub fn about(ms: u64) -> Text {
     }
 }
 
+/// A moment as people write it, in milliseconds UTC: `2026-11-24`, `2026-11-24T03:00:00Z`, or how long
+/// before `now_ms`: `7d`.
+pub fn moment(text: &str, now_ms: i64) -> Option<i64> {
+    if let Some(age_ms) = parse(text) {
+        return Some(now_ms.saturating_sub_unsigned(age_ms));
+    }
+    if let Ok(day) = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis());
+    }
+    Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,16 @@ mod tests {
         assert_eq!(about(3 * HOUR + 60_000).zh, "3 小时 1 分钟");
     }
 
+    #[test]
+    fn a_moment_is_a_day_a_time_or_an_age() {
+        assert_eq!(moment("2026-11-24", 0), Some(1_795_478_400_000));
+        assert_eq!(moment("2026-11-24T11:00:00+08:00", 0), Some(1_795_489_200_000));
+        assert_eq!(moment("2h", 7_200_001), Some(1));
+        for wrong in ["", "yesterday", "2026-13-01", "2026-11-24 03:00", "7"] {
+            assert_eq!(moment(wrong, 0), None, "{wrong}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_spelled_duration_reads_back(ms: u64) {
@@ -91,7 +113,7 @@ mod tests {
 
         #[test]
         fn parsing_never_panics(text: String) {
-            let _ = parse(&text);
+            let _ = (parse(&text), moment(&text, 0));
         }
     }
 }

@@ -5,7 +5,14 @@
 //! rewrite history; without one it is SHA-256, and only a head noted elsewhere (an [`Anchor`])
 //! shows a rewrite. This file never reads or writes the database.
 
-use crate::core::text::Text;
+mod export;
+mod export_check;
+mod verify;
+
+pub use export::{BadKey, EXPORT_FORMAT, Encoding, ExportHead, ExportKey, Selection, fingerprint};
+pub use export_check::{ExportCheck, ExportFault, ExportReport, seal_span};
+pub use verify::{Archived, Checked, FINDINGS_MAX, Fault, Finding, Report, SealSpan, Verifier};
+
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -26,8 +33,6 @@ const KEY_ID_CHARS: usize = 16;
 pub const DETAIL_BYTES_MAX: usize = 64 * 1024;
 /// What is kept of a detail that is too long.
 const DETAIL_CUT_BYTES: usize = 4 * 1024;
-/// Findings that a report spells out; the rest are only counted.
-pub const FINDINGS_MAX: usize = 100;
 /// The kind of the entry, under the old key, that announces the next one.
 pub const KIND_KEY_CHANGED: &str = "journal.key_changed";
 /// The kind of the first entry under a new key.
@@ -35,6 +40,11 @@ pub const KIND_KEY_BEGAN: &str = "journal.key_began";
 
 /// The kind of the entry with which a journal goes on whose key was lost.
 pub const KIND_KEY_LOST: &str = "journal.key_lost";
+/// The kind of the entry that says which rows were sealed in a file and removed.
+pub const KIND_ARCHIVED: &str = "journal.archived";
+
+/// No key at all, as rows without one name it.
+static NO_KEY: Key = Key { id: String::new(), mac: None };
 
 /// What happened, as the code that decides it says it; the store turns it into a [`Row`].
 #[derive(Debug, Clone, PartialEq)]
@@ -216,11 +226,11 @@ pub struct Keys {
 
 impl Keys {
     /// The key that a row names; "no key" is always known.
-    pub fn find(&self, id: &str) -> Option<Key> {
+    pub fn find(&self, id: &str) -> Option<&Key> {
         if id.is_empty() {
-            return Some(Key::none());
+            return Some(&NO_KEY);
         }
-        std::iter::once(&self.current).chain(&self.previous).find(|key| key.id == id).cloned()
+        std::iter::once(&self.current).chain(&self.previous).find(|key| key.id == id)
     }
 
     /// Adds a key that was in use before.
@@ -254,7 +264,7 @@ pub fn key_began(at_ms: i64, key: &Key) -> Entry {
 pub fn key_lost(
     at_ms: i64,
     (from, to): (&str, &Key),
-    (sealed, seal): (&Anchor, String),
+    (first_seq, sealed, seal): (i64, &Anchor, String),
     (by, why): (&str, &str),
 ) -> Entry {
     Entry {
@@ -264,7 +274,7 @@ pub fn key_lost(
             at_ms,
             KIND_KEY_LOST,
             json!({
-                "from": from, "to": to.id, "seq": sealed.seq, "head": sealed.hash, "sha256": seal,
+                "from": from, "to": to.id, "first": first_seq, "seq": sealed.seq, "head": sealed.hash, "sha256": seal,
                 "reason": why,
             }),
         )
@@ -336,280 +346,6 @@ impl FromStr for Anchor {
     }
 }
 
-/// Something that a check of the journal found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The row it is about, or the first of several.
-    pub seq: i64,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-/// What can be wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// The row's content and its hash do not belong together.
-    Changed,
-    /// The row does not stand on the row before: that one was replaced, with a hash of its own.
-    NotLinked,
-    /// Rows are gone, up to this one.
-    Missing {
-        /// The last row of the gap.
-        to: i64,
-    },
-    /// The row came after one with the same or a higher number.
-    OutOfOrder,
-    /// The row is made with a key that was not given.
-    UnknownKey {
-        /// The id that the row names.
-        key_id: String,
-    },
-    /// The row is under another key than the row before announced.
-    KeySwitched,
-    /// What stood before a row that sealed it is not what was sealed.
-    SealDiffers,
-    /// The last row is not under the key in use.
-    NotUnderCurrentKey,
-    /// Rows stand behind the journal's own head, up to this one.
-    AfterHead {
-        /// The last row behind the head.
-        to: i64,
-    },
-    /// The journal's own head has another hash than the last row.
-    HeadDiffers,
-    /// The row noted outside is not there any more.
-    AnchorMissing {
-        /// The last row that is there.
-        last: i64,
-    },
-    /// The row noted outside has another hash now.
-    AnchorDiffers,
-}
-
-impl Finding {
-    /// The finding in a sentence.
-    pub fn words(&self) -> Text {
-        let seq = self.seq;
-        match &self.fault {
-            Fault::Changed => Text::new(
-                format!("第 {seq} 条被改动：内容与其哈希不符"),
-                format!("entry {seq} was changed: its content does not match its hash"),
-            ),
-            Fault::NotLinked => Text::new(
-                format!("第 {seq} 条不接在第 {} 条之后：前一条被替换", seq - 1),
-                format!("entry {seq} does not follow entry {}: that one was replaced", seq - 1),
-            ),
-            Fault::Missing { to } if *to == seq => {
-                Text::new(format!("缺少第 {seq} 条"), format!("entry {seq} is missing"))
-            }
-            Fault::Missing { to } => Text::new(
-                format!("缺少第 {seq} 至 {to} 条"),
-                format!("entries {seq} to {to} are missing"),
-            ),
-            Fault::OutOfOrder => Text::new(
-                format!("第 {seq} 条的位置不对"),
-                format!("entry {seq} stands in the wrong place"),
-            ),
-            Fault::UnknownKey { key_id } => Text::new(
-                format!("第 {seq} 条使用密钥 {key_id}，未提供该密钥，无法核对"),
-                format!(
-                    "entry {seq} is under key {key_id}, which was not given: it cannot be checked"
-                ),
-            ),
-            Fault::KeySwitched => Text::new(
-                format!("第 {seq} 条换了密钥，之前没有旧密钥下的换钥记录"),
-                format!(
-                    "entry {seq} is under another key, and no entry under the old key announced it"
-                ),
-            ),
-            Fault::SealDiffers => Text::new(
-                format!("第 {seq} 条封存了它之前的全部内容，现在的内容与封存时不同"),
-                format!(
-                    "entry {seq} sealed everything before it, which is not any more what it was then"
-                ),
-            ),
-            Fault::NotUnderCurrentKey => Text::new(
-                format!("最后一条（第 {seq} 条）不是用当前密钥写的"),
-                format!("the last entry, {seq}, is not under the key in use"),
-            ),
-            Fault::AfterHead { to } => Text::new(
-                format!("第 {seq} 至 {to} 条在日志头之后，是外部插入的"),
-                format!(
-                    "entries {seq} to {to} stand behind the journal's head: they were inserted"
-                ),
-            ),
-            Fault::HeadDiffers => Text::new(
-                format!("日志头的哈希与最后一条（第 {seq} 条）不同"),
-                format!("the journal's head has another hash than the last entry, {seq}"),
-            ),
-            Fault::AnchorMissing { last } => Text::new(
-                format!("外部记下的第 {seq} 条已不存在：日志在第 {last} 条之后被截断"),
-                format!(
-                    "entry {seq}, noted outside, is gone: the journal was cut after entry {last}"
-                ),
-            ),
-            Fault::AnchorDiffers => Text::new(
-                format!("第 {seq} 条的哈希与外部记下的不同：历史被改写"),
-                format!(
-                    "entry {seq} has another hash than was noted outside: history was rewritten"
-                ),
-            ),
-        }
-    }
-}
-
-/// What a check found, and how far it reached.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// Rows read.
-    pub rows: i64,
-    /// Of these, rows under no key, which only an anchor protects from a rewrite.
-    pub unkeyed: i64,
-    /// Of these, rows under a key that was lost: checked as a whole against a later seal.
-    pub lost: i64,
-    /// The last row, to be noted outside; `None` for an empty journal.
-    pub last: Option<Anchor>,
-    /// The first [`FINDINGS_MAX`] findings, in the order of the rows.
-    pub findings: Vec<Finding>,
-    /// All findings.
-    pub findings_total: usize,
-}
-
-impl Report {
-    /// Whether nothing was found.
-    pub fn is_sound(&self) -> bool {
-        self.findings_total == 0
-    }
-
-    fn find(&mut self, seq: i64, fault: Fault) {
-        self.findings_total += 1;
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(Finding { seq, fault });
-        }
-    }
-}
-
-/// Checks a chain row by row, in constant memory.
-#[derive(Debug)]
-pub struct Verifier<'k> {
-    keys: &'k Keys,
-    anchor: Option<Anchor>,
-    last: Option<Row>,
-    seal: Seal,
-    /// The key that was not given, and how many rows in a row so far are under it.
-    unknown: (String, usize),
-    report: Report,
-}
-
-impl<'k> Verifier<'k> {
-    /// A check from the first row on. The anchor is a row that was noted outside.
-    pub fn new(keys: &'k Keys, anchor: Option<Anchor>) -> Self {
-        let (last, report) = (None, Report::default());
-        Self { keys, anchor, last, seal: Seal::default(), unknown: Default::default(), report }
-    }
-
-    /// Takes the next row. Rows come in the order of `seq`.
-    pub fn push(&mut self, row: Row) {
-        self.report.rows += 1;
-        self.report.unkeyed += i64::from(row.key_id.is_empty());
-        self.check_place(&row);
-        self.check_seal(&row);
-        match self.keys.find(&row.key_id) {
-            None => {
-                let key_id = row.key_id.clone();
-                if self.unknown.0 != key_id {
-                    self.unknown = (key_id.clone(), 0);
-                }
-                self.unknown.1 += 1;
-                self.report.find(row.seq, Fault::UnknownKey { key_id });
-            }
-            Some(key) if row.hash_under(&key) != row.hash => {
-                self.report.find(row.seq, Fault::Changed);
-            }
-            Some(_) => {}
-        }
-        if self.anchor.as_ref().is_some_and(|noted| noted.seq == row.seq && noted.hash != row.hash)
-        {
-            self.report.find(row.seq, Fault::AnchorDiffers);
-        }
-        self.seal.push(&row);
-        self.last = Some(row);
-    }
-
-    /// A row under a key that is there can say that the key before was lost. It stands for the rows
-    /// before it, which nobody can check one by one.
-    fn check_seal(&mut self, row: &Row) {
-        if !self.says_that_a_key_was_lost(row) {
-            return;
-        }
-        let detail: Value = serde_json::from_str(&row.detail).unwrap_or_default();
-        if detail["sha256"] != self.seal.digest() {
-            self.report.find(row.seq, Fault::SealDiffers);
-            return;
-        }
-        let (key_id, rows) = std::mem::take(&mut self.unknown);
-        if rows > 0 && detail["from"] == key_id {
-            let is_lost = |finding: &Finding| matches!(&finding.fault, Fault::UnknownKey { key_id: named } if *named == key_id);
-            self.report.findings.retain(|finding| !is_lost(finding));
-            self.report.findings_total -= rows;
-            self.report.lost += rows as i64;
-        }
-    }
-
-    /// Without a key anybody can write such a row, so that one says nothing.
-    fn says_that_a_key_was_lost(&self, row: &Row) -> bool {
-        let key = self.keys.find(&row.key_id).filter(|key| !key.id.is_empty());
-        row.kind == KIND_KEY_LOST && key.is_some_and(|key| row.hash_under(&key) == row.hash)
-    }
-
-    /// Checks a row against the one before; behind a gap there is nothing to check against.
-    fn check_place(&mut self, row: &Row) {
-        let expected = self.last.as_ref().map_or(1, |last| last.seq + 1);
-        if row.seq > expected {
-            self.report.find(expected, Fault::Missing { to: row.seq - 1 });
-            return;
-        }
-        if row.seq < expected {
-            self.report.find(row.seq, Fault::OutOfOrder);
-            return;
-        }
-        let prev_hash = self.last.as_ref().map_or(GENESIS_HASH, |last| &last.hash);
-        if row.prev_hash != prev_hash {
-            self.report.find(row.seq, Fault::NotLinked);
-        }
-        if self.last.as_ref().is_some_and(|last| last.next_key_id() != row.key_id)
-            && !self.says_that_a_key_was_lost(row)
-        {
-            self.report.find(row.seq, Fault::KeySwitched);
-        }
-    }
-
-    /// Ends the check against the journal's own head.
-    pub fn finish(mut self, head: &Anchor) -> Report {
-        let (last_seq, last_hash, last_key_id) = match &self.last {
-            Some(row) => (row.seq, row.hash.as_str(), row.key_id.as_str()),
-            None => (0, GENESIS_HASH, ""),
-        };
-        if last_seq < head.seq {
-            self.report.find(last_seq + 1, Fault::Missing { to: head.seq });
-        } else if last_seq > head.seq {
-            self.report.find(head.seq + 1, Fault::AfterHead { to: last_seq });
-        } else if last_hash != head.hash {
-            self.report.find(last_seq, Fault::HeadDiffers);
-        }
-        if last_key_id != self.keys.current.id {
-            self.report.find(last_seq, Fault::NotUnderCurrentKey);
-        }
-        if let Some(anchor) = &self.anchor
-            && anchor.seq > last_seq
-        {
-            self.report.find(anchor.seq, Fault::AnchorMissing { last: last_seq });
-        }
-        self.report.last = self.last.map(|row| Anchor { seq: row.seq, hash: row.hash });
-        self.report
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -662,6 +398,9 @@ mod tests {
             Fault::HeadDiffers,
             Fault::AnchorMissing { last: 5 },
             Fault::AnchorDiffers,
+            Fault::AnchorArchived,
+            Fault::Unnumbered { rows: 2 },
+            Fault::ArchiveDiffers,
         ];
         let words = faults.map(|fault| {
             let words = Finding { seq: 7, fault }.words();
@@ -685,8 +424,8 @@ mod tests {
             第 7 条换了密钥，之前没有旧密钥下的换钥记录
         entry 7 sealed everything before it, which is not any more what it was then
             第 7 条封存了它之前的全部内容，现在的内容与封存时不同
-        the last entry, 7, is not under the key in use
-            最后一条（第 7 条）不是用当前密钥写的
+        from entry 7 on none is under the key in use
+            从第 7 条起都不是用当前密钥写的
         entries 7 to 9 stand behind the journal's head: they were inserted
             第 7 至 9 条在日志头之后，是外部插入的
         the journal's head has another hash than the last entry, 7
@@ -695,6 +434,12 @@ mod tests {
             外部记下的第 7 条已不存在：日志在第 5 条之后被截断
         entry 7 has another hash than was noted outside: history was rewritten
             第 7 条的哈希与外部记下的不同：历史被改写
+        entry 7, noted outside, is archived: check it with --archive
+            外部记下的第 7 条已归档：请用 --archive 一并核对
+        2 entries bear no number: they were inserted
+            有 2 条没有编号，是外部插入的
+        the archived segment from entry 7 on is not the file that was sealed
+            从第 7 条开始的归档文件不是归档时封存的那一个
         ");
     }
 
@@ -741,7 +486,7 @@ mod tests {
         }
         let head = Anchor { seq: 3, hash: old[2].hash.clone() };
         let sealed = |key: &Key| {
-            let said = key_lost(0, (lost.id(), key), (&head, seal.digest()), ("uid 0", "fire"));
+            let said = key_lost(0, (lost.id(), key), (1, &head, seal.digest()), ("uid 0", "fire"));
             let mut rows = old.clone();
             rows.extend(chain(&[said, entry()], 3, head.hash.clone(), key));
             rows

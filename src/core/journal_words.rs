@@ -187,6 +187,20 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "stopped what a step left running",
     ),
     ("notice.refused", Outcome::Failed, "Slack 不接受一条消息", "Slack refused a message"),
+    ("journal.read", Outcome::Ok, "查阅他人的日志记录", "read other people's entries"),
+    ("journal.exported", Outcome::Ok, "导出审计日志", "exported the journal"),
+    (
+        "journal.archived",
+        Outcome::Progress,
+        "归档并移出旧的日志记录",
+        "archived old entries and removed them from the database",
+    ),
+    (
+        "journal.head_posted",
+        Outcome::Progress,
+        "公布当天的日志头",
+        "posted the journal's head of the day",
+    ),
     ("journal.key_changed", Outcome::Progress, "日志换了密钥", "the journal's key changed"),
     (
         "journal.key_began",

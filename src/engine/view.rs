@@ -126,6 +126,15 @@ impl Engine {
         Ok(journal::search(&mut reader, search, limit).await?)
     }
 
+    /// The first entry that is there; those before it are archived.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn first_entry(&self) -> Result<Option<Row>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(journal::first(&mut reader).await?)
+    }
+
     /// The message of a run's card: its channel and `ts`, once it is in Slack.
     ///
     /// # Errors

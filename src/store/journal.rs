@@ -1,17 +1,25 @@
 //! The journal's tables: appending (only [`Store::unit`] does), reading, checking.
 //!
-//! Nothing here changes or removes a row; the database's triggers refuse both.
+//! Nothing changes a row, and only `archive` removes some; the database's triggers refuse both.
+
+mod archive;
+mod fold;
+mod moment;
+mod pages;
+
+pub use archive::{Due, SEGMENT_ROWS_MAX, Segment, due, remove};
+pub use fold::Stored;
+pub use moment::Moment;
+pub use pages::{Filter, PAGE_ROWS_MAX, Search, newest_of, page_of, search};
 
 use super::connect::Engine;
 use super::{Error, Store};
-use crate::clock::{Clock, Millis};
+use crate::clock::Clock;
 use crate::core::journal::{self as chain, Anchor, Entry, Key, Keys, Report, Row, Verifier};
-use sqlx::{AnyConnection, AnyPool, Connection, FromRow};
+use sqlx::{AnyConnection, AnyPool};
 
-/// Rows that a check reads at a time.
-const VERIFY_PAGE_ROWS: i64 = 500;
-/// Rows that one page holds at most.
-pub const PAGE_ROWS_MAX: i64 = 1_000;
+/// Rows that a seal reads at a time.
+const SEAL_PAGE_ROWS: i64 = 500;
 
 /// The ten placeholders of one row; the digits before the last are given, so that the row after
 /// `$1 … $10` is `$11 … $20`.
@@ -134,8 +142,8 @@ pub(super) async fn adopt_key(
     })?;
     let at_ms = clock.now_ms();
     if seq > 0 {
-        let changed = chain::key_changed(at_ms, &old, &keys.current);
-        append(&mut transaction, &old, &[changed]).await?;
+        let changed = chain::key_changed(at_ms, old, &keys.current);
+        append(&mut transaction, old, &[changed]).await?;
     }
     sqlx::query("update journal_head set key_id = $1 where id = 1")
         .bind(keys.current.id())
@@ -192,9 +200,13 @@ pub(super) async fn begin_anew(
     }
     let mut seal = chain::Seal::default();
     let mut after_seq = i64::MIN;
+    let mut first_seq = 1;
     loop {
-        let rows = page(&mut transaction, after_seq, VERIFY_PAGE_ROWS).await?;
-        let Some(last) = rows.last() else { break };
+        let rows = page(&mut transaction, after_seq, SEAL_PAGE_ROWS).await?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { break };
+        if after_seq == i64::MIN {
+            first_seq = first.seq;
+        }
         after_seq = last.seq;
         for row in &rows {
             seal.push(row);
@@ -206,55 +218,11 @@ pub(super) async fn begin_anew(
         .await?;
     let (at_ms, ended) = (clock.now_ms(), Anchor { seq, hash });
     let change = (key_id.as_str(), &keys.current);
-    let lost = chain::key_lost(at_ms, change, (&ended, seal.digest()), (by, why));
+    let lost = chain::key_lost(at_ms, change, (first_seq, &ended, seal.digest()), (by, why));
     let began = chain::key_began(at_ms, &keys.current);
     append(&mut transaction, &keys.current, &[lost, began]).await?;
     transaction.commit().await?;
     Ok(ended)
-}
-
-/// Which entries a reader wants.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Kinds that begin so; empty for all.
-    pub kind_prefix: String,
-    /// This actor's; empty for all.
-    pub actor: String,
-    /// About this subject, such as a run; empty for all.
-    pub subject: String,
-    /// Not before this moment.
-    pub since_ms: Millis,
-}
-
-#[derive(FromRow)]
-struct Stored {
-    seq: i64,
-    at_ms: i64,
-    actor: String,
-    origin: String,
-    kind: String,
-    subject: String,
-    detail: String,
-    key_id: String,
-    prev_hash: String,
-    hash: String,
-}
-
-impl From<Stored> for Row {
-    fn from(row: Stored) -> Self {
-        Self {
-            seq: row.seq,
-            at_ms: row.at_ms,
-            actor: row.actor,
-            origin: row.origin,
-            kind: row.kind,
-            subject: row.subject,
-            detail: row.detail,
-            key_id: row.key_id,
-            prev_hash: row.prev_hash,
-            hash: row.hash,
-        }
-    }
 }
 
 /// The rows after `after_seq`, in order; at most `limit`, and [`PAGE_ROWS_MAX`].
@@ -266,7 +234,7 @@ pub async fn page(
     after_seq: i64,
     limit: i64,
 ) -> Result<Vec<Row>, Error> {
-    let rows: Vec<Stored> = sqlx::query_as(
+    let rows: Vec<pages::Stored> = sqlx::query_as(
         "select seq, at_ms, actor, origin, kind, subject, detail, key_id, prev_hash, hash \
          from journal where seq > $1 order by seq limit $2",
     )
@@ -277,106 +245,12 @@ pub async fn page(
     Ok(rows.into_iter().map(Row::from).collect())
 }
 
-/// The rows after `after_seq` that a filter keeps, in order; at most `limit`.
+/// The first row that is there; `None` for an empty journal. Those before it are archived.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn page_of(
-    connection: &mut AnyConnection,
-    filter: &Filter,
-    after_seq: i64,
-    limit: i64,
-) -> Result<Vec<Row>, Error> {
-    let rows: Vec<Stored> = sqlx::query_as(
-        "select seq, at_ms, actor, origin, kind, subject, detail, key_id, prev_hash, hash \
-         from journal where seq > $1 and substr(kind, 1, length($2)) = $2 \
-         and (actor = $3 or $3 = '') and (subject = $4 or $4 = '') and at_ms >= $5 \
-         order by seq limit $6",
-    )
-    .bind(after_seq)
-    .bind(&filter.kind_prefix)
-    .bind(&filter.actor)
-    .bind(&filter.subject)
-    .bind(filter.since_ms)
-    .bind(limit.min(PAGE_ROWS_MAX))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Row::from).collect())
-}
-
-/// The newest rows that a filter keeps, newest first; at most `limit`.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn newest_of(
-    connection: &mut AnyConnection,
-    filter: &Filter,
-    limit: i64,
-) -> Result<Vec<Row>, Error> {
-    let rows: Vec<Stored> = sqlx::query_as(
-        "select seq, at_ms, actor, origin, kind, subject, detail, key_id, prev_hash, hash \
-         from journal where substr(kind, 1, length($1)) = $1 \
-         and (actor = $2 or $2 = '') and (subject = $3 or $3 = '') and at_ms >= $4 \
-         order by seq desc limit $5",
-    )
-    .bind(&filter.kind_prefix)
-    .bind(&filter.actor)
-    .bind(&filter.subject)
-    .bind(filter.since_ms)
-    .bind(limit.min(PAGE_ROWS_MAX))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Row::from).collect())
-}
-
-/// Which entries a person looks for; empty texts are for all.
-#[derive(Debug, Clone)]
-pub struct Search<'s> {
-    /// This actor's.
-    pub actor: &'s str,
-    /// About this run.
-    pub run: &'s str,
-    /// About runs of this action, or requests for it.
-    pub action: &'s str,
-    /// Of these kinds; `None` for all.
-    pub kinds: Option<Vec<&'static str>>,
-    /// Not before this moment.
-    pub since_ms: Millis,
-    /// Only entries before this one.
-    pub before_seq: i64,
-}
-
-/// The newest rows that a search finds, newest first; at most `limit`.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn search(
-    connection: &mut AnyConnection,
-    search: &Search<'_>,
-    limit: i64,
-) -> Result<Vec<Row>, Error> {
-    // Names of kinds and actions are ours and hold no wildcard but `_`, which finds itself too.
-    let kinds =
-        search.kinds.as_ref().map_or_else(String::new, |kinds| format!(",{},", kinds.join(",")));
-    let rows: Vec<Stored> = sqlx::query_as(
-        "select seq, at_ms, actor, origin, kind, subject, detail, key_id, prev_hash, hash \
-         from journal where seq < $1 and at_ms >= $2 and (actor = $3 or $3 = '') \
-         and (subject = $4 or $4 = '') and ($5 = '' or $5 like '%,' || kind || ',%') \
-         and ($6 = '' or subject in (select id from runs where action = $6) \
-           or detail like '%\"command\":\"' || $6 || '\"%' \
-           or detail like '%\"text\":\"' || $6 || '%') \
-         order by seq desc limit $7",
-    )
-    .bind(search.before_seq)
-    .bind(search.since_ms)
-    .bind(search.actor)
-    .bind(search.run)
-    .bind(kinds)
-    .bind(search.action)
-    .bind(limit.min(PAGE_ROWS_MAX))
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Row::from).collect())
+pub async fn first(connection: &mut AnyConnection) -> Result<Option<Row>, Error> {
+    Ok(page(connection, i64::MIN, 1).await?.pop())
 }
 
 /// Where the chain ends: what is noted outside as an anchor.
@@ -395,19 +269,8 @@ pub async fn head(connection: &mut AnyConnection) -> Result<Anchor, Error> {
 /// # Errors
 /// As the database gives them; what is wrong with the chain is in the report.
 pub async fn verify(store: &Store, anchor: Option<Anchor>) -> Result<Report, Error> {
-    let mut connection = store.read().await?;
-    let mut moment = connection.begin_with(store.shared.engine.begin_snapshot()).await?;
-    let head = head(&mut moment).await?;
-    let mut verifier = Verifier::new(store.keys(), anchor);
-    let mut after_seq = i64::MIN;
-    loop {
-        let rows = page(&mut moment, after_seq, VERIFY_PAGE_ROWS).await?;
-        let Some(last) = rows.last() else { break };
-        after_seq = last.seq;
-        for row in rows {
-            verifier.push(row);
-        }
-    }
-    moment.rollback().await?;
-    Ok(verifier.finish(&head))
+    let mut moment = Moment::of(store).await?;
+    let spans = moment.seal_spans().await?;
+    let verifier = Verifier::new(store.keys(), anchor).with_seals(&spans);
+    moment.check(store, verifier).await
 }

@@ -9,6 +9,7 @@
 
 pub mod decisions;
 pub mod deliveries;
+pub mod heads;
 pub mod journal;
 pub mod outbox;
 pub mod people;

@@ -1,6 +1,7 @@
 //! Does what is due: drives runs by their evidence, sends messages. Each does one thing, reports to
 //! the engine, and looks again; a crash between any two of these loses nothing.
 
+pub mod daily_head;
 pub mod driver;
 pub mod gates;
 pub mod health;

@@ -7,12 +7,13 @@
 use super::health::operations_channel;
 use crate::config::fault::{Fault, listing};
 use crate::config::runbook;
-use crate::core::action::Runbook;
+use crate::core::action::{Member, Runbook};
 use crate::core::card::{Card, Part, Span, Tone, text};
 use crate::core::text::Lang;
 use crate::engine::{Announcement, Engine, Error, Notice};
 use crate::store;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -116,8 +117,10 @@ impl Reader {
     }
 
     async fn put_in_force(&self, old: &Runbook, new: Runbook, waiting: &[&str]) {
-        let detail =
-            json!({"from": old.digest, "to": new.digest, "settings_for_next_start": waiting});
+        let detail = json!({
+            "from": old.digest, "to": new.digest, "settings_for_next_start": waiting,
+            "roles": changed_roles(old, &new),
+        });
         let card = reloaded_card(old, &new, waiting);
         self.announce(&new, "runbook.reloaded", detail, card).await;
         info!(
@@ -158,6 +161,33 @@ impl Reader {
             }
             self.engine.clock().sleep_ms(AGAIN_AFTER_MS).await;
         }
+    }
+}
+
+/// The roles whose members are others now: who was added and who was removed, as the files name them.
+fn changed_roles(old: &Runbook, new: &Runbook) -> BTreeMap<String, Value> {
+    let members = |runbook: &Runbook, name: &str| -> BTreeSet<String> {
+        let role = runbook.roles.get(name);
+        role.map(|role| role.members.iter().map(named).collect()).unwrap_or_default()
+    };
+    let names: BTreeSet<&String> = old.roles.keys().chain(new.roles.keys()).collect();
+    let changed = names.into_iter().filter_map(|name| {
+        let (before, after) = (members(old, name), members(new, name));
+        let is_role = (old.roles.contains_key(name), new.roles.contains_key(name));
+        (before != after || is_role.0 != is_role.1).then(|| {
+            let added: Vec<_> = after.difference(&before).collect();
+            let removed: Vec<_> = before.difference(&after).collect();
+            (name.clone(), json!({"added": added, "removed": removed}))
+        })
+    });
+    changed.collect()
+}
+
+/// A line of a role as the file has it.
+fn named(member: &Member) -> String {
+    match member {
+        Member::Everyone => "everyone".to_owned(),
+        Member::User(id) | Member::Group(id) => id.clone(),
     }
 }
 

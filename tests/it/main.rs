@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod archive;
 mod attention;
 mod browser;
 mod cancel;
@@ -16,9 +17,11 @@ mod commands;
 mod config;
 mod container;
 mod crash;
+mod daily_head;
 mod deploy;
 mod emergency;
 mod exec;
+mod export;
 mod golden;
 mod harness;
 mod hostile;
@@ -47,6 +50,7 @@ mod shipped;
 mod slack_storm;
 mod stop;
 mod store;
+mod tamper;
 mod tidy;
 mod torture;
 mod verbs;

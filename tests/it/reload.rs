@@ -81,6 +81,7 @@ both_engines! {
         let reloaded = entry(&journal, "runbook.reloaded").unwrap();
         assert_eq!(reloaded["from"], started["runbook"]);
         assert_ne!(reloaded["from"], reloaded["to"]);
+        assert_eq!(reloaded["roles"], serde_json::json!({}));
         let to = reloaded["to"].as_str().unwrap();
         assert_eq!(bot.metric(&format!("neostock_runbook_info{{digest=\"{to}\"}}")).await, 1);
         let ready: serde_json::Value =
@@ -113,6 +114,27 @@ both_engines! {
         assert!(bot.everything().contains("could not be started: the runbook changed since"), "{}", bot.everything());
         assert_eq!(bot.place.marks(), ["held", "smile"]);
         bot.until_quiet().await;
+        bot.finish().await;
+    }
+
+    async fn a_reading_that_changes_who_is_in_a_role_says_who(database: TestDatabase) {
+        let bot = Bot::start(&database, NEW).await;
+        let path = bot.place.runbook();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.lines().find(|line| line.trim_start().starts_with("operator:")).unwrap();
+        let spaces = &line[..line.len() - line.trim_start().len()];
+        let new = format!("{spaces}operator: {{members: [U0CAT]}}\n{spaces}auditor: {{members: [everyone]}}");
+
+        std::fs::write(&path, text.replacen(line, &new, 1)).unwrap();
+        bot.reload.wanted.notify_one();
+        bot.until("it is told", |bot| told(bot, "A new runbook is in force").is_some()).await;
+
+        let journal = bot.journal().await;
+        let roles = &entry(&journal, "runbook.reloaded").unwrap()["roles"];
+        assert_eq!(roles["operator"]["added"], serde_json::json!(["U0CAT"]));
+        assert!(!roles["operator"]["removed"].as_array().unwrap().is_empty(), "{roles}");
+        assert_eq!(roles["auditor"]["added"], serde_json::json!(["everyone"]));
+        assert!(roles.get("lead").is_none(), "{roles}");
         bot.finish().await;
     }
 

@@ -70,6 +70,7 @@ fn every_variable_does_the_same_as_its_key() {
             "NEOSTOCK_JOURNAL_KEY_PREVIOUS",
             "fedcba9876543210fedcba9876543210, 00112233445566778899aabbccddeeff",
         ),
+        ("NEOSTOCK_EXPORT_KEY", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"),
         ("NEOSTOCK_WEBHOOK_TOKEN", "hook"),
         ("NEOSTOCK_RESPONSE_HOSTS", "127.0.0.1:3999, Example.com"),
         ("NEOSTOCK_RUNS_WAITING_MAX", "7"),
@@ -84,6 +85,7 @@ fn every_variable_does_the_same_as_its_key() {
                     journal_key: 0123456789abcdef0123456789abcdef\nwebhook_token: hook\n\
                     journal_key_previous: [fedcba9876543210fedcba9876543210, \
                     00112233445566778899aabbccddeeff]\nruns_waiting_max: 7\n\
+                    export_key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
                     response_hosts: ['127.0.0.1:3999', Example.com]\n\
                     log: info,neostock_ops=debug\nlog_format: json\n";
     let exposed = |settings: &Settings| {
@@ -92,6 +94,7 @@ fn every_variable_does_the_same_as_its_key() {
             settings.slack_signing_secret.clone(),
             settings.slack_app_token.clone(),
             settings.journal_key.clone(),
+            settings.export_key.clone(),
             settings.webhook_token.clone(),
             Some(settings.database_url.clone()),
         ];
@@ -129,6 +132,7 @@ fn a_limit_that_is_no_number_and_a_short_previous_key_are_faults() {
         ("NEOSTOCK_RUNS_WAITING_MAX", "many", "`many` is not a number from 1 to 100000"),
         ("NEOSTOCK_RUNS_WAITING_MAX", "0", "`0` is not a number from 1 to 100000"),
         ("NEOSTOCK_JOURNAL_KEY_PREVIOUS", "short", "5 bytes; a key has at least 32"),
+        ("NEOSTOCK_EXPORT_KEY", "hunter2", "a key is 32 bytes, written as 64 hexadecimal digits"),
     ] {
         let faults = from_sources(&sources("", &[(name, value)])).unwrap_err();
         assert_eq!(faults[0].message, words);
@@ -175,7 +179,7 @@ fn every_fault_of_both_sources_is_listed_at_once() {
     assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
     insta::assert_snapshot!(faults, @r#"
         neostock.yml:1:1: `lissten` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `export_key`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
         neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
             copy it again from your Slack app's pages
         neostock.yml:2:43: http would send the bot's token unencrypted

@@ -1,0 +1,13 @@
+-- The action or command that a request without a subject was about: the one it was denied for, else the
+-- first word of its text.
+create index journal_by_asked on journal (
+    substr(
+        replace(substr(detail, case instr(detail, '"command":"') when 0
+            then instr(detail, '"text":"') + 8 else instr(detail, '"command":"') + 11 end, 40), '"', ' '),
+        1,
+        instr(replace(substr(detail, case instr(detail, '"command":"') when 0
+            then instr(detail, '"text":"') + 8 else instr(detail, '"command":"') + 11 end, 40), '"', ' ')
+            || ' ', ' ') - 1
+    ),
+    at_ms, seq
+) where subject = '';
