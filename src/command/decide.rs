@@ -180,7 +180,17 @@ pub(super) fn foretold(
         expires_ms: view.expires_ms,
     };
     let now_ms = context.engine.clock().now_ms();
-    rule(&standing, &Vote { by: by.user(), roles: by.roles(), verdict, digest, now_ms })
+    rule(
+        &standing,
+        &Vote {
+            by: by.user(),
+            roles: by.roles(),
+            on_behalf: by.on_behalf(),
+            verdict,
+            digest,
+            now_ms,
+        },
+    )
 }
 
 fn about(view: &RunView, lang: Lang) -> Line {

@@ -6,6 +6,7 @@
 mod action;
 mod audit;
 mod decide;
+mod delegate;
 mod failure;
 mod filter;
 mod follow_up;
@@ -86,6 +87,7 @@ pub const VERBS: &[Spec] = &[
     review::SPEC,
     settle::SPEC,
     unlock::SPEC,
+    delegate::SPEC,
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
@@ -121,6 +123,8 @@ pub enum Command {
     Settle(settle::Settle),
     /// The form that asks why, before such a decision.
     ReasonForm(reason_form::ReasonForm),
+    /// Who decides in whose place.
+    Delegate(delegate::Delegate),
     /// An environment's lock is to be taken over.
     Unlock(unlock::Unlock),
     /// What can be typed.
@@ -198,6 +202,9 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "unlock" => {
             unlock::parse(words, runbook).map(Command::Unlock).map_err(misread(&unlock::SPEC))
         }
+        "delegate" => {
+            delegate::parse(words).map(Command::Delegate).map_err(misread(&delegate::SPEC))
+        }
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -267,6 +274,7 @@ impl Command {
             Self::Review(_) => review::SPEC.name,
             Self::Settle(_) => settle::SPEC.name,
             Self::ReasonForm(form) => form.verb(),
+            Self::Delegate(_) => delegate::SPEC.name,
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
@@ -298,6 +306,7 @@ impl Command {
             Self::Review(review) => review::run(review, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::ReasonForm(form) => reason_form::run(&form, context, by, asked).await,
+            Self::Delegate(delegate) => delegate::run(delegate, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,

@@ -8,6 +8,7 @@ use crate::clock::Millis;
 use crate::core::action::{Member, Role};
 use crate::core::policy::{
     Actor, Authorized, Denied, FRESH_MS, Facts, Known, Needed, Standing, authorize, authorize_all,
+    authorize_in_place_of,
 };
 use crate::engine::{Engine, Error};
 use crate::slack::directory::{Directory, Unavailable};
@@ -47,7 +48,45 @@ impl Powers<'_> {
     /// [`Denied`], also when Slack cannot be asked.
     pub async fn meet(&self, needed: &Needed) -> Result<Authorized, Denied> {
         let facts = self.facts(needed.roles()).await;
-        self.told(authorize_all(&self.actor, needed, &facts), &facts)
+        let held = self.told(authorize_all(&self.actor, needed, &facts), &facts);
+        match held {
+            Err(denied) if needed.is_delegable => {
+                self.in_place_of_another(needed, &facts).await.ok_or(denied)
+            }
+            held => held,
+        }
+    }
+
+    /// What the asker may in the place of somebody who let them.
+    async fn in_place_of_another(&self, needed: &Needed, facts: &Facts) -> Option<Authorized> {
+        let delegations = self.engine.delegations_to(&self.actor.user).await;
+        let delegations = delegations.unwrap_or_else(|error| {
+            tracing::warn!("look up what is delegated to {}: {error}", self.actor.user);
+            Vec::new()
+        });
+        for delegation in delegations {
+            let role = needed.one_of.iter().find(|role| role.name == delegation.role);
+            let Some(role) = role else { continue };
+            let team = self.actor.team.clone();
+            // Whether they hold it themselves is asked now, not when they delegated it.
+            let Ok(holder) = self.of(Actor { user: delegation.from, team }).hold(role).await else {
+                continue;
+            };
+            if let Ok(by) = authorize_in_place_of(&self.actor, role, facts, &holder) {
+                return Some(by);
+            }
+        }
+        None
+    }
+
+    /// Of another person, asked of the same directory.
+    pub fn of(&self, actor: Actor) -> Powers<'_> {
+        Powers { engine: self.engine, directory: self.directory, actor }
+    }
+
+    /// Whether the person is an active full member, as Slack says now.
+    pub async fn is_full_member(&self) -> bool {
+        self.standing().await.within(FRESH_MS) == Some(Standing::Full)
     }
 
     /// Leaves a word in the log where somebody was let in on what Slack said before.

@@ -144,7 +144,7 @@ impl ReasonForm {
                 Some(("decision.refused", detail, card))
             }
             Self::Review { .. } => {
-                let refused = emergency::may_review(view, by.user()).err()?;
+                let refused = emergency::may_review(view, by).err()?;
                 let detail = json!({
                     "text": text, "why": refused.as_str(), "state": view.state.as_str(),
                 });

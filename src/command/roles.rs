@@ -1,6 +1,7 @@
 //! Which role a command needs. Decides about nobody: who holds a role is `powers`'.
 
 use super::action::Ask;
+use super::delegate::Delegate;
 use super::{Command, audit, logs, retry, rules, settle, unlock, whoami};
 use crate::core::action::{Emergency, Member, Role, Runbook};
 use crate::core::decision::Verdict;
@@ -64,6 +65,8 @@ pub async fn needed(
             })
             .await?
         }
+        Command::Delegate(Delegate::List) => vec![VIEWER.to_owned()],
+        Command::Delegate(_) => delegable(runbook).into_iter().map(str::to_owned).collect(),
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
@@ -80,7 +83,12 @@ pub async fn needed(
         | Command::Help(_) => vec![VIEWER.to_owned()],
     };
     let one_of = names.iter().map(|name| role_named(name, runbook)).collect();
-    Ok(Asks::Needed(Needed { one_of, also: Vec::new() }))
+    let is_delegable = match command {
+        Command::Decide(decide) => decide.verdict != Verdict::Cancelled,
+        Command::Review(_) => true,
+        _ => false,
+    };
+    Ok(Asks::Needed(Needed { one_of, also: Vec::new(), is_delegable }))
 }
 
 async fn by_rules(ask: &Ask, runbook: &Runbook, engine: &Engine) -> Result<Asks, Error> {
@@ -92,6 +100,7 @@ async fn by_rules(ask: &Ask, runbook: &Runbook, engine: &Engine) -> Result<Asks,
         Ok(ruled) => Asks::Needed(Needed {
             one_of: vec![role_named(ruled.role, runbook)],
             also: also.into_iter().collect(),
+            is_delegable: false,
         }),
         Err(forbidden) => Asks::Forbidden { why: forbidden.as_str(), words: forbidden.text() },
     })
@@ -143,6 +152,17 @@ pub fn role_named(name: &str, runbook: &Runbook) -> Role {
     })
 }
 
+/// The roles in which people approve or review: each can be delegated. Nobody's, where there is none.
+fn delegable(runbook: &Runbook) -> Vec<&str> {
+    let approvals = runbook.actions.values().flat_map(rule::approvals);
+    let mut names: Vec<&str> =
+        approvals.flat_map(|approval| approval.from.iter().map(String::as_str)).collect();
+    names.extend(runbook.emergency.iter().map(|emergency| emergency.review.as_str()));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// The roles of which any lets a person use a verb; for a verb about a run, of some run at least.
 pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
     let actions = || runbook.actions.values();
@@ -152,6 +172,7 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
             .flat_map(|approval| approval.from.iter().map(String::as_str))
             .collect(),
         "cancel" | "retry" | "settle" | "logs" => actions().flat_map(rule::roles).collect(),
+        "delegate" => delegable(runbook),
         "unlock" => vec![unlock::ROLE],
         "review" => runbook.emergency.iter().map(|emergency| emergency.review.as_str()).collect(),
         "audit" => vec![audit::role(runbook)],

@@ -12,7 +12,7 @@ use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::duration;
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::plan::PlannedApproval;
-use crate::core::policy::{Authorized, Facts, Needed, authorize_all, lines};
+use crate::core::policy::{Authorized, Facts, Needed, lines};
 use crate::core::rule::{Condition, Rule};
 use crate::core::run_card::RunView;
 use crate::core::text::{Lang, Text};
@@ -143,7 +143,7 @@ async fn decided(
     let source = source(&command, &needed, context).await?;
     parts.push(Part::Paragraph(role_rule(&needed, &source, &facts, context)));
     parts.extend(since(&facts, context).map(Part::Context));
-    let by = match authorize_all(&context.powers.actor, &needed, &facts) {
+    let by = match context.powers.meet(&needed).await {
         Ok(by) => by,
         Err(denied) => {
             let mut line = vec![text("⛔ ")];
@@ -152,7 +152,13 @@ async fn decided(
             return Ok(());
         }
     };
-    parts.push(Part::Paragraph(vec![text(lang.pick("✅ 您可以执行。", "✅ You may."))]));
+    let mut may = vec![text(lang.pick("✅ 您可以执行。", "✅ You may."))];
+    if let Some(holder) = by.on_behalf() {
+        may.push(text(lang.pick("（代 ", " (For ")));
+        may.push(Span::User(holder.clone()));
+        may.push(text(lang.pick(" 行使）", ", who lets you.)")));
+    }
+    parts.push(Part::Paragraph(may));
     match command {
         Command::Action(ask) => action_rules(&ask, parts, context).await,
         Command::Propose(propose) => {

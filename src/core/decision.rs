@@ -49,10 +49,19 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The roles by which they could.
     pub roles: Vec<String>,
+    /// In whose place; `None`: in their own.
+    pub on_behalf: Option<UserId>,
     /// Why; may be empty.
     pub reason: String,
     /// When.
     pub at_ms: i64,
+}
+
+impl Decision {
+    /// Who holds the role by which it counts.
+    fn authority(&self) -> &UserId {
+        self.on_behalf.as_ref().unwrap_or(&self.user)
+    }
 }
 
 /// Somebody decides.
@@ -62,6 +71,8 @@ pub struct Vote<'v> {
     pub by: &'v UserId,
     /// By which roles.
     pub roles: &'v [String],
+    /// In whose place; `None`: in their own.
+    pub on_behalf: Option<&'v UserId>,
     /// What.
     pub verdict: Verdict,
     /// The digest of the plan that the person was shown; `None`: typed, and means the run's own.
@@ -118,6 +129,8 @@ pub enum Refused {
     Own,
     /// This person has said so before.
     Already,
+    /// Whoever holds the role has approved it, themselves or through another: that is one person.
+    SameAuthority,
     /// A step's outcome is unknown: it is settled, not cancelled.
     NeedsSettling,
 }
@@ -150,8 +163,13 @@ pub fn rule(run: &Standing<'_>, vote: &Vote<'_>) -> Result<Ruling, Refused> {
     if vote.verdict == Verdict::Rejected {
         return Ok(Ruling::Ends);
     }
-    if vote.by == run.asker && !approval.allows_self {
+    // Nor does it help to choose who decides in one's place.
+    let authority = vote.on_behalf.unwrap_or(vote.by);
+    if (vote.by == run.asker || authority == run.asker) && !approval.allows_self {
         return Err(Refused::Own);
+    }
+    if approving(run.decisions).any(|one| one.authority() == authority) {
+        return Err(Refused::SameAuthority);
     }
     let mut held: Vec<Vec<String>> =
         approving(run.decisions).map(|one| one.roles.clone()).collect();
@@ -239,6 +257,7 @@ impl Refused {
             Self::Expired => "expired",
             Self::Own => "own_request",
             Self::Already => "already",
+            Self::SameAuthority => "same_authority",
             Self::NeedsSettling => "needs_settling",
         }
     }
@@ -287,6 +306,11 @@ impl Refused {
                     "It is being cancelled already; its card shows how far that is.",
                 ),
             },
+            Self::SameAuthority => Text::new(
+                "这一票已经算过：委托人和代理人只算一个人。",
+                "That approval has been counted: somebody and whoever decides in their place are one \
+                 person.",
+            ),
             Self::NeedsSettling => Text::new(
                 "有一个步骤的结果未知，不能直接取消：请先确认它做到了哪里，再按卡片上的 \
                  `/neostock settle` 选择。",
@@ -321,6 +345,7 @@ mod tests {
             user: UserId::new(user),
             verdict,
             roles: vec!["lead".into()],
+            on_behalf: None,
             reason: String::new(),
             at_ms: 1,
         }
@@ -336,7 +361,7 @@ mod tests {
         let by = UserId::new(by);
         let run = Standing { plan, state, asker: &asker, decisions, expires_ms: EXPIRES_MS };
         let roles = ["lead".to_owned()];
-        rule(&run, &Vote { by: &by, roles: &roles, verdict, digest, now_ms })
+        rule(&run, &Vote { by: &by, roles: &roles, on_behalf: None, verdict, digest, now_ms })
     }
 
     #[test]
@@ -396,6 +421,39 @@ mod tests {
             ask(&plan, State::Running, &cancelled, say(Verdict::Cancelled)),
             Err(Refused::Already)
         );
+    }
+
+    #[test]
+    fn somebody_and_whoever_decides_in_their_place_are_one_person() {
+        let plan = plan(2, false);
+        let (asker, bob, cat, dan) = (
+            UserId::new("U0ANN"),
+            UserId::new("U0BOB"),
+            UserId::new("U0CAT"),
+            UserId::new("U0DAN"),
+        );
+        let roles = ["lead".to_owned()];
+        let vote = |by, on_behalf, decisions: &[Decision]| {
+            let state = State::Waiting;
+            let run = Standing { plan: &plan, state, asker: &asker, decisions, expires_ms: 0 };
+            let verdict = Verdict::Approved;
+            rule(&run, &Vote { by, roles: &roles, on_behalf, verdict, digest: None, now_ms: 1 })
+        };
+        let for_bob =
+            Decision { on_behalf: Some(bob.clone()), ..decision("U0CAT", Verdict::Approved) };
+
+        assert_eq!(vote(&cat, Some(&bob), &[]), Ok(Ruling::Counted { have: 1, need: 2 }));
+        assert_eq!(vote(&bob, None, std::slice::from_ref(&for_bob)), Err(Refused::SameAuthority));
+        assert_eq!(
+            vote(&dan, Some(&bob), std::slice::from_ref(&for_bob)),
+            Err(Refused::SameAuthority)
+        );
+        let own = decision("U0BOB", Verdict::Approved);
+        assert_eq!(vote(&cat, Some(&bob), &[own]), Err(Refused::SameAuthority));
+        assert_eq!(vote(&dan, None, &[for_bob]), Ok(Ruling::Enough));
+        // The asker chose who decides in their place.
+        assert_eq!(vote(&cat, Some(&asker), &[]), Err(Refused::Own));
+        assert_eq!(vote(&asker, Some(&bob), &[]), Err(Refused::Own));
     }
 
     #[test]

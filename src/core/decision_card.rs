@@ -94,6 +94,11 @@ fn said(decision: &Decision, lang: Lang) -> Line {
         Span::User(decision.user.clone()),
         text(format!(" {}", words.get(lang))),
     ];
+    if let Some(holder) = &decision.on_behalf {
+        line.push(text(lang.pick("（代 ", " (for ")));
+        line.push(Span::User(holder.clone()));
+        line.push(text(lang.pick("）", ")")));
+    }
     if !decision.reason.is_empty() {
         line.push(text(lang.pick("：", ": ")));
         line.extend(prose(&decision.reason));

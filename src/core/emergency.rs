@@ -4,6 +4,7 @@
 use super::card::{Button, ButtonStyle, Card, Line, Part, Span, Tone, mention, prose, text};
 use super::id::UserId;
 use super::plan::PlannedApproval;
+use super::policy::Authorized;
 use super::press::Press;
 use super::run_card::RunView;
 use super::text::{Lang, Text};
@@ -56,11 +57,11 @@ pub enum Refused {
 ///
 /// # Errors
 /// [`Refused`].
-pub fn may_review(run: &RunView, by: &UserId) -> Result<(), Refused> {
+pub fn may_review(run: &RunView, by: &Authorized) -> Result<(), Refused> {
     if run.plan.emergency.is_none() {
         return Err(Refused::NoEmergency);
     }
-    if *by == run.actor {
+    if *by.user() == run.actor || by.on_behalf() == Some(&run.actor) {
         return Err(Refused::Own);
     }
     if run.review.is_some() {

@@ -7,6 +7,7 @@ pub mod action;
 pub mod card;
 pub mod decision;
 pub mod decision_card;
+pub mod delegation;
 pub mod duration;
 pub mod emergency;
 pub mod evidence;

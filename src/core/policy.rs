@@ -128,6 +128,8 @@ pub struct Authorized {
     user: UserId,
     /// At least one.
     roles: Vec<String>,
+    /// In whose place; `None`: in their own.
+    on_behalf: Option<UserId>,
 }
 
 impl Authorized {
@@ -139,6 +141,11 @@ impl Authorized {
     /// The role that was held; the first of several.
     pub fn role(&self) -> &str {
         self.roles.first().map_or("", String::as_str)
+    }
+
+    /// In whose place they act, who holds the role; `None`: in their own.
+    pub fn on_behalf(&self) -> Option<&UserId> {
+        self.on_behalf.as_ref()
     }
 
     /// Every role that was asked for and held.
@@ -250,7 +257,27 @@ pub fn about_oneself(actor: &Actor, role: &Role) -> Authorized {
 }
 
 fn proof(actor: &Actor, role: &Role) -> Authorized {
-    Authorized { user: actor.user.clone(), roles: vec![role.name.clone()] }
+    Authorized { user: actor.user.clone(), roles: vec![role.name.clone()], on_behalf: None }
+}
+
+/// Decides for somebody whom a holder of the role lets decide in their place: they are an active full
+/// member, and `holder` proves that the other holds the role now. Nobody passes on what was passed on.
+///
+/// # Errors
+/// [`Denied`].
+pub fn authorize_in_place_of(
+    actor: &Actor,
+    role: &Role,
+    facts: &Facts,
+    holder: &Authorized,
+) -> Result<Authorized, Denied> {
+    let (name, members) = (role.name.clone(), role.members.clone());
+    if holder.on_behalf.is_some() || !holder.roles.contains(&name) {
+        return Err(Denied::NotAMember { role: name, members });
+    }
+    let members = vec![Member::User(actor.user.to_string())];
+    let by = authorize(actor, &Role { members, ..role.clone() }, facts)?;
+    Ok(Authorized { on_behalf: Some(holder.user.clone()), ..by })
 }
 
 /// What a command asks of who gives it.
@@ -260,12 +287,14 @@ pub struct Needed {
     pub one_of: Vec<Role>,
     /// And each of these.
     pub also: Vec<Role>,
+    /// Whether somebody may act who does so in the place of a holder.
+    pub is_delegable: bool,
 }
 
 impl Needed {
     /// One role.
     pub fn role(role: Role) -> Self {
-        Self { one_of: vec![role], also: Vec::new() }
+        Self { one_of: vec![role], also: Vec::new(), is_delegable: false }
     }
 
     /// Every role that is named.
@@ -293,7 +322,7 @@ pub fn authorize_all(actor: &Actor, needed: &Needed, facts: &Facts) -> Result<Au
     for role in &needed.also {
         authorize(actor, role, facts)?;
     }
-    Ok(Authorized { user: actor.user.clone(), roles: held })
+    Ok(Authorized { user: actor.user.clone(), roles: held, on_behalf: None })
 }
 
 impl Denied {

@@ -48,8 +48,7 @@ impl Engine {
         run: &RunId,
         decided: Decided,
     ) -> Result<String, Error> {
-        let roles = by.roles().to_vec();
-        let decided = Arc::new((asked, roles, run.clone(), decided));
+        let decided = Arc::new((asked, by.clone(), run.clone(), decided));
         let answer = self
             .patiently(|| {
                 let decided = Arc::clone(&decided);
@@ -108,7 +107,7 @@ impl Engine {
 
 async fn decide_in(
     unit: &mut Unit,
-    (asked, roles, run, decided): &(Asked, Vec<String>, RunId, Decided),
+    (asked, by, run, decided): &(Asked, Authorized, RunId, Decided),
 ) -> Result<String, Error> {
     if !runs::hold_whoever_drives(unit.connection(), run.as_str()).await? {
         return Err(Error::NoSuchRun(run.clone()));
@@ -123,8 +122,9 @@ async fn decide_in(
         expires_ms: before.expires_ms,
     };
     let vote = Vote {
-        by: &asked.actor,
-        roles,
+        by: by.user(),
+        roles: by.roles(),
+        on_behalf: by.on_behalf(),
         verdict: decided.verdict,
         digest: decided.digest.as_deref(),
         now_ms: unit.now_ms(),
@@ -135,7 +135,7 @@ async fn decide_in(
         return stored_answer(unit, &asked.delivery).await;
     }
     match ruling {
-        Ok(ruling) => accept(unit, asked, roles, &before, decided, ruling).await?,
+        Ok(ruling) => accept(unit, asked, by, &before, decided, ruling).await?,
         Err(refused) => {
             let detail = json!({
                 "text": asked.text, "verdict": decided.verdict.as_str(), "why": refused.as_str(),
@@ -160,26 +160,31 @@ async fn decide_in(
 async fn accept(
     unit: &mut Unit,
     asked: &Asked,
-    roles: &[String],
+    by: &Authorized,
     before: &RunView,
     decided: &Decided,
     ruling: Ruling,
 ) -> Result<(), Error> {
     let digest = before.plan.digest();
-    let role = roles.join(view::ROLES_JOINED_BY);
+    let role = by.roles().join(view::ROLES_JOINED_BY);
+    let on_behalf = by.on_behalf().map(ToString::to_string);
     let decision = DecisionRow {
         user_id: asked.actor.to_string(),
         verdict: decided.verdict.as_str().to_owned(),
         reason: decided.reason.clone(),
         digest: digest.clone(),
         role: role.clone(),
+        on_behalf: on_behalf.clone().unwrap_or_default(),
         at_ms: unit.now_ms(),
     };
     let run = &before.id;
     decisions::insert(unit.connection(), run.as_str(), &decision).await?;
-    let detail = json!({
+    let mut detail = json!({
         "text": asked.text, "role": role, "digest": digest, "reason": decided.reason,
     });
+    if let Some(holder) = on_behalf {
+        detail["on_behalf"] = json!(holder);
+    }
     let kind = match decided.verdict {
         Verdict::Approved => "decision.approved",
         Verdict::Rejected => "decision.rejected",

@@ -7,6 +7,7 @@
 
 mod announcements;
 mod decisions;
+mod delegations;
 mod follow_up;
 mod gathered;
 mod heads;
@@ -25,6 +26,7 @@ mod wishes;
 pub use crate::core::settle_card::Settlement;
 pub use announcements::{Announcement, Notice};
 pub use decisions::Decided;
+pub use delegations::{Change, Told};
 pub use heads::DailyHead;
 pub use outbox::{Message, Outcome};
 pub use people::{KEPT_AGAIN_MS, KNOWLEDGE_KEPT_MS};

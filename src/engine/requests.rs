@@ -252,6 +252,7 @@ async fn supersede_in(
         reason: format!("{reason}{run}"),
         digest: digest.clone(),
         role: supersede.role.clone(),
+        on_behalf: String::new(),
         at_ms: unit.now_ms(),
     };
     decisions::insert(unit.connection(), old.as_str(), &decision).await?;

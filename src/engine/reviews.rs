@@ -45,8 +45,7 @@ impl Engine {
         run: &RunId,
         reviewed: Reviewed,
     ) -> Result<String, Error> {
-        let role = by.role().to_owned();
-        let wish = Arc::new((asked, role, run.clone(), reviewed));
+        let wish = Arc::new((asked, by.clone(), run.clone(), reviewed));
         let answer = self
             .patiently(|| {
                 let wish = Arc::clone(&wish);
@@ -130,7 +129,7 @@ pub(super) async fn begin(unit: &mut Unit, asked: &Asked, run: &RunView) -> Resu
 
 async fn review_in(
     unit: &mut Unit,
-    (asked, role, run, reviewed): &(Asked, String, RunId, Reviewed),
+    (asked, by, run, reviewed): &(Asked, Authorized, RunId, Reviewed),
 ) -> Result<String, Error> {
     if !runs::hold_whoever_drives(unit.connection(), run.as_str()).await? {
         return Err(Error::NoSuchRun(run.clone()));
@@ -138,8 +137,7 @@ async fn review_in(
     let row = view::row(unit.connection(), run).await?;
     let before = view::with_parts(unit.connection(), row).await?;
     let is_its_plan = reviewed.digest.as_ref().is_none_or(|shown| *shown == before.plan.digest());
-    let ruling =
-        if is_its_plan { may_review(&before, &asked.actor) } else { Err(Refused::NoEmergency) };
+    let ruling = if is_its_plan { may_review(&before, by) } else { Err(Refused::NoEmergency) };
     let answer = (reviewed.answer)(ruling, &before);
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
         return stored_answer(unit, &asked.delivery).await;
@@ -152,10 +150,13 @@ async fn review_in(
         unit.journal(request_entry(asked, "review.refused", run.as_str(), detail, now_ms));
         return Ok(answer);
     }
-    let note = &reviewed.note;
+    let (note, role) = (&reviewed.note, by.role());
     reviews::end(unit.connection(), run.as_str(), (asked.actor.as_str(), role, note), now_ms)
         .await?;
-    let detail = json!({"text": asked.text, "role": role, "note": note});
+    let mut detail = json!({"text": asked.text, "role": role, "note": note});
+    if let Some(holder) = by.on_behalf() {
+        detail["on_behalf"] = json!(holder.as_str());
+    }
     unit.journal(request_entry(asked, "emergency.reviewed", run.as_str(), detail, now_ms));
     let after = apply_in(unit, run, &[], Facts::default()).await?;
     if let Some(review) = &after.review {

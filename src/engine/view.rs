@@ -308,6 +308,7 @@ pub(super) fn decision(row: DecisionRow, verdict: Verdict) -> Decision {
         user: UserId::new(row.user_id),
         verdict,
         roles: row.role.split(ROLES_JOINED_BY).map(str::to_owned).collect(),
+        on_behalf: (!row.on_behalf.is_empty()).then(|| UserId::new(row.on_behalf)),
         reason: row.reason,
         at_ms: row.at_ms,
     }

@@ -16,6 +16,8 @@ pub struct DecisionRow {
     pub digest: String,
     /// The role by which the person may.
     pub role: String,
+    /// In whose place; empty: in their own.
+    pub on_behalf: String,
     /// When.
     pub at_ms: i64,
 }
@@ -30,8 +32,8 @@ pub async fn insert(
     decision: &DecisionRow,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into decisions (run_id, user_id, verdict, reason, digest, role, at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (run_id, user_id, verdict) do nothing",
+        "insert into decisions (run_id, user_id, verdict, reason, digest, role, at_ms, on_behalf) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (run_id, user_id, verdict) do nothing",
     )
     .bind(run_id)
     .bind(&decision.user_id)
@@ -40,6 +42,7 @@ pub async fn insert(
     .bind(&decision.digest)
     .bind(&decision.role)
     .bind(decision.at_ms)
+    .bind(&decision.on_behalf)
     .execute(connection)
     .await?;
     Ok(())
@@ -54,7 +57,8 @@ pub async fn of_run(
     run_id: &str,
 ) -> sqlx::Result<Vec<DecisionRow>> {
     let rows = sqlx::query(
-        "select user_id, verdict, reason, digest, role, at_ms from decisions where run_id = $1 \
+        "select user_id, verdict, reason, digest, role, at_ms, on_behalf from decisions \
+         where run_id = $1 \
          order by at_ms, user_id, verdict",
     )
     .bind(run_id)
@@ -72,6 +76,7 @@ pub(super) fn decision_row(row: &AnyRow) -> sqlx::Result<DecisionRow> {
         digest: row.try_get(3)?,
         role: row.try_get(4)?,
         at_ms: row.try_get(5)?,
+        on_behalf: row.try_get(6)?,
     })
 }
 

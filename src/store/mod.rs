@@ -8,6 +8,7 @@
 //! the façade itself, last, just before the commit.
 
 pub mod decisions;
+pub mod delegations;
 pub mod deliveries;
 pub mod heads;
 pub mod journal;

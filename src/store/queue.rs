@@ -29,7 +29,8 @@ pub async fn void_approval(
 ) -> sqlx::Result<bool> {
     sqlx::query(
         "insert into voided_decisions (run_id, user_id, verdict, reason, digest, role, at_ms, \
-         voided_ms) select run_id, user_id, verdict, reason, digest, role, at_ms, $3 \
+         on_behalf, voided_ms) select run_id, user_id, verdict, reason, digest, role, at_ms, \
+         on_behalf, $3 \
          from decisions where run_id = $1 and user_id = $2 and verdict = 'approved'",
     )
     .bind(run_id)
@@ -56,7 +57,7 @@ pub async fn voided_of(
     run_id: &str,
 ) -> sqlx::Result<Vec<DecisionRow>> {
     let rows = sqlx::query(
-        "select user_id, verdict, reason, digest, role, at_ms from voided_decisions \
+        "select user_id, verdict, reason, digest, role, at_ms, on_behalf from voided_decisions \
          where run_id = $1 order by voided_ms, at_ms, user_id",
     )
     .bind(run_id)

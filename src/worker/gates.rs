@@ -5,7 +5,7 @@ use crate::command::{Powers, role_named};
 use crate::core::action::Runbook;
 use crate::core::decision::{AtItsTurn, Holds, Verdict, at_its_turn};
 use crate::core::id::UserId;
-use crate::core::policy::{Actor, Denied};
+use crate::core::policy::{Actor, Denied, Known, Standing};
 use crate::core::release;
 use crate::core::run_card::RunView;
 use crate::core::text::Text;
@@ -36,7 +36,14 @@ impl Gates {
         let mut approvers = Vec::new();
         let approved = run.decisions.iter().filter(|one| one.verdict == Verdict::Approved);
         for decision in approved {
-            let holds = self.holds_all(engine, &decision.user, &decision.roles).await;
+            let holds = match &decision.on_behalf {
+                None => self.holds_all(engine, &decision.user, &decision.roles).await,
+                // Whoever let them decide must hold the role still, and they must not have left.
+                Some(holder) => match self.is_full_member(engine, &decision.user).await {
+                    Holds::Yes => self.holds_all(engine, holder, &decision.roles).await,
+                    other => other,
+                },
+            };
             approvers.push((decision.user.clone(), holds));
         }
         at_its_turn(asker, &approvers)
@@ -53,6 +60,17 @@ impl Gates {
             }
         }
         all
+    }
+
+    async fn is_full_member(&self, engine: &Engine, user: &UserId) -> Holds {
+        let Some(workspace) = self.workspace.get() else { return Holds::Unknown };
+        let actor = Actor { user: user.clone(), team: workspace.team_id.clone() };
+        let powers = Powers { engine, directory: &workspace.directory, actor };
+        match powers.facts([]).await.person {
+            Known::Told { value: Standing::Full, .. } => Holds::Yes,
+            Known::Told { .. } => Holds::No,
+            Known::Nothing | Known::Refused => Holds::Unknown,
+        }
     }
 
     async fn holds(&self, engine: &Engine, user: &UserId, role: &str) -> Holds {

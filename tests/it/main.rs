@@ -18,6 +18,7 @@ mod config;
 mod container;
 mod crash;
 mod daily_head;
+mod delegation;
 mod deploy;
 mod emergency;
 mod exec;

@@ -46,7 +46,7 @@ both_engines! {
         for word in ["wipe", "approve", "reject", "audit", "unlock"] {
             assert!(!on_call.contains(&format!("/neostock {word}")), "{word}: {on_call}");
         }
-        let not = "您不能使用：`wipe`、`audit`、`approve`、`reject`、`unlock`。可以请他们来做：<@U0BOB>";
+        let not = "您不能使用：`wipe`、`audit`、`approve`、`reject`、`unlock`、`delegate`。可以请他们来做：<@U0BOB>";
         assert!(on_call.contains(not), "{on_call}");
         assert!(on_call.contains("/neostock why"), "{on_call}");
         // Neither: what is left is to look.
