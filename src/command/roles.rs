@@ -65,8 +65,9 @@ pub async fn needed(
             })
             .await?
         }
-        Command::Delegate(Delegate::List) => vec![VIEWER.to_owned()],
-        Command::Delegate(_) => delegable(runbook).into_iter().map(str::to_owned).collect(),
+        Command::Delegate(Delegate::Begin { .. } | Delegate::End { .. }) => {
+            delegable(runbook).into_iter().map(str::to_owned).collect()
+        }
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
@@ -75,7 +76,8 @@ pub async fn needed(
             let role = Role { name, members, max_age_ms: None, line: 0 };
             return Ok(Asks::Oneself(role));
         }
-        Command::Status(_)
+        Command::Delegate(Delegate::List)
+        | Command::Status(_)
         | Command::Show(_)
         | Command::Runs(_)
         | Command::Why(_)
