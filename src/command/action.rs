@@ -20,7 +20,7 @@ use crate::core::rule::own_terms;
 use crate::core::run_card::RunView;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
-use crate::engine::{Asked, Error};
+use crate::engine::{Asked, Error, NewRun};
 use crate::exec::drift;
 use crate::exec::git::{self, GitError};
 use serde_json::json;
@@ -108,7 +108,26 @@ pub async fn run(
     let run = (context.new_run_id)();
     let ahead = ahead_of(&plan, context).await?;
     let answer = ephemeral(&accepted(&run, &plan, &ahead, &asked, context));
-    context.engine.request_run(asked, by, run, plan, answer, supersede).await
+    let answer_reused = ephemeral(&reused(&run, &plan, context.lang));
+    let new = NewRun { run, plan, supersede, answer, answer_reused };
+    context.engine.request_run(asked, by, new).await
+}
+
+/// Said where the approvals of an earlier run count once more.
+fn reused(run: &RunId, plan: &Plan, lang: Lang) -> Card {
+    let words = Text::new(
+        format!(
+            "🕒 `{run}` {} → {} 沿用之前对同一计划的批准，已排队。",
+            plan.title(),
+            plan.environment
+        ),
+        format!(
+            "🕒 `{run}` {} → {} goes on the approvals that the same plan has had, and is queued.",
+            plan.title(),
+            plan.environment
+        ),
+    );
+    Card { tone: Tone::Neutral, ..refusal(with_code(words.get(lang))) }
 }
 
 /// The terms are others than those that the asker was let in on: a retry under rules that have changed, or

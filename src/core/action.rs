@@ -180,6 +180,8 @@ pub struct Approval {
     pub allows_self: bool,
     /// How long the request waits for them.
     pub expires_ms: u64,
+    /// For how long the approvals count once more for the same work; `None`: never.
+    pub reuse_ms: Option<u64>,
 }
 
 /// What a run holds, so that no other run works on the same thing.

@@ -336,6 +336,7 @@ mod tests {
             count,
             allows_self,
             expires_ms: 900_000,
+            reuse_ms: None,
         };
         Plan { approval: Some(approval), ..sample() }
     }

@@ -133,6 +133,12 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("run.rejected", Outcome::Stopped, "因被拒绝而结束", "ended: rejected"),
     ("run.expired", Outcome::Stopped, "因无人及时批准而结束", "ended: nobody approved in time"),
     ("run.cancelled", Outcome::Stopped, "因取消而结束", "ended: cancelled"),
+    (
+        "approval.reused",
+        Outcome::Ok,
+        "沿用之前的批准",
+        "goes on approvals of an earlier run of the same work",
+    ),
     ("role.delegated", Outcome::Ok, "委托审批", "lets somebody decide in their place"),
     ("role.delegation_ended", Outcome::Stopped, "结束委托", "ended a delegation"),
     (

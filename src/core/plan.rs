@@ -6,7 +6,7 @@ use super::action::{
 };
 use super::emergency::PlannedEmergency;
 use super::id::{ChannelId, RunId};
-use super::param::{Arguments, cut, duration_ms};
+use super::param::{Arguments, REASON, cut, duration_ms};
 use super::release::{Changes, DatabaseChanges};
 use super::rule::Ruled;
 use super::step::{Retry, When};
@@ -124,6 +124,9 @@ pub struct PlannedApproval {
     pub allows_self: bool,
     /// How long it waits for them.
     pub expires_ms: u64,
+    /// For how long its approvals count once more for the same work; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse_ms: Option<u64>,
 }
 
 impl PlannedApproval {
@@ -379,6 +382,20 @@ impl Plan {
             .then(|| Text::new("失败后的操作变了", "what follows a failure is another thing now"))
     }
 
+    /// Whether it is the same work on the same ground: commits, arguments, scripts, steps and terms, and
+    /// what is live. Only why it is asked may differ.
+    pub fn is_same_work(&self, other: &Self) -> bool {
+        let given = |plan: &Self| {
+            let mut arguments = plan.arguments.clone();
+            arguments.remove(REASON);
+            let live = plan.changes.as_ref().map(|changes| changes.commit.clone());
+            (plan.action.clone(), plan.environment.clone(), arguments, plan.commits.clone(), live)
+        };
+        given(self) == given(other)
+            && self.scripts == other.scripts
+            && self.differs_from(other).is_none()
+    }
+
     /// The first step that is not the same, counted from 1; names aside.
     fn differing_step(&self, now: &Self) -> Option<usize> {
         let nameless = |step: &PlannedStep| PlannedStep { name: Text::same(""), ..step.clone() };
@@ -420,6 +437,7 @@ fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
         count: approval.count,
         allows_self: approval.allows_self,
         expires_ms: approval.expires_ms,
+        reuse_ms: approval.reuse_ms,
     }
 }
 
@@ -645,6 +663,7 @@ pub(crate) mod tests {
             count: 1,
             allows_self: false,
             expires_ms: 5,
+            reuse_ms: None,
         };
         let (one, two) = (approval(&["lead"]), approval(&["lead", "dba"]));
 

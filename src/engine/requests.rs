@@ -1,7 +1,7 @@
 //! What people ask, written down with its answer: the same request twice gets the stored answer and
 //! does nothing.
 
-use super::{Engine, Error, Facts, apply_in, bot_entry, reviews, view};
+use super::{Engine, Error, Facts, apply_in, bot_entry, reuse, reviews, view};
 use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
 use crate::core::id::{RunId, UserId};
@@ -47,6 +47,20 @@ pub struct Supersede {
     pub role: String,
     /// The answer when it has begun, or ended, meanwhile: nothing is queued then.
     pub too_late: Box<dyn Fn(&RunView) -> String + Send + Sync>,
+}
+
+/// A run that is asked for.
+pub struct NewRun {
+    /// Its id.
+    pub run: RunId,
+    /// What it does.
+    pub plan: Plan,
+    /// The run whose place it takes, if any.
+    pub supersede: Option<Supersede>,
+    /// What its asker reads.
+    pub answer: String,
+    /// What they read when it goes on the approvals of an earlier run.
+    pub answer_reused: String,
 }
 
 /// What a person says of a lost step.
@@ -114,19 +128,14 @@ impl Engine {
         &self,
         asked: Asked,
         by: &Authorized,
-        run: RunId,
-        plan: Plan,
-        answer: String,
-        supersede: Option<Supersede>,
+        new: NewRun,
     ) -> Result<String, Error> {
-        let role = by.role().to_owned();
-        let request = Arc::new((asked, run, plan, role, supersede));
+        let request = Arc::new((asked, by.role().to_owned(), new));
         let stored = self
             .patiently(|| {
-                let (request, answer) = (Arc::clone(&request), answer.clone());
-                self.store.unit(move |unit| {
-                    Box::pin(async move { request_in(unit, &request, answer).await })
-                })
+                let request = Arc::clone(&request);
+                self.store
+                    .unit(move |unit| Box::pin(async move { request_in(unit, &request).await }))
             })
             .await?;
         self.work.notify_one();
@@ -180,15 +189,17 @@ impl Engine {
 
 async fn request_in(
     unit: &mut Unit,
-    (asked, run, plan, role, supersede): &(Asked, RunId, Plan, String, Option<Supersede>),
-    answer: String,
+    (asked, role, new): &(Asked, String, NewRun),
 ) -> Result<String, Error> {
+    let NewRun { run, plan, supersede, answer, answer_reused } = new;
     if let Some(supersede) = supersede
         && let Some(refused) = supersede_in(unit, asked, run, supersede).await?
     {
         return Ok(refused);
     }
-    if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
+    let reusable = reuse::find(unit, asked, plan).await?;
+    let answer = if reusable.is_some() { answer_reused } else { answer };
+    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
         return stored_answer(unit, &asked.delivery).await;
     }
     let by = (asked.actor.as_str(), asked.origin, asked.channel.as_str());
@@ -200,14 +211,18 @@ async fn request_in(
     let entry = request_entry(asked, "run.requested", run.as_str(), detail, unit.now_ms());
     unit.journal(entry);
     // A plan with an approval waits for people; any other has no gate here.
-    let open: &[Event] = if plan.approval.is_some() { &[] } else { &[Event::GatesPassed] };
+    let is_open = plan.approval.is_none() || reusable.is_some();
+    let open: &[Event] = if is_open { &[Event::GatesPassed] } else { &[] };
+    if let Some(reusable) = reusable {
+        reuse::write(unit, asked, (run, plan), reusable).await?;
+    }
     if plan.emergency.is_some() {
         let row = view::row(unit.connection(), run).await?;
         let asked_for = view::with_parts(unit.connection(), row).await?;
         reviews::begin(unit, asked, &asked_for).await?;
     }
     apply_in(unit, run, open, Facts::default()).await?;
-    Ok(answer)
+    Ok(answer.clone())
 }
 
 /// Cancels the run whose place the new one takes, with its row held; the answer when it cannot any more.

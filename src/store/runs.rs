@@ -382,6 +382,30 @@ pub async fn hold_whoever_drives(connection: &mut AnyConnection, id: &str) -> sq
     Ok(result.rows_affected() == 1)
 }
 
+/// The runs of an action in an environment that somebody approved since a moment, the newest first, at most
+/// `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn approved_since(
+    connection: &mut AnyConnection,
+    (action, environment): (&str, &str),
+    since_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from runs where action = $1 and environment = $2 and exists (select 1 from \
+         decisions where run_id = runs.id and verdict = 'approved' and at_ms >= $3) \
+         order by created_ms desc, id limit $4",
+    )
+    .bind(action)
+    .bind(environment)
+    .bind(since_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// Runs that have waited for people for as long as they may, oldest first, at most `limit`.
 ///
 /// # Errors

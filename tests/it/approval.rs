@@ -314,6 +314,46 @@ both_engines! {
         bot.finish().await;
     }
 
+    async fn approvals_count_once_more_only_for_the_same_work_within_their_time(database: TestDatabase) {
+        let reusable = DEPLOY.replace("expires: 15m}", "expires: 15m, reuse: 30m}").replace("    steps:", "    lock: none\n    steps:");
+        let bot = Bot::start(&database, &reusable).await;
+        bot.say("U0ANN", "deploy v1.3 first").await;
+        bot.until_card("✋ deploy v1.3").await;
+        bot.click("U0BOB", "Approve").await;
+        bot.until_card("deploy v1.3 ✅ done").await;
+        let first = bot.run_id();
+
+        let again = bot.say("U0ANN", "deploy v1.3 once more").await;
+        assert!(again.contains("沿用"), "{again}");
+        bot.until("it is done again", |bot| bot.place.marks().len() == 2).await;
+        let card = bot.until_card("reused from").await;
+        assert!(card.contains(&format!("<@U0BOB> approved: reused from {first}")), "{card}");
+        // Another version, the approver's own, a moved tag, or too late: people are asked.
+        let cases = [("U0ANN", "deploy v1.2 other"), ("U0BOB", "deploy v1.3 mine")];
+        for (user, typed) in cases {
+            bot.say(user, typed).await;
+            bot.until_card("✋ deploy").await;
+            bot.rejects("U0BOB", "not this one").await;
+            bot.until_card("was rejected").await;
+        }
+        bot.place.git(&["tag", "--force", "v1.3", "v1.1"]);
+        bot.say("U0ANN", "deploy v1.3 moved").await;
+        bot.until_card("✋ deploy v1.3").await;
+        bot.rejects("U0BOB", "it moved").await;
+        bot.until_card("was rejected").await;
+        bot.place.git(&["tag", "--force", "v1.3", "main"]);
+        bot.advance_ms(30 * 60_000);
+        bot.say("U0ANN", "deploy v1.3 late").await;
+        bot.until_card("✋ deploy v1.3").await;
+        bot.rejects("U0BOB", "look again").await;
+
+        assert_eq!(bot.place.marks().len(), 2);
+        let reused: Vec<Value> = bot.journal().await.into_iter().filter(|(kind, ..)| kind == "approval.reused").map(|(.., detail)| detail).collect();
+        assert_eq!(reused.len(), 1, "{reused:?}");
+        assert_eq!(reused[0]["from"], first.as_str());
+        bot.finish().await;
+    }
+
     async fn the_details_show_every_step_and_what_an_approval_binds_to(database: TestDatabase) {
         let bot = Bot::start(&database, DEPLOY).await;
         bot.say("U0ANN", "deploy v1.3 & <more>").await;

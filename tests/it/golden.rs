@@ -108,7 +108,11 @@ impl Album {
     async fn fills(&mut self, user: &str, action: &str, reason: &str) {
         let label = self.newest_card().buttons().into_iter().find(|one| one.action_id == action);
         let form = self.bot.opens(user, &label.unwrap().label).await.unwrap();
-        let view = self.bot.workspace.views().pop().unwrap().view;
+        let mut view = self.bot.workspace.views().pop().unwrap().view;
+        // Given by the workspace, in the order in which messages happened to arrive.
+        for key in ["id", "hash"] {
+            view.as_object_mut().unwrap().remove(key);
+        }
         let view = serde_json::to_string_pretty(&view).unwrap();
         writeln!(self.text, "## {user} ▸ [{action}]\n{}\n", self.nameless(&view)).unwrap();
         assert_eq!(self.bot.submits(user, &form, reason).await, "");

@@ -45,6 +45,7 @@ impl Reading<'_> {
             count,
             allows_self: is_true(node.get("self")),
             expires_ms: milliseconds(node.get("expires")).unwrap_or(APPROVAL_EXPIRES_DEFAULT_MS),
+            reuse_ms: milliseconds(node.get("reuse")),
         }
     }
 

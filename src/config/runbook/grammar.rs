@@ -243,6 +243,8 @@ static PARAMETER_TEXT: Text = word("a parameter's name", &PARAMETER_NAME);
 
 /// Nobody remembers what a request of last week was about.
 const APPROVAL_WAIT: Shape = Shape::Duration { min_ms: 1_000, max_ms: 7 * 24 * 3_600_000 };
+/// What was approved longer ago is looked at again.
+const APPROVAL_REUSE: Shape = Shape::Duration { min_ms: 60_000, max_ms: 24 * 3_600_000 };
 const WAIT: Shape = Shape::Duration { min_ms: 1, max_ms: WAIT_MS_MAX };
 
 /// Keys that the design names and that come later; here so that nobody is told "did you mean".
@@ -541,6 +543,11 @@ static APPROVAL: Object = Object {
         ),
         default("self", "false", Shape::Bool, "The asker's own approval counts"),
         default("expires", "15m", APPROVAL_WAIT, "How long the request waits for them"),
+        optional(
+            "reuse",
+            APPROVAL_REUSE,
+            "For how long approvals count once more for the same commit and unchanged steps; never unless given",
+        ),
     ],
     exactly_one: &[],
     later: &[],

@@ -234,9 +234,7 @@ impl Bot {
 
     /// What the newest card's buttons say.
     pub fn buttons(&self) -> Vec<String> {
-        let cards = self.workspace.messages("C0OPS");
-        let newest = cards.iter().rfind(|card| card.thread_ts.is_none() && card.is_bot);
-        let buttons = newest.map(Message::buttons).unwrap_or_default();
+        let buttons = self.newest_card().as_ref().map(Message::buttons).unwrap_or_default();
         buttons.into_iter().map(|button| button.label).collect()
     }
 
@@ -285,11 +283,17 @@ impl Bot {
 
     /// What the newest card in #ops says.
     pub fn card(&self) -> String {
-        let cards = self.workspace.messages("C0OPS");
-        cards
-            .iter()
-            .rfind(|message| message.thread_ts.is_none() && message.is_bot)
-            .map_or_else(String::new, shown)
+        self.newest_card().as_ref().map_or_else(String::new, shown)
+    }
+
+    /// The newest message of the bot outside threads. The journal's head, which comes when a day goes by,
+    /// is no card of anybody's run.
+    fn newest_card(&self) -> Option<Message> {
+        let is_card = |message: &Message| {
+            let is_own = message.thread_ts.is_none() && message.is_bot;
+            is_own && !shown(message).contains("audit verify --anchor")
+        };
+        self.workspace.messages("C0OPS").into_iter().rfind(is_card)
     }
 
     /// What the thread of the newest card says, a message a line.
