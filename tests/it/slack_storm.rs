@@ -129,7 +129,9 @@ fn assert_urgent_first(calls: &[ApiCall], storm_end_ms: i64) {
     let calm = calls.iter().filter(|call| call.at_ms > storm_end_ms).skip(1);
     let is_card: Vec<bool> = calm.map(|call| key(call).ends_with("/card")).collect();
     let cards = is_card.iter().filter(|is_card| **is_card).count();
-    assert!(is_card.iter().take(cards).all(|is_card| *is_card), "{is_card:?}");
+    // One more may have been announced before the storm was over: that one is looked for first.
+    let others = is_card.iter().take(cards).filter(|is_card| !**is_card).count();
+    assert!(others <= 1, "{is_card:?}");
 }
 
 /// Entries of the journal about steps and runs.

@@ -203,7 +203,7 @@ impl Parts {
         assert!(command.status().unwrap().success(), "{program} {arguments:?}");
     }
 
-    /// The shipped file, with one environment: this test's.
+    /// The shipped file, with this test's environment under both of its names.
     fn write_runbook(&self) {
         let shipped = std::fs::read_to_string(project().join("runbook/runbook.yml")).unwrap();
         let (head, rest) = shipped.split_once("environments:\n").unwrap();
@@ -213,13 +213,16 @@ impl Parts {
             .iter()
             .map(|(name, value)| format!("      {name}: \"{value}\"\n"))
             .collect();
-        let environment = format!(
-            "environments:\n  production:\n    workdir: {}\n    channel: C0OPS\n    variables:\n{}",
-            self.repository().display(),
-            variables.concat()
-        );
-        std::fs::write(self.place.runbook(), format!("{head}{environment}\n# Members{tail}"))
-            .unwrap();
+        let environment = |name: &str, is_default: bool| {
+            format!(
+                "  {name}:\n    workdir: {}\n    default: {is_default}\n    channel: C0OPS\n    variables:\n{}",
+                self.repository().display(),
+                variables.concat()
+            )
+        };
+        let both = [environment("production", true), environment("staging", false)].concat();
+        let text = format!("{head}environments:\n{both}\n# Members{tail}");
+        std::fs::write(self.place.runbook(), text).unwrap();
     }
 }
 
