@@ -10,7 +10,7 @@ use super::run_card::RunView;
 use super::text::{Lang, Text};
 use serde::{Deserialize, Serialize};
 
-/// How an emergency is said in a command, behind one or two dashes.
+/// How an emergency is said in a command, behind `--`.
 pub const WORDS: [&str; 2] = ["emergency", "紧急"];
 /// The flag as it is shown to people.
 pub const FLAG: &str = "--emergency";

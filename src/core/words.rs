@@ -73,13 +73,14 @@ impl<'t> Words<'t> {
     }
 
     /// Takes a flag out of the words from the cursor on, wherever it stands without quotes: one of these
-    /// spellings behind dashes, of which phones make one long one. Whether it was there.
+    /// spellings behind `--`, of which phones make one long dash. Whether it was there. Two long dashes are
+    /// Chinese punctuation and begin no flag.
     pub fn take_flag(&mut self, spellings: &[&str]) -> bool {
-        const DASHES: [char; 4] = ['-', '–', '—', '－'];
+        const DASHES: [&str; 4] = ["--", "—", "–", "－－"];
         let is_flag = |word: &Word| {
-            let name = word.text.trim_start_matches(DASHES);
-            let is_dashed = name.len() < word.text.len();
-            is_dashed && !word.quoted && spellings.contains(&name.to_lowercase().as_str())
+            let name = DASHES.iter().find_map(|dash| word.text.strip_prefix(dash));
+            let is_spelt = |name: &str| spellings.contains(&name.to_lowercase().as_str());
+            !word.quoted && name.is_some_and(is_spelt)
         };
         let before = self.words.len();
         let mut at = self.next;
@@ -388,7 +389,7 @@ mod tests {
             "--emergency v1.2 p99 &lt; 9",
             "v1.2 —emergency p99 &lt; 9",
             "v1.2 p99 &lt; 9 --EMERGENCY",
-            "v1.2 ——紧急 p99 &lt; 9",
+            "v1.2 --紧急 p99 &lt; 9",
         ] {
             let mut words = Words::read(text).unwrap();
             assert!(words.take_flag(&flag), "{text}");
@@ -396,8 +397,14 @@ mod tests {
             let rest = words.take_rest().unwrap();
             assert_eq!(rest.split_whitespace().collect::<Vec<_>>(), ["p99", "<", "9"], "{text}");
         }
-        for text in ["emergency v1.2", "\"--emergency\" v1.2", "--emergencies", "«a --emergency b»"]
-        {
+        for text in [
+            "emergency v1.2",
+            "v1.2 支付失败 ——紧急",
+            "-emergency v1.2",
+            "\"--emergency\" v1.2",
+            "--emergencies",
+            "«a --emergency b»",
+        ] {
             assert!(!Words::read(text).unwrap().take_flag(&flag), "{text}");
         }
     }
