@@ -17,7 +17,7 @@ use serde_json::json;
 pub const SPEC: Spec = Spec {
     name: "delegate",
     usage: "[@user <duration>|end] [role=…] [reason…]",
-    example: "delegate @bob 8h on a plane until the evening",
+    example: "delegate",
     zh: "委托别人在一段时间内代您审批；end 结束委托；不写则列出现有委托",
     en: "Let somebody approve in your place for a while; end it; or list what is in force",
 };
