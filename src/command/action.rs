@@ -12,7 +12,7 @@ use super::{
 use crate::core::action::{Action, Environment, Lock, Parameter, ParameterKind, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::id::RunId;
-use crate::core::param::{self, Arguments, cut, did_you_mean};
+use crate::core::param::{self, Argument, Arguments, cut, did_you_mean};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::release::{self, Changes, DatabaseChanges, Release};
@@ -47,6 +47,41 @@ pub struct Ask {
     pub retry_of: Option<RunId>,
     /// The digest of the plan that a button was shown with: only that one is wanted.
     pub digest: Option<String>,
+}
+
+/// Why a plan cannot be asked for anew by the runbook in force.
+pub(super) enum NotAnew {
+    /// The action or the environment is there no more.
+    Gone,
+    /// A parameter is required now, which the plan has no value for.
+    Wants(String),
+}
+
+/// The request that a plan came from, by the runbook in force.
+pub(super) fn anew(plan: &Plan, runbook: &Runbook) -> Result<Ask, NotAnew> {
+    let action = runbook.actions.get(&plan.action).ok_or(NotAnew::Gone)?;
+    let environment = runbook.environments.get(&plan.environment).ok_or(NotAnew::Gone)?;
+    let mut values = Vec::new();
+    for parameter in &action.parameters {
+        match plan.arguments.get(&parameter.name) {
+            Some(value) => {
+                values.push(Argument { name: parameter.name.clone(), value: value.clone() });
+            }
+            None if parameter.required => return Err(NotAnew::Wants(parameter.name.clone())),
+            None => {}
+        }
+    }
+    Ok(Ask {
+        action: action.clone(),
+        environment: environment.clone(),
+        arguments: Arguments {
+            environment: Some(environment.name.clone()),
+            values,
+            ..Arguments::default()
+        },
+        retry_of: None,
+        digest: None,
+    })
 }
 
 /// Reads the words after an action's name.

@@ -3,13 +3,13 @@
 //! Safe means: the run has ended without success, and every step of it that began is idempotent. The
 //! new run is planned from the runbook as it is now, with the same arguments, and passes every gate anew.
 
-use super::action::{self, Ask};
+use super::action::{self, Ask, NotAnew};
 use super::show::{no_such_run, run_id};
 use super::{Context, Spec, answer, refusal, text, with_code};
 use crate::core::card::{Card, Span};
 use crate::core::evidence::End;
 use crate::core::id::RunId;
-use crate::core::param::{Argument, ArgumentFault, Arguments};
+use crate::core::param::ArgumentFault;
 use crate::core::policy::Authorized;
 use crate::core::run::{State, StepState};
 use crate::core::run_card::RunView;
@@ -64,39 +64,17 @@ fn ask_again(view: &RunView, context: &Context<'_>) -> Result<Ask, Text> {
     if let Some(why) = speaks_against(view) {
         return Err(why);
     }
-    let plan = &view.plan;
-    let action = context.runbook.actions.get(&plan.action);
-    let environment = context.runbook.environments.get(&plan.environment);
-    let (Some(action), Some(environment)) = (action, environment) else {
-        return Err(Text::new(
+    let ask = action::anew(&view.plan, context.runbook).map_err(|why| match why {
+        NotAnew::Gone => Text::new(
             "操作手册里已经没有这个操作或环境了。",
             "the runbook has this action or this environment no more.",
-        ));
-    };
-    let mut values = Vec::new();
-    for parameter in &action.parameters {
-        match plan.arguments.get(&parameter.name) {
-            Some(value) => {
-                values.push(Argument { name: parameter.name.clone(), value: value.clone() });
-            }
-            None if parameter.required => {
-                return Err(Text::new(
-                    format!("操作手册现在还要求 `{}`，请重新写一遍命令。", parameter.name),
-                    format!("the runbook wants `{}` now; write the command anew.", parameter.name),
-                ));
-            }
-            None => {}
-        }
-    }
-    let environment_name = Some(environment.name.clone());
-    let arguments = Arguments { environment: environment_name, values, ..Arguments::default() };
-    Ok(Ask {
-        action: action.clone(),
-        environment: environment.clone(),
-        arguments,
-        retry_of: Some(view.id.clone()),
-        digest: None,
-    })
+        ),
+        NotAnew::Wants(name) => Text::new(
+            format!("操作手册现在还要求 `{name}`，请重新写一遍命令。"),
+            format!("the runbook wants `{name}` now; write the command anew."),
+        ),
+    })?;
+    Ok(Ask { retry_of: Some(view.id.clone()), ..ask })
 }
 
 /// Why doing it again would not be safe, or would mean nothing.

@@ -1,12 +1,11 @@
 //! Whether the runbook in force still means by a run what people saw in its plan. Decides nothing about the
 //! run: who approves it, and its driver before the first step, do.
 
-use super::action::Ask;
+use super::action::{self, Ask, NotAnew};
 use super::follow_up;
 use super::roles::as_emergency;
 use super::rules;
 use crate::core::action::Runbook;
-use crate::core::param::{Argument, Arguments};
 use crate::core::plan::{FollowUp, Plan};
 use crate::core::rule::own_terms;
 use crate::core::text::Text;
@@ -47,39 +46,20 @@ pub async fn changed(
     Ok(plan.differs_from(&now))
 }
 
-/// The request that the plan came from, by the runbook in force.
+/// The request that the plan came from, an emergency if it was one.
 fn asked_anew(plan: &Plan, runbook: &Runbook) -> Result<Ask, Text> {
-    let action = runbook.actions.get(&plan.action);
-    let environment = runbook.environments.get(&plan.environment);
-    let (Some(action), Some(environment)) = (action, environment) else {
-        return Err(Text::new(
+    let mut ask = action::anew(plan, runbook).map_err(|why| match why {
+        NotAnew::Gone => Text::new(
             "操作手册里已经没有这个操作或环境",
             "the runbook has this action or this environment no more",
-        ));
-    };
-    let mut values = Vec::new();
-    for parameter in &action.parameters {
-        match plan.arguments.get(&parameter.name) {
-            Some(value) => {
-                values.push(Argument { name: parameter.name.clone(), value: value.clone() });
-            }
-            None if parameter.required => {
-                return Err(Text::new(
-                    format!("操作手册现在还要求 `{}`", parameter.name),
-                    format!("the runbook wants `{}` now", parameter.name),
-                ));
-            }
-            None => {}
-        }
-    }
-    let is_emergency = plan.emergency.is_some();
-    Ok(Ask {
-        action: action.clone(),
-        environment: environment.clone(),
-        arguments: Arguments { is_emergency, values, ..Arguments::default() },
-        retry_of: plan.retry_of.clone(),
-        digest: None,
-    })
+        ),
+        NotAnew::Wants(name) => Text::new(
+            format!("操作手册现在还要求 `{name}`"),
+            format!("the runbook wants `{name}` now"),
+        ),
+    })?;
+    ask.arguments.is_emergency = plan.emergency.is_some();
+    Ok(ask)
 }
 
 /// What would follow a failure by the runbook in force, from what was live when the plan was made.
