@@ -140,7 +140,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     for _ in 0..SENDERS {
         loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
     }
-    loops.spawn(expire_requests(engine.clone(), stop.clone()));
+    loops.spawn(keep_waiting(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_wishes(engine.clone(), local, stop.clone()));
     let kept =
@@ -357,9 +357,15 @@ async fn until_next(engine: &Engine) -> u64 {
     wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
 }
 
-/// Ends requests that nobody approved in time, and says what hosts cannot be asked.
-async fn expire_requests(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+/// Ends requests that nobody approved in time, queues those whose last gate opened by itself, and says what
+/// hosts cannot be asked.
+async fn keep_waiting(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
+        if has_database(&engine)
+            && let Err(failure) = engine.open_gates().await
+        {
+            warn!("look for gates that have opened: {failure:#}");
+        }
         if has_database(&engine)
             && let Err(failure) = engine.expire_overdue().await
         {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
+use crate::core::gate::{self, Gate};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX};
 use crate::core::policy::Authorized;
@@ -209,6 +210,12 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
                 format!("✅ your approval counts ({have} of {need}); {} more needed.", need - have)
             }
         },
+        (Ruling::Enough, _) if gate::open(view) != [Gate::Approval] => lang
+            .pick(
+                "✅ 已批准；还在等其他关卡，见卡片。",
+                "✅ approved by you; it still waits for its other gates, as its card says.",
+            )
+            .to_owned(),
         (Ruling::Enough, _) => lang
             .pick("✅ 已批准，开始排队执行。", "✅ approved by you; it is queued now.")
             .to_owned(),

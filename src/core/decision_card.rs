@@ -5,6 +5,7 @@ use super::card::{
     Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone, mention, prose, text,
 };
 use super::decision::{Decision, Verdict, approvals};
+use super::gate::{self, Gate};
 use super::plan::{Plan, PlannedApproval};
 use super::press::Press;
 use super::run::State;
@@ -13,7 +14,7 @@ use super::text::{Lang, Text};
 
 /// Who is asked to approve, while the run waits for them. In a new message their mentions ping.
 pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
-    let approval = run.plan.approval.as_ref().filter(|_| run.state == State::Waiting)?;
+    let approval = run.plan.approval.as_ref().filter(|_| is_asked(run))?;
     let (need, have) = (approval.count, approvals(&run.decisions, approval));
     let mut line = vec![text(lang.pick("请 ", "Waiting for "))];
     line.extend(called(approval));
@@ -44,6 +45,11 @@ pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
     line.push(text(lang.pick("。有效期至 ", ". Until ")));
     line.push(Span::Time(run.expires_ms));
     Some(Part::Paragraph(line))
+}
+
+/// Whether people are still asked to approve it.
+fn is_asked(run: &RunView) -> bool {
+    run.state == State::Waiting && gate::open(run).contains(&Gate::Approval)
 }
 
 /// The approving roles, and their people and groups as mentions.
@@ -158,7 +164,11 @@ pub(super) fn buttons(run: &RunView, lang: Lang) -> Option<Part> {
                 (lang.pick("拒绝", "Reject"), ButtonStyle::Danger),
                 None,
             );
-            vec![approve, reject, details, cancel]
+            match (is_asked(run), run.plan.approval.is_some()) {
+                (true, _) => vec![approve, reject, details, cancel],
+                (false, true) => vec![reject, details, cancel],
+                (false, false) => vec![details, cancel],
+            }
         }
         State::Running if run.is_cancel_asked() => vec![details],
         State::Queued | State::Running => vec![cancel, details],
@@ -212,7 +222,7 @@ fn button(press: &Press, (label, style): (&str, ButtonStyle), confirm: Option<Co
     }
 }
 
-/// The thread message by which the asker learns that the gate is open.
+/// The thread message by which the asker learns that enough people agree.
 pub fn approved_card(run: &RunView, lang: Lang) -> Card {
     let mut line = Line::new();
     for decision in run.decisions.iter().filter(|one| one.verdict == Verdict::Approved) {
@@ -224,7 +234,10 @@ pub fn approved_card(run: &RunView, lang: Lang) -> Card {
     line.push(text(format!(
         "\n{} {}",
         run.plan.title(),
-        lang.pick("开始排队执行", "is queued now")
+        match run.state {
+            State::Waiting => lang.pick("还在等其他关卡", "still waits for its other gates"),
+            _ => lang.pick("开始排队执行", "is queued now"),
+        }
     )));
     line.push(text(" "));
     line.push(Span::User(run.actor.clone()));

@@ -12,6 +12,7 @@ pub mod duration;
 pub mod emergency;
 pub mod evidence;
 pub mod follow_up_card;
+pub mod gate;
 pub mod host_card;
 pub mod id;
 pub mod journal;

@@ -2,7 +2,7 @@
 //! requests that nobody answered.
 
 use super::requests::{request_entry, stored_answer};
-use super::{Asked, Engine, Error, Facts, PRIORITY_THREAD, apply_in, put_slot, view};
+use super::{Asked, Engine, Error, Facts, PRIORITY_THREAD, apply_in, gates, put_slot, view};
 use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
 use crate::core::decision_card::approved_card;
 use crate::core::id::RunId;
@@ -191,8 +191,13 @@ async fn accept(
         Verdict::Cancelled => "decision.cancelled",
     };
     unit.journal(request_entry(asked, kind, run.as_str(), detail, unit.now_ms()));
+    let actor = Some((asked.actor.to_string(), asked.origin.to_owned()));
+    let facts = Facts { actor, ..Facts::default() };
     let events: &[Event] = match (ruling, decided.verdict) {
-        (Ruling::Enough, _) => &[Event::GatesPassed],
+        (Ruling::Enough, _) => {
+            let after = gates::ask(unit, run, facts).await?;
+            return say_approved(unit, &after).await;
+        }
         (Ruling::Ends, Verdict::Rejected) => &[Event::Rejected],
         (Ruling::Ends, _) => &[Event::Cancelled],
         // Its host cannot be asked, and nothing runs there: it need not be waited for.
@@ -203,19 +208,18 @@ async fn accept(
         // The card alone tells of it, until more agree or the driver has stopped the step.
         (Ruling::Counted { .. } | Ruling::Stops, _) => &[],
     };
-    let actor = Some((asked.actor.to_string(), asked.origin.to_owned()));
-    let after = apply_in(unit, run, events, Facts { actor, ..Facts::default() }).await?;
-    if ruling == Ruling::Enough {
-        // An edit of the card pings nobody, and the asker waits for this.
-        let card = approved_card(&after, after.plan.language);
-        // Approved anew after an approval was voided, it is said anew.
-        let key = match after.voided.len() {
-            0 => format!("{run}/approved"),
-            times => format!("{run}/approved.{times}"),
-        };
-        put_slot(unit, &after, key, PRIORITY_THREAD, &card).await?;
-    }
-    Ok(())
+    apply_in(unit, run, events, facts).await.map(drop)
+}
+
+/// An edit of the card pings nobody, and the asker waits for this.
+async fn say_approved(unit: &mut Unit, after: &RunView) -> Result<(), Error> {
+    let card = approved_card(after, after.plan.language);
+    // Approved anew after an approval was voided, it is said anew.
+    let key = match after.voided.len() {
+        0 => format!("{}/approved", after.id),
+        times => format!("{}/approved.{times}", after.id),
+    };
+    put_slot(unit, after, key, PRIORITY_THREAD, &card).await
 }
 
 fn is_between_steps(run: &RunView) -> bool {

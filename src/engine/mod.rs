@@ -9,6 +9,7 @@ mod announcements;
 mod decisions;
 mod delegations;
 mod follow_up;
+mod gates;
 mod gathered;
 mod heads;
 mod hosts;

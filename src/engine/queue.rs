@@ -8,6 +8,7 @@ use super::{
 use crate::core::action::Lock;
 use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
+use crate::core::gate;
 use crate::core::id::{RunId, UserId};
 use crate::core::policy::Authorized;
 use crate::core::queue_card::{self, AHEAD_NAMED_MAX, Holder, Queue, TakenOver};
@@ -329,10 +330,7 @@ async fn void_in(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Err
     for user in who {
         queue::void_approval(unit.connection(), run.as_str(), user.as_str(), now_ms).await?;
     }
-    let expires_ms = plan
-        .approval
-        .as_ref()
-        .map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms));
+    let expires_ms = gate::expires_ms(&plan, now_ms);
     let host = plan.host.unwrap_or_default();
     queue::wait_again(unit.connection(), run.as_str(), (expires_ms, &host)).await?;
     let names: Vec<&str> = who.iter().map(UserId::as_str).collect();

@@ -1,9 +1,10 @@
 //! What people ask, written down with its answer: the same request twice gets the stored answer and
 //! does nothing.
 
-use super::{Engine, Error, Facts, apply_in, bot_entry, reuse, reviews, view};
+use super::{Engine, Error, Facts, apply_in, bot_entry, gates, reuse, reviews, view};
 use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
+use crate::core::gate;
 use crate::core::id::{RunId, UserId};
 use crate::core::journal::Entry;
 use crate::core::plan::Plan;
@@ -210,9 +211,6 @@ async fn request_in(
     });
     let entry = request_entry(asked, "run.requested", run.as_str(), detail, unit.now_ms());
     unit.journal(entry);
-    // A plan with an approval waits for people; any other has no gate here.
-    let is_open = plan.approval.is_none() || reusable.is_some();
-    let open: &[Event] = if is_open { &[Event::GatesPassed] } else { &[] };
     if let Some(reusable) = reusable {
         reuse::write(unit, asked, (run, plan), reusable).await?;
     }
@@ -221,7 +219,7 @@ async fn request_in(
         let asked_for = view::with_parts(unit.connection(), row).await?;
         reviews::begin(unit, asked, &asked_for).await?;
     }
-    apply_in(unit, run, open, Facts::default()).await?;
+    gates::ask(unit, run, Facts::default()).await?;
     Ok(answer.clone())
 }
 
@@ -422,10 +420,7 @@ pub(super) async fn insert_run(
         created_ms: now_ms,
         started_ms: 0,
         ended_ms: 0,
-        expires_ms: plan
-            .approval
-            .as_ref()
-            .map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms)),
+        expires_ms: gate::expires_ms(plan, now_ms),
         unreachable_ms: 0,
     };
     runs::insert(unit.connection(), &row).await?;

@@ -425,6 +425,24 @@ pub async fn overdue(
     .await
 }
 
+/// Runs that wait for something that comes by itself, and for nobody's decision; the oldest first, at most
+/// `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn waiting_for_nobody(
+    connection: &mut AnyConnection,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select id from runs where state = 'waiting' and expires_ms = 0 \
+         order by created_ms, id limit $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// Takes the row lock of a run that waits for a person, and shuts out whoever drove it: from this
 /// moment on its host may claim it. `false`: it waits for nobody.
 ///
