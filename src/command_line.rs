@@ -450,6 +450,8 @@ fn typed(press: &Press, lang: Lang) -> String {
             format!("review {run} {}", lang.pick("复核意见…", "what you found…"))
         }
         Press::Details { run } => format!("show {run} plan"),
+        Press::Tick { run, item, .. } => format!("tick {run} {}", item + 1),
+        Press::Recheck { run, .. } => format!("recheck {run}"),
         Press::Page { words, .. } | Press::Propose { words } | Press::Queue { words, .. } => {
             quoted(words)
         }

@@ -279,7 +279,8 @@ impl Pipeline {
             Ok(by) => {
                 self.engine.metrics().request("understood");
                 let context = self.context(&powers, from, workspace, (runbook, lang));
-                return command.run(&context, &by, asked).await;
+                // Commands hold whole plans: too much for the future of every request.
+                return Box::pin(command.run(&context, &by, asked)).await;
             }
             Err(denied) => denied,
         };

@@ -231,7 +231,7 @@ pub(super) async fn resolve(
     };
     if on == On::Rules {
         plan = match as_emergency(ask, context.runbook) {
-            Ok(Some(emergency)) => plan.without_gates(emergency, context.runbook),
+            Ok(Some(emergency)) => plan.without_gates(&ruled, emergency, context.runbook),
             Ok(None) => plan,
             Err(words) => return Ok(Err(refusal(with_code(words.get(context.lang))))),
         };
@@ -241,6 +241,19 @@ pub(super) async fn resolve(
     plan.changes = changes(&plan, context).await?;
     plan.database = database(&plan, context).await;
     plan.scripts = drift::scripts(&plan).await;
+    if on == On::Runbook || plan.emergency.is_some() {
+        return Ok(Ok(plan));
+    }
+    let live = plan.changes.as_ref().map(|changes| changes.version.clone());
+    let place = (environment, &**context.runbook);
+    let listed = plan.with_checklist(ruled.checklist, place, &ask.arguments, live.as_deref());
+    let mut plan = match listed {
+        Ok(plan) => plan,
+        Err(fault) => return Ok(Err(refusal(with_code(fault.text().get(context.lang))))),
+    };
+    if let Some(checks) = plan.checklist.as_mut().and_then(|list| list.checks.as_deref_mut()) {
+        checks.scripts = drift::scripts(checks).await;
+    }
     Ok(Ok(plan))
 }
 
@@ -383,10 +396,9 @@ fn accepted(
         text(format!(" {} → {}", plan.title(), plan.environment)),
     ];
     if let Some(emergency) = &plan.emergency {
-        let (zh, en) = match &emergency.without {
-            Some(_) => ("，不经审批", " without approval"),
-            None => ("", ""),
-        };
+        let (zh, en) = emergency.without().map_or_else(Default::default, |without| {
+            (format!("，{}", without.zh), format!(" {}", without.en))
+        });
         let review = &emergency.review;
         let words = Text::new(
             format!(" 作为紧急操作{zh}；已通知 `{review}` 复核。"),
@@ -395,6 +407,16 @@ fn accepted(
         line.extend(with_code(words.get(lang)));
     }
     match ahead.first() {
+        _ if plan.checklist.is_some() => line.push(text(match plan.approval {
+            Some(_) => lang.pick(
+                " 等待批准和检查清单，都通过后执行。",
+                " waits for approval and its checklist, and is done after both.",
+            ),
+            None => lang.pick(
+                " 等待检查清单，通过后执行。",
+                " waits for its checklist, and is done after that.",
+            ),
+        })),
         _ if plan.approval.is_some() => line.push(text(
             lang.pick(" 等待批准，获批后执行。", " waits for approval, and is done after that."),
         )),

@@ -5,6 +5,7 @@
 
 mod action;
 mod audit;
+mod checklist;
 mod decide;
 mod delegate;
 mod failure;
@@ -50,7 +51,7 @@ use crate::core::press::Press;
 use crate::core::run_card;
 use crate::core::text::Lang;
 use crate::core::words::Words;
-use crate::engine::{Asked, Engine, Error};
+use crate::engine::{Asked, Engine, Error, OnList};
 use crate::exec::local::Local;
 use crate::slack::client::Client;
 use crate::slack::render;
@@ -91,6 +92,8 @@ pub const VERBS: &[Spec] = &[
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
+    checklist::TICK,
+    checklist::RECHECK,
     help::SPEC,
 ];
 
@@ -123,6 +126,8 @@ pub enum Command {
     Settle(settle::Settle),
     /// The form that asks why, before such a decision.
     ReasonForm(reason_form::ReasonForm),
+    /// What somebody wants of a run's checklist.
+    Checklist(checklist::Checklist),
     /// Who decides in whose place.
     Delegate(delegate::Delegate),
     /// An environment's lock is to be taken over.
@@ -205,6 +210,14 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "delegate" => {
             delegate::parse(words).map(Command::Delegate).map_err(misread(&delegate::SPEC))
         }
+        "tick" => {
+            let read = checklist::parse_tick(words).map(Command::Checklist);
+            read.map_err(misread(&checklist::TICK))
+        }
+        "recheck" => {
+            let read = checklist::parse_recheck(words).map(Command::Checklist);
+            read.map_err(misread(&checklist::RECHECK))
+        }
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -230,6 +243,15 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
         Press::Decide { verdict, run, digest } => {
             let (digest, reason) = (Some(digest), String::new());
             Ok(Command::Decide(decide::Decide { verdict, run, digest, reason }))
+        }
+        Press::Tick { run, digest, item } => {
+            let wish = OnList::Tick { item, note: String::new() };
+            let digest = Some(digest);
+            Ok(Command::Checklist(checklist::Checklist { run, digest, wish }))
+        }
+        Press::Recheck { run, digest } => {
+            let (digest, wish) = (Some(digest), OnList::CheckAgain);
+            Ok(Command::Checklist(checklist::Checklist { run, digest, wish }))
         }
         Press::Details { run } => Ok(Command::Show(show::Show { run, is_whole: true })),
         Press::Page { words, .. } | Press::Propose { words } => parse(&words, runbook),
@@ -274,6 +296,7 @@ impl Command {
             Self::Review(_) => review::SPEC.name,
             Self::Settle(_) => settle::SPEC.name,
             Self::ReasonForm(form) => form.verb(),
+            Self::Checklist(checklist) => checklist.spec().name,
             Self::Delegate(_) => delegate::SPEC.name,
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Help(_) => help::SPEC.name,
@@ -306,6 +329,7 @@ impl Command {
             Self::Review(review) => review::run(review, context, by, asked).await,
             Self::Settle(settle) => settle::run(settle, context, by, asked).await,
             Self::ReasonForm(form) => reason_form::run(&form, context, by, asked).await,
+            Self::Checklist(list) => checklist::run(list, context, by, asked).await,
             Self::Delegate(delegate) => delegate::run(delegate, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,

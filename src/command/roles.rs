@@ -4,6 +4,7 @@ use super::action::Ask;
 use super::delegate::Delegate;
 use super::{Command, audit, logs, retry, rules, settle, unlock, whoami};
 use crate::core::action::{Emergency, Member, Role, Runbook};
+use crate::core::checklist::Checklist;
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
 use crate::core::plan::Plan;
@@ -57,6 +58,9 @@ pub async fn needed(
                 _ => vec![plan.role],
             })
             .await?
+        }
+        Command::Checklist(list) => {
+            roles_of_run(engine, &list.run, |plan| list.roles(plan)).await?
         }
         Command::Review(review) => {
             roles_of_run(engine, &review.run, |plan| match plan.emergency {
@@ -174,6 +178,11 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
             .flat_map(|approval| approval.from.iter().map(String::as_str))
             .collect(),
         "cancel" | "retry" | "settle" | "logs" => actions().flat_map(rule::roles).collect(),
+        "tick" => runbook.checklists.values().flat_map(Checklist::roles).collect(),
+        "recheck" => {
+            let listed = actions().filter(|action| rule::checklists(action).next().is_some());
+            listed.flat_map(rule::roles).collect()
+        }
         "delegate" => delegable(runbook),
         "unlock" => vec![unlock::ROLE],
         "review" => runbook.emergency.iter().map(|emergency| emergency.review.as_str()).collect(),

@@ -38,8 +38,15 @@ pub async fn changed(
         Err(fault) => return Ok(Some(fault.text())),
     };
     let mut now = match as_emergency(&ask, runbook) {
-        Ok(Some(emergency)) => now.without_gates(emergency, runbook),
-        Ok(None) => now,
+        Ok(Some(emergency)) => now.without_gates(&ruled, emergency, runbook),
+        Ok(None) => {
+            let live = plan.changes.as_ref().map(|changes| changes.version.as_str());
+            let place = (environment, runbook);
+            match now.with_checklist(ruled.checklist, place, &ask.arguments, live) {
+                Ok(now) => now,
+                Err(fault) => return Ok(Some(fault.text())),
+            }
+        }
         Err(words) => return Ok(Some(words)),
     };
     now.on_failure = after(plan, &ask, runbook);

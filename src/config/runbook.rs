@@ -3,6 +3,7 @@
 //! `grammar` says which keys there are and how they are spelt; here names are resolved: roles exist,
 //! one environment is the default, parameters come in an order that people can type.
 
+mod checklists;
 mod gates;
 mod grammar;
 mod machine;
@@ -23,6 +24,7 @@ use crate::core::action::{
 use crate::core::duration;
 use crate::core::id::{ChannelId, UserId};
 use crate::core::text::{Lang, Text};
+use checklists::Checklists;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
-pub const BUILT_IN_VERBS: [&str; 24] = [
+pub const BUILT_IN_VERBS: [&str; 26] = [
     "status",
     "show",
     "help",
@@ -56,6 +58,8 @@ pub const BUILT_IN_VERBS: [&str; 24] = [
     "review",
     "delegate",
     "freeze",
+    "tick",
+    "recheck",
 ];
 /// Names that every template knows without declaring them.
 pub const BUILT_IN_NAMES: [&str; 3] = ["environment", "service", "workdir"];
@@ -124,9 +128,10 @@ impl Reading<'_> {
         };
         let environments = self.environments(root.entry("environments"));
         let roles: BTreeMap<_, _> = entries(root.get("roles")).map(role).collect();
+        let mut lists = Checklists::new(root.get("checklists"));
         let mut actions = BTreeMap::new();
         for entry in entries(root.get("actions")) {
-            let action = self.action(entry, &roles, &environments, &service);
+            let action = self.action(entry, &roles, (&environments, &service), &mut lists);
             actions.insert(entry.key.clone(), action);
         }
         for entry in entries(root.get("actions")) {
@@ -135,6 +140,7 @@ impl Reading<'_> {
         let emergency = root.entry("emergency");
         let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
         let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
+        let checklists = self.checklists(lists);
         let digest = hex::encode(Sha256::digest(bytes));
         let logins = logins(root.get("command_line"));
         Runbook {
@@ -143,6 +149,7 @@ impl Reading<'_> {
             environments,
             roles,
             actions,
+            checklists,
             migrations,
             emergency,
             logins,
@@ -262,8 +269,8 @@ impl Reading<'_> {
         &mut self,
         entry: &Entry,
         roles: &BTreeMap<String, Role>,
-        environments: &BTreeMap<String, Environment>,
-        service: &str,
+        (environments, service): (&BTreeMap<String, Environment>, &str),
+        lists: &mut Checklists<'_>,
     ) -> Action {
         let node = &entry.value;
         if BUILT_IN_VERBS.contains(&entry.key.as_str()) {
@@ -275,8 +282,6 @@ impl Reading<'_> {
         let role = node.get("role");
         self.check_role(role, roles);
         let approval = node.get("approval").map(|node| self.approval(node, roles));
-        let rule_names = rules::Names { parameters: &parameters, environments, roles };
-        let terms = self.rules(node.get("rules"), &rule_names);
         let makes_live = self.makes_live(node.get("makes_live"), &parameters);
         let mut outputs = Vec::new();
         let scope = Scope {
@@ -286,6 +291,14 @@ impl Reading<'_> {
             environments,
             service,
         };
+        let checklist = self.checklist(node.get("checklist"), lists, (&scope, roles));
+        let rule_names = rules::Names { parameters: &parameters, environments, roles, scope };
+        let terms = self.rules(node.get("rules"), &rule_names, lists);
+        if node.get("steps").is_none() && checklist.is_none() {
+            let message = "this action does nothing";
+            let way = "give it `steps`, or a `checklist` that is all there is to do";
+            self.faults.add_with(entry.key_at, message, way);
+        }
         let mut steps = Vec::new();
         for node in node.get("steps").map_or(&[][..], Node::items) {
             let Some(step) = self.step(node, &Scope { outputs: &outputs, ..scope }) else {
@@ -314,6 +327,7 @@ impl Reading<'_> {
             role: text_of(role),
             role_line: key_at(node, "role").line,
             approval,
+            checklist,
             rules: terms,
             makes_live,
             on_failure,

@@ -3,6 +3,7 @@
 //! `config` makes these from YAML and proves what the types alone cannot (that a named role exists,
 //! that a template's names are declared); everybody else may rely on it.
 
+use super::checklist::Checklist;
 use super::id::{ChannelId, UserId};
 use super::rule::Rule;
 use super::step::{Retry, When};
@@ -30,6 +31,8 @@ pub struct Runbook {
     pub roles: BTreeMap<String, Role>,
     /// By name, which is also the chat command.
     pub actions: BTreeMap<String, Action>,
+    /// By name; what must be in order before certain runs begin.
+    pub checklists: BTreeMap<String, Checklist>,
     /// The folder of database migrations in the repository, with `/` between its parts.
     pub migrations: Option<String>,
     /// Who may do what without its gates; `None`: nobody.
@@ -142,6 +145,8 @@ pub struct Action {
     pub role_line: usize,
     /// Who must agree before it is queued; `None`: nobody.
     pub approval: Option<Approval>,
+    /// The checklist that must be in order before it is queued; `None`: none.
+    pub checklist: Option<String>,
     /// Other terms for certain environments and arguments; the first that applies decides.
     pub rules: Vec<Rule>,
     /// The `git_ref` parameter whose version is live once a run has succeeded.
@@ -150,7 +155,7 @@ pub struct Action {
     pub on_failure: Option<OnFailure>,
     /// What it holds while it runs.
     pub lock: Lock,
-    /// In order.
+    /// In order; none where a checklist is all there is to do.
     pub steps: Vec<Step>,
     /// What is said at the end instead of the general words.
     pub notices: Notices,

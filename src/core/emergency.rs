@@ -27,6 +27,21 @@ pub struct PlannedEmergency {
     /// The approval that it does without; `None`: the action needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<PlannedApproval>,
+    /// The title of the checklist that it does without; `None`: the action needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_checklist: Option<Text>,
+}
+
+impl PlannedEmergency {
+    /// The gates that it does without, in words; `None`: the action has none.
+    pub fn without(&self) -> Option<Text> {
+        Some(match (&self.without, &self.without_checklist) {
+            (Some(_), None) => Text::new("未经审批", "without approval"),
+            (None, Some(_)) => Text::new("未经检查清单", "without its checklist"),
+            (Some(_), Some(_)) => Text::new("未经审批和检查清单", "without approval and checklist"),
+            (None, None) => return None,
+        })
+    }
 }
 
 /// What somebody who reviewed an emergency found.
@@ -121,9 +136,10 @@ pub(super) fn on_card(run: &RunView, lang: Lang) -> Option<Part> {
     if let Some(review) = &run.review {
         return Some(Part::Paragraph(reviewed(run, review, lang)));
     }
-    let mut line = vec![text(match &emergency.without {
-        Some(_) => lang.pick("🚨 紧急操作，未经审批。", "🚨 An emergency, done without approval. "),
-        None => lang.pick("🚨 紧急操作。", "🚨 An emergency. "),
+    let mut line = vec![text(match (emergency.without(), lang) {
+        (Some(without), Lang::Zh) => format!("🚨 紧急操作，{}。", without.zh),
+        (Some(without), Lang::En) => format!("🚨 An emergency, done {}. ", without.en),
+        (None, lang) => lang.pick("🚨 紧急操作。", "🚨 An emergency. ").to_owned(),
     })];
     line.push(text(lang.pick("请复核：", "To be reviewed by ")));
     line.extend(called(emergency));
@@ -169,14 +185,13 @@ fn called(emergency: &PlannedEmergency) -> Line {
 }
 
 fn reviewed(run: &RunView, review: &Review, lang: Lang) -> Line {
-    let without = run.plan.emergency.as_ref().is_some_and(|one| one.without.is_some());
-    let mut line = vec![text(if without {
-        lang.pick(
-            "🔎 紧急操作（未经审批），已复核：",
-            "🔎 An emergency (no approval), reviewed by ",
-        )
-    } else {
-        lang.pick("🔎 紧急操作，已复核：", "🔎 An emergency, reviewed by ")
+    let without = run.plan.emergency.as_ref().and_then(PlannedEmergency::without);
+    let mut line = vec![text(match (without, lang) {
+        (Some(without), Lang::Zh) => format!("🔎 紧急操作（{}），已复核：", without.zh),
+        (Some(without), Lang::En) => format!("🔎 An emergency ({}), reviewed by ", without.en),
+        (None, lang) => {
+            lang.pick("🔎 紧急操作，已复核：", "🔎 An emergency, reviewed by ").to_owned()
+        }
     })];
     line.push(Span::User(review.by.clone()));
     line.push(text(lang.pick("：", ": ")));

@@ -1,15 +1,20 @@
 //! What must hold before a run begins. Each gate says for itself whether it holds; a run that waits is
 //! queued when none is open any more.
 
+use super::checklist;
 use super::decision::approvals;
 use super::plan::Plan;
+use super::run::State;
 use super::run_card::RunView;
+use super::text::Text;
 
 /// What a run can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     /// People have to agree.
     Approval,
+    /// Every item of its checklist has to be in order.
+    Checklist,
 }
 
 /// The gates of a run that do not hold, in the order in which people read of them.
@@ -19,11 +24,26 @@ pub fn open(run: &RunView) -> Vec<Gate> {
     if approval.is_some_and(|approval| approvals(&run.decisions, approval) < approval.count) {
         open.push(Gate::Approval);
     }
+    if !checklist::is_done(run) {
+        open.push(Gate::Checklist);
+    }
     open
+}
+
+/// Where a run stands, in words; one that waits says for what, first for people.
+pub fn standing(run: &RunView) -> Text {
+    match (run.state, open(run).first()) {
+        (State::Waiting, Some(Gate::Checklist)) => {
+            Text::new("等待检查清单", "waiting for its checklist")
+        }
+        (state, _) => state.text(),
+    }
 }
 
 /// Until when a run that begins to wait at this moment waits for people; 0: for ever.
 pub fn expires_ms(plan: &Plan, now_ms: i64) -> i64 {
-    let approval = plan.approval.as_ref();
-    approval.map_or(0, |approval| now_ms.saturating_add_unsigned(approval.expires_ms))
+    let approval = plan.approval.as_ref().map(|approval| approval.expires_ms);
+    let checklist = plan.checklist.as_ref().map(|checklist| checklist.expires_ms);
+    // The checks may take longer than people do, and people may wait for the checks.
+    approval.max(checklist).map_or(0, |wait_ms| now_ms.saturating_add_unsigned(wait_ms))
 }

@@ -5,6 +5,8 @@
 
 pub mod action;
 pub mod card;
+pub mod checklist;
+pub mod checklist_card;
 pub mod decision;
 pub mod decision_card;
 pub mod delegation;

@@ -4,6 +4,7 @@ use super::action::{
     AccessFormat, Action, Approval, Emergency, Environment, LocalTemplate, Lock, Member, Runbook,
     SecretSource, StepKind,
 };
+use super::checklist::PlannedChecklist;
 use super::emergency::PlannedEmergency;
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, REASON, cut, duration_ms};
@@ -48,6 +49,9 @@ pub struct Plan {
     /// Who must agree before it is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<PlannedApproval>,
+    /// What must be found in order before it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<PlannedChecklist>,
     /// It is an emergency: done without its gates, and reviewed afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<PlannedEmergency>,
@@ -68,6 +72,9 @@ pub struct Plan {
     /// The run whose failure it follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<RunId>,
+    /// The waiting run whose checklist it goes through: its steps do not depend on each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks: Option<RunId>,
     /// What is done by itself when it has failed or timed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<FollowUp>,
@@ -298,12 +305,14 @@ impl Plan {
             role: ruled.role.to_owned(),
             rule_line: ruled.rule.map(|rule| rule.line),
             approval: ruled.approval.map(|one| approval(one, runbook)),
+            checklist: None,
             emergency: None,
             makes_live: action.makes_live.clone(),
             changes: None,
             database: None,
             retry_of: None,
             cause: None,
+            checks: None,
             on_failure: None,
             arguments: given.map(|one| (one.name.clone(), one.value.clone())).collect(),
             commits: BTreeMap::new(),
@@ -317,14 +326,21 @@ impl Plan {
         })
     }
 
-    /// The same as an emergency: without its approval, and reviewed afterwards.
+    /// The same as an emergency: without its approval and checklist, and reviewed afterwards.
     #[must_use]
-    pub fn without_gates(mut self, emergency: &Emergency, runbook: &Runbook) -> Self {
+    pub fn without_gates(
+        mut self,
+        ruled: &Ruled<'_>,
+        emergency: &Emergency,
+        runbook: &Runbook,
+    ) -> Self {
+        let checklist = ruled.checklist.and_then(|name| runbook.checklists.get(name));
         self.emergency = Some(PlannedEmergency {
             role: emergency.role.clone(),
             review: emergency.review.clone(),
             call: whom_to_call(std::slice::from_ref(&emergency.review), runbook),
             without: self.approval.take(),
+            without_checklist: checklist.map(|checklist| checklist.title.clone()),
         });
         self
     }
@@ -351,12 +367,17 @@ impl Plan {
                 format!("step {step} is another one now"),
             ));
         }
+        if let Some(words) = self.checklist_differs(now) {
+            return Some(words);
+        }
         let terms = |plan: &Self| {
             let approval = plan.approval.as_ref().map(PlannedApproval::terms);
             let emergency = plan.emergency.as_ref();
             let without = emergency.and_then(|one| one.without.as_ref());
             let emergency = emergency.map(|one| {
-                (one.role.clone(), one.review.clone(), without.map(PlannedApproval::terms))
+                let is_unlisted = one.without_checklist.is_some();
+                let without = without.map(PlannedApproval::terms);
+                (one.role.clone(), one.review.clone(), without, is_unlisted)
             });
             (plan.role.clone(), plan.lock, plan.makes_live.clone(), approval, emergency)
         };
@@ -397,7 +418,7 @@ impl Plan {
     }
 
     /// The first step that is not the same, counted from 1; names aside.
-    fn differing_step(&self, now: &Self) -> Option<usize> {
+    pub(super) fn differing_step(&self, now: &Self) -> Option<usize> {
         let nameless = |step: &PlannedStep| PlannedStep { name: Text::same(""), ..step.clone() };
         let count = self.steps.len().max(now.steps.len());
         let is_other =
@@ -442,7 +463,7 @@ fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
 }
 
 /// The users and groups that roles name, each once, in the order of the runbook.
-fn whom_to_call(roles: &[String], runbook: &Runbook) -> Vec<String> {
+pub(super) fn whom_to_call(roles: &[String], runbook: &Runbook) -> Vec<String> {
     let mut call: Vec<String> = Vec::new();
     let members = roles.iter().filter_map(|role| runbook.roles.get(role));
     for member in members.flat_map(|role| &role.members) {
@@ -563,6 +584,7 @@ pub(crate) mod tests {
             role: "operator".into(),
             role_line: 1,
             approval: None,
+            checklist: None,
             rules: vec![],
             makes_live: None,
             on_failure: None,
@@ -607,6 +629,7 @@ pub(crate) mod tests {
             environments: BTreeMap::new(),
             roles: BTreeMap::new(),
             actions: BTreeMap::new(),
+            checklists: BTreeMap::new(),
             emergency: None,
             migrations: None,
             logins: BTreeMap::new(),

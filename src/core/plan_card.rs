@@ -2,6 +2,7 @@
 
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
+use super::checklist_card;
 use super::decision_card::called;
 use super::follow_up_card;
 use super::plan::{FollowUp, Plan, PlannedStep, Work};
@@ -50,6 +51,13 @@ fn body(plan: &Plan, lang: Lang) -> Vec<Part> {
     let mut parts = vec![Part::Paragraph(gates(plan, lang)), Part::Context(binding(plan, lang))];
     parts.extend(release_card::changes(plan, usize::MAX, lang));
     parts.extend(release_card::database(plan, usize::MAX, lang));
+    let checks = plan.checklist.as_ref().and_then(|checklist| checklist.checks.as_deref());
+    if let Some(checks) = checks {
+        parts.push(Part::Paragraph(vec![Span::Bold(
+            lang.pick("先检查：", "Checked first:").to_owned(),
+        )]));
+        parts.push(Part::Output(works(checks, lang)));
+    }
     for (index, step) in plan.steps.iter().take(STEPS_SHOWN).enumerate() {
         let mut line = vec![Span::Bold(format!("{}. {}", index + 1, step.name.get(lang)))];
         line.push(text(format!("  {}", terms(step, lang))));
@@ -62,9 +70,14 @@ fn body(plan: &Plan, lang: Lang) -> Vec<Part> {
 /// The steps of what follows a failure, in one block: the plan itself has the room.
 fn follow_up(plan: &Plan, lang: Lang) -> Option<Part> {
     let Some(FollowUp::Plan { plan, .. }) = &plan.on_failure else { return None };
+    Some(Part::Output(works(plan, lang)))
+}
+
+/// The steps of a plan, one a line.
+fn works(plan: &Plan, lang: Lang) -> String {
     let steps = plan.steps.iter().enumerate();
     let lines = steps.map(|(index, step)| format!("{}. {}", index + 1, work(&step.work, lang)));
-    Some(Part::Output(lines.collect::<Vec<_>>().join("\n")))
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Who may ask, who must agree, and what it holds.
@@ -84,6 +97,10 @@ fn gates(plan: &Plan, lang: Lang) -> Line {
     }
     line.push(text("\n"));
     line.extend(approval(plan, lang));
+    if let Some(checklist) = &plan.checklist {
+        line.push(text("\n"));
+        line.extend(checklist_card::planned(checklist, lang));
+    }
     line.push(text(match plan.lock {
         Lock::Environment => {
             lang.pick("\n🔒 执行期间锁定该环境", "\n🔒 holds the environment while it runs")
@@ -95,11 +112,13 @@ fn gates(plan: &Plan, lang: Lang) -> Line {
 
 fn approval(plan: &Plan, lang: Lang) -> Line {
     if let Some(emergency) = &plan.emergency {
+        let without = emergency.without();
+        let without = without.as_ref().map_or("", |without| without.get(lang));
         return vec![
-            text(lang.pick(
-                "🚨 紧急操作：不经审批，事后由 ",
-                "🚨 An emergency: no approval, reviewed afterwards by ",
-            )),
+            text(match lang {
+                Lang::Zh => format!("🚨 紧急操作：{without}，事后由 "),
+                Lang::En => format!("🚨 An emergency: {without}, reviewed afterwards by "),
+            }),
             Span::Code(emergency.review.clone()),
             text(lang.pick(" 复核", "")),
         ];
@@ -214,7 +233,8 @@ fn binding(plan: &Plan, lang: Lang) -> Line {
         text(lang.pick("\n操作手册 ", "\nrunbook ")),
         Span::Code(plan.runbook.clone()),
     ];
-    for (path, digest) in &plan.scripts {
+    let checks = plan.checklist.iter().filter_map(|checklist| checklist.checks.as_deref());
+    for (path, digest) in checks.chain([plan]).flat_map(|plan| &plan.scripts) {
         line.push(text("\n"));
         line.push(Span::Code(path.clone()));
         line.push(text(" "));

@@ -1,6 +1,7 @@
 //! The buttons that the bot understands: what stands in a button's `action_id` and `value`, written and
 //! read in one place.
 
+use super::checklist::ITEMS_MAX;
 use super::decision::Verdict;
 use super::id::RunId;
 use super::settle_card::{self, Seen, Settlement};
@@ -50,6 +51,22 @@ pub enum Press {
         /// The plan's digest as it was shown.
         digest: String,
     },
+    /// Somebody ticks an item of a checklist off.
+    Tick {
+        /// Of which run.
+        run: RunId,
+        /// The plan's digest as it was shown.
+        digest: String,
+        /// Which, counted from 0.
+        item: usize,
+    },
+    /// The checks of a checklist are to be done again.
+    Recheck {
+        /// Of which run.
+        run: RunId,
+        /// The plan's digest as it was shown.
+        digest: String,
+    },
     /// Somebody decides about a lost step; a form asks why.
     Settle {
         /// What.
@@ -60,6 +77,13 @@ pub enum Press {
         seen: Seen,
     },
 }
+
+/// The `action_id` of each item's button: within a row no two may be the same.
+const TICKS: [&str; ITEMS_MAX] = [
+    "tick_1", "tick_2", "tick_3", "tick_4", "tick_5", "tick_6", "tick_7", "tick_8", "tick_9",
+    "tick_10", "tick_11", "tick_12", "tick_13", "tick_14", "tick_15", "tick_16", "tick_17",
+    "tick_18", "tick_19", "tick_20",
+];
 
 /// Where a command with its plan is queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +118,8 @@ impl Press {
             Self::Decide { verdict: Verdict::Rejected, .. } => "reject",
             Self::Decide { verdict: Verdict::Cancelled, .. } => "cancel",
             Self::Review { .. } => "review",
+            Self::Tick { item, .. } => TICKS.get(*item).copied().unwrap_or("tick"),
+            Self::Recheck { .. } => "recheck",
             Self::Details { .. } => "details",
             Self::Page { is_first: false, .. } => "page",
             Self::Page { is_first: true, .. } => "page_first",
@@ -109,7 +135,10 @@ impl Press {
     /// The button's `value`.
     pub fn value(&self) -> String {
         match self {
-            Self::Decide { run, digest, .. } | Self::Review { run, digest } => {
+            Self::Decide { run, digest, .. }
+            | Self::Review { run, digest }
+            | Self::Tick { run, digest, .. }
+            | Self::Recheck { run, digest } => {
                 format!("{run} {digest}")
             }
             Self::Details { run } => run.to_string(),
@@ -130,11 +159,15 @@ impl Press {
             let (digest, words) = value.split_once(' ')?;
             return Some(Self::Queue { wish, digest: digest.to_owned(), words: words.to_owned() });
         }
+        if let Some(item) = TICKS.iter().position(|tick| *tick == action) {
+            return bound().map(|(run, digest)| Self::Tick { run, digest, item });
+        }
         match action {
             "approve" => decide(Verdict::Approved),
             "reject" => decide(Verdict::Rejected),
             "cancel" => decide(Verdict::Cancelled),
             "review" => bound().map(|(run, digest)| Self::Review { run, digest }),
+            "recheck" => bound().map(|(run, digest)| Self::Recheck { run, digest }),
             "details" => Some(Self::Details { run: RunId::parse(value)? }),
             "page" | "page_first" => {
                 Some(Self::Page { words: value.to_owned(), is_first: action == "page_first" })
@@ -161,6 +194,10 @@ mod tests {
             let run = RunId::from_entropy(entropy);
             let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words: words.clone() }];
             presses.push(Press::Review { run: run.clone(), digest: digest.clone() });
+            presses.push(Press::Recheck { run: run.clone(), digest: digest.clone() });
+            for item in 0..ITEMS_MAX {
+                presses.push(Press::Tick { run: run.clone(), digest: digest.clone(), item });
+            }
             for is_first in [false, true] {
                 presses.push(Press::Page { words: words.clone(), is_first });
             }

@@ -3,6 +3,7 @@
 
 use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, prose, text};
+use super::checklist;
 use super::decision_card::called;
 use super::id::{RunId, UserId};
 use super::run::State;
@@ -159,18 +160,26 @@ pub fn turn_card(run: &RunView, lang: Lang) -> Card {
 pub fn voided_card(run: &RunView, who: &[UserId], lang: Lang) -> Card {
     let title = run.plan.title();
     let words = Text::new(
-        format!("✋ {title} 轮到时，以下批准已失效（批准人已不在审批角色中），没有执行："),
+        format!("✋ {title} 轮到时，以下人员的批准或确认已失效（已不在相应角色中），没有执行："),
         format!(
-            "✋ When the turn of {title} came, these approvals held no more (their people are not in \
-             the approving role any longer), so nothing was done: "
+            "✋ When the turn of {title} came, what these people had approved or ticked off held no \
+             more (they are not in the role any longer), so nothing was done: "
         ),
     );
     let mut line = vec![];
     for user in who {
         line.extend([Span::User(user.clone()), text(" ")]);
     }
-    line.push(text(lang.pick("\n请重新批准：", "\nPlease approve it anew: ")));
-    line.extend(run.plan.approval.as_ref().map(called).unwrap_or_default());
+    if let Some(approval) = run.plan.approval.as_ref() {
+        line.push(text(lang.pick("\n请重新批准：", "\nPlease approve it anew: ")));
+        line.extend(called(approval));
+    }
+    if !checklist::is_done(run) {
+        line.push(text(lang.pick(
+            "\n请在卡片上重新确认检查清单。",
+            "\nPlease tick the checklist on its card off anew.",
+        )));
+    }
     line.extend([text(" "), Span::User(run.actor.clone())]);
     said(words.get(lang), line, Tone::Warning)
 }

@@ -53,6 +53,8 @@ pub enum Then {
         role: Option<String>,
         /// Whether, and by whom, it must be approved.
         approval: Option<Terms>,
+        /// Whether, and which, checklist must be in order.
+        checklist: Option<Listed>,
     },
 }
 
@@ -63,6 +65,15 @@ pub enum Terms {
     None,
     /// This one.
     Approval(Approval),
+}
+
+/// Whether a checklist is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// None.
+    None,
+    /// The one of this name.
+    Checklist(String),
 }
 
 /// What rules ask about a request.
@@ -82,6 +93,8 @@ pub struct Ruled<'a> {
     pub role: &'a str,
     /// Who must agree; `None`: nobody.
     pub approval: Option<&'a Approval>,
+    /// The checklist that must be in order; `None`: none.
+    pub checklist: Option<&'a str>,
     /// The rule that decided; `None`: the action's own terms.
     pub rule: Option<&'a Rule>,
 }
@@ -122,7 +135,12 @@ pub fn decide<'a>(action: &'a Action, facts: &Facts<'_>) -> Result<Ruled<'a>, Fo
 
 /// The action's own terms, as if it had no rules.
 pub fn own_terms(action: &Action) -> Ruled<'_> {
-    Ruled { role: &action.role, approval: action.approval.as_ref(), rule: None }
+    Ruled {
+        role: &action.role,
+        approval: action.approval.as_ref(),
+        checklist: action.checklist.as_deref(),
+        rule: None,
+    }
 }
 
 /// The roles of which some request for an action needs one.
@@ -132,6 +150,15 @@ pub fn roles(action: &Action) -> impl Iterator<Item = &str> {
         Then::Deny(_) => None,
     });
     std::iter::once(action.role.as_str()).chain(by_rule)
+}
+
+/// Every checklist that some request for an action needs.
+pub fn checklists(action: &Action) -> impl Iterator<Item = &str> {
+    let by_rule = action.rules.iter().filter_map(|rule| match &rule.then {
+        Then::Allow { checklist: Some(Listed::Checklist(name)), .. } => Some(name.as_str()),
+        _ => None,
+    });
+    action.checklist.as_deref().into_iter().chain(by_rule)
 }
 
 /// Every approval that some request for an action needs.
@@ -166,12 +193,17 @@ impl Rule {
     fn decided<'a>(&'a self, action: &'a Action) -> Result<Ruled<'a>, Forbidden<'a>> {
         match &self.then {
             Then::Deny(words) => Err(Forbidden::Denied { rule: self, words }),
-            Then::Allow { role, approval } => Ok(Ruled {
+            Then::Allow { role, approval, checklist } => Ok(Ruled {
                 role: role.as_deref().unwrap_or(&action.role),
                 approval: match approval {
                     None => action.approval.as_ref(),
                     Some(Terms::None) => None,
                     Some(Terms::Approval(approval)) => Some(approval),
+                },
+                checklist: match checklist {
+                    None => action.checklist.as_deref(),
+                    Some(Listed::None) => None,
+                    Some(Listed::Checklist(name)) => Some(name),
                 },
                 rule: Some(self),
             }),
@@ -272,7 +304,8 @@ mod tests {
 
     fn staging_freely_production_by_leads_and_nothing_new_back() -> Action {
         let rule = |line, when, then| Rule { line, when, then };
-        let by = |role: &str| Then::Allow { role: Some(role.into()), approval: None };
+        let by =
+            |role: &str| Then::Allow { role: Some(role.into()), approval: None, checklist: None };
         Action {
             role: "developer".into(),
             rules: vec![
@@ -328,7 +361,11 @@ mod tests {
         #[test]
         fn a_rule_for_one_environment_never_decides_for_another(environment in "[a-z]{1,8}", value: String) {
             let only = condition(ENVIRONMENT, Test::OneOf(words(&["production"])));
-            let then = Then::Allow { role: Some("anybody".into()), approval: Some(Terms::None) };
+            let then = Then::Allow {
+                role: Some("anybody".into()),
+                approval: Some(Terms::None),
+                checklist: None,
+            };
             let rules = vec![Rule { line: 1, when: vec![only], then }];
             let action = Action { rules, role: "lead".into(), ..sample_action() };
             let facts = Facts { environment: &environment, value: &|_| Some(&value), was_live: &|_| None };

@@ -227,13 +227,17 @@ pub struct Progress {
     pub always: Vec<bool>,
     /// Whether a step ever began: before, there is nothing to clean up.
     pub has_begun: bool,
+    /// Whether its steps do not depend on each other, as the checks of a checklist: one that ended badly
+    /// keeps none of the others from being done.
+    pub is_checklist: bool,
 }
 
 impl Progress {
     /// A new run whose gates are still to be asked; for each step, whether it is cleanup.
     pub fn new(always: Vec<bool>) -> Self {
         let steps = vec![StepState::Pending; always.len()];
-        Self { state: State::Waiting, position: 0, steps, always, has_begun: false }
+        let state = State::Waiting;
+        Self { state, position: 0, steps, always, has_begun: false, is_checklist: false }
     }
 
     /// What the run is after an event.
@@ -269,7 +273,12 @@ impl Progress {
 
     /// Moves past what has ended. A step that ended badly leaves only the cleanup to be done.
     fn go_on(&mut self) {
-        if self.outcome() != State::Succeeded {
+        let ends_here = match self.outcome() {
+            State::Succeeded => false,
+            _ if self.is_checklist => self.steps.contains(&StepState::Cancelled),
+            _ => true,
+        };
+        if ends_here {
             let always = self.always.clone();
             let has_begun = self.has_begun;
             self.skip(|index| !has_begun || always.get(index) != Some(&true));

@@ -1,11 +1,14 @@
 //! The one card of a run: what people see from the question to the end.
 
 use super::card::{Card, Line, Part, Span, Tone, prose, text};
+use super::checklist;
+use super::checklist_card;
 use super::decision::{self, Decision};
 use super::decision_card;
 use super::emergency::{self, Review};
 use super::evidence::Evidence;
 use super::follow_up_card;
+use super::gate;
 use super::host_card;
 use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
@@ -36,6 +39,8 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// What people decided about it, in order.
     pub decisions: Vec<Decision>,
+    /// How far its checklist is.
+    pub checklist: checklist::Seen,
     /// Approvals that held no more when its turn came.
     pub voided: Vec<Decision>,
     /// What it waits for, while it is queued and that is known.
@@ -126,7 +131,10 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     }
     parts.extend(release_card::changes(&run.plan, release_card::ON_CARD_MAX, lang));
     parts.extend(release_card::database(&run.plan, release_card::ON_CARD_MAX, lang));
-    parts.push(Part::Paragraph(step_list(run, lang)));
+    parts.extend(checklist_card::on_card(run, lang));
+    if !run.steps.is_empty() {
+        parts.push(Part::Paragraph(step_list(run, lang)));
+    }
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
     parts.extend(queue_card::on_card(run, lang));
     parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
@@ -143,6 +151,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
         parts.push(Part::Paragraph(settle_card::what_now(run, lang)));
         parts.extend(settle_card::buttons(run, lang));
     }
+    parts.extend(checklist_card::buttons(run, lang));
     parts.extend(decision_card::buttons(run, lang));
     parts.extend(emergency::buttons(run, lang));
     parts.push(Part::Context(times(run, lang)));
@@ -171,6 +180,10 @@ pub fn closing_words(run: &RunView) -> Option<Text> {
         ),
         State::Cancelled => general("🛑 已取消", "🛑 was cancelled"),
         State::Rejected => general("⛔ 已被拒绝，没有执行", "⛔ was rejected; nothing was done"),
+        State::Expired if run.plan.checklist.is_some() => general(
+            "⌛ 批准或检查清单没有在时限内完成，已过期，没有执行",
+            "⌛ was not approved and in order in time; nothing was done",
+        ),
         State::Expired => general(
             "⌛ 无人及时批准，已过期，没有执行",
             "⌛ was not approved in time; nothing was done",
@@ -206,7 +219,7 @@ fn headline(run: &RunView, lang: Lang) -> String {
             icon(run.state),
             run.plan.title(),
             run.plan.environment,
-            run.state.text().get(lang)
+            gate::standing(run).get(lang)
         ),
     }
 }

@@ -6,7 +6,7 @@ use crate::core::gate;
 use crate::core::id::RunId;
 use crate::core::run::{Event, State};
 use crate::core::run_card::RunView;
-use crate::store::{Unit, runs};
+use crate::store::{Unit, checks, runs};
 
 /// Runs that are asked about in one look.
 const LOOKED_AT_MAX: i64 = 500;
@@ -19,7 +19,8 @@ impl Engine {
     pub async fn open_gates(&self) -> Result<u64, Error> {
         let mut reader = self.store.read().await?;
         let found = runs::waiting_for_nobody(&mut reader, LOOKED_AT_MAX).await?;
-        let mut due = Vec::new();
+        let unseen = checks::unseen(&mut reader, LOOKED_AT_MAX).await?;
+        let mut due: Vec<RunId> = unseen.into_iter().map(RunId::new).collect();
         for id in found {
             let run = RunId::new(id);
             let row = view::row(&mut reader, &run).await?;
@@ -46,6 +47,27 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Tells a waiting run that its checks have gone on. A failure is logged: whoever looks for opened gates
+    /// does it again.
+    pub(super) async fn tell_of_checks(&self, waiting: &RunId) {
+        let told = self
+            .patiently(|| {
+                let run = waiting.clone();
+                self.store.unit(move |unit| Box::pin(async move { look_in(unit, &run).await }))
+            })
+            .await;
+        match told {
+            Ok(true) => self.work.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(run.id = %waiting, "tell {waiting} of its checks: {error}");
+            }
+        }
+        self.mail.notify_one();
+    }
+}
+
 /// Whether it is queued now: somebody may have decided while this one waited for the row.
 async fn look_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
     runs::hold_whoever_drives(unit.connection(), run.as_str()).await?;
@@ -62,6 +84,10 @@ async fn look_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
 pub(super) async fn ask(unit: &mut Unit, run: &RunId, facts: Facts) -> Result<RunView, Error> {
     let row = view::row(unit.connection(), run).await?;
     let standing = view::with_parts(unit.connection(), row).await?;
+    if let Some(checks) = &standing.checklist.checks {
+        let seen = (checks.run.as_str(), checks.state.as_str());
+        checks::put_seen(unit.connection(), run.as_str(), seen).await?;
+    }
     let is_open = gate::open(&standing).is_empty();
     let events: &[Event] = if is_open { &[Event::GatesPassed] } else { &[] };
     apply_in(unit, run, events, facts).await

@@ -6,6 +6,7 @@
 //! refused.
 
 mod announcements;
+mod checks;
 mod decisions;
 mod delegations;
 mod follow_up;
@@ -27,6 +28,7 @@ mod wishes;
 
 pub use crate::core::settle_card::Settlement;
 pub use announcements::{Announcement, Notice};
+pub use checks::{Listed, OnList};
 pub use decisions::Decided;
 pub use delegations::{Change, Told};
 pub use heads::DailyHead;
@@ -426,6 +428,9 @@ impl Engine {
         if view.state != State::Running {
             self.work.notify_one();
         }
+        if let Some(waiting) = &view.plan.checks {
+            self.tell_of_checks(waiting).await;
+        }
         Ok(view)
     }
 }
@@ -529,6 +534,7 @@ async fn apply_in(
     let mut view = view::assemble(run, row, &steps, &decisions)?;
     queue::fill(unit.connection(), &mut view).await?;
     reviews::fill(unit.connection(), &mut view).await?;
+    checks::fill(unit.connection(), &mut view).await?;
     if events.contains(&Event::StepLost) && view.state == State::NeedsAttention {
         queue::begin_reminding(unit, run).await?;
     }
@@ -642,12 +648,18 @@ async fn put_messages(
     (position, attempts): (usize, i64),
 ) -> Result<(), Error> {
     let lang = view.plan.language;
-    put_card(unit, view).await?;
+    let is_checklist = view.plan.checks.is_some();
+    if !is_checklist {
+        put_card(unit, view).await?;
+    }
+    // What was found in order is told by the waiting run's card alone.
+    let state = view.steps.get(position).map(|step| step.state);
+    let output = if is_checklist && state == Some(StepState::Ok) { &[] } else { output };
     for (index, card) in output.iter().enumerate() {
         let key = output_key(&view.id, position, attempts, index);
         put_slot(unit, view, key, PRIORITY_THREAD, card).await?;
     }
-    if let Some(card) = run_card::closing_card(view, lang) {
+    if let Some(card) = run_card::closing_card(view, lang).filter(|_| !is_checklist) {
         let key = if view.state.is_final() {
             format!("{}/end", view.id)
         } else {
@@ -686,7 +698,8 @@ async fn put_slot(
     priority: i64,
     card: &Card,
 ) -> Result<(), Error> {
-    let root = card_key(&view.id);
+    // The checks of a waiting run have no card of their own.
+    let root = card_key(view.plan.checks.as_ref().unwrap_or(&view.id));
     let slot = Slot {
         parent: if key == root { String::new() } else { root },
         key,

@@ -16,7 +16,7 @@ use crate::core::run::{Event, IllegalEvent, Progress, State, StepState};
 use crate::core::run_card::{self, RunView};
 use crate::store::outbox::is_written;
 use crate::store::queue::{self, TakeoverRow};
-use crate::store::{Unit, deliveries, runs};
+use crate::store::{Unit, checks, deliveries, runs};
 use serde_json::json;
 use sqlx::AnyConnection;
 use std::sync::Arc;
@@ -329,6 +329,7 @@ async fn void_in(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Err
     let now_ms = unit.now_ms();
     for user in who {
         queue::void_approval(unit.connection(), run.as_str(), user.as_str(), now_ms).await?;
+        checks::void_ticks(unit.connection(), run.as_str(), user.as_str()).await?;
     }
     let expires_ms = gate::expires_ms(&plan, now_ms);
     let host = plan.host.unwrap_or_default();

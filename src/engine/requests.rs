@@ -1,7 +1,7 @@
 //! What people ask, written down with its answer: the same request twice gets the stored answer and
 //! does nothing.
 
-use super::{Engine, Error, Facts, apply_in, bot_entry, gates, reuse, reviews, view};
+use super::{Engine, Error, Facts, apply_in, bot_entry, checks, gates, reuse, reviews, view};
 use crate::core::decision::Verdict;
 use crate::core::evidence::{End, Evidence};
 use crate::core::gate;
@@ -219,6 +219,7 @@ async fn request_in(
         let asked_for = view::with_parts(unit.connection(), row).await?;
         reviews::begin(unit, asked, &asked_for).await?;
     }
+    checks::begin(unit, (run, plan), asked.actor.as_str()).await?;
     gates::ask(unit, run, Facts::default()).await?;
     Ok(answer.clone())
 }

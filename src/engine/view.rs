@@ -2,6 +2,7 @@
 
 use super::gathered::Gathered;
 use super::{Engine, Error};
+use crate::core::checklist::Seen;
 use crate::core::decision::{Decision, Verdict};
 use crate::core::evidence::Evidence;
 use crate::core::id::{RunId, UserId};
@@ -211,6 +212,7 @@ pub(super) async fn with_steps(
     let mut view = assemble(&id, row, steps, &decisions)?;
     super::queue::fill(connection, &mut view).await?;
     super::reviews::fill(connection, &mut view).await?;
+    super::checks::fill(connection, &mut view).await?;
     Ok(view)
 }
 
@@ -241,6 +243,7 @@ pub(super) fn progress(
         steps,
         always: plan.steps.iter().map(|step| step.always).collect(),
         has_begun: rows.iter().any(|step| step.begun > 0),
+        is_checklist: plan.checks.is_some(),
     })
 }
 
@@ -289,6 +292,7 @@ pub(super) fn assemble(
         actor: UserId::new(row.actor),
         steps,
         decisions,
+        checklist: Seen::default(),
         voided: Vec::new(),
         queue: None,
         review: None,

@@ -339,7 +339,7 @@ pub async fn last_ended(
         "select id, action, environment, host, holds_lock, actor, origin, origin_channel, channel, \
          plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, started_ms, \
          ended_ms, expires_ms, unreachable_ms from runs where environment = $1 and ended_ms > 0 \
-         order by ended_ms desc, id limit 1",
+         and origin <> 'checklist' order by ended_ms desc, id limit 1",
     )
     .bind(environment)
     .fetch_optional(connection)

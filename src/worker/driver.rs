@@ -131,6 +131,8 @@ enum Turn {
     Never(String),
     /// Somebody has to be asked, or decide, first.
     NotYet,
+    /// Nobody waits for it any more.
+    Unwanted,
 }
 
 impl At<'_> {
@@ -169,6 +171,7 @@ impl At<'_> {
             Turn::Begins => {}
             Turn::Never(why) => return self.cannot_start(why).await,
             Turn::NotYet => return Ok(()),
+            Turn::Unwanted => return self.apply(&[Event::StepCancelled], Facts::default()).await,
         }
         if !has_room_for_a_step(&self.means.attempts) {
             // Waiting is not failing: the step begins when there is room, or the run is cancelled.
@@ -210,6 +213,9 @@ impl At<'_> {
 
     /// Before the first step: what people saw, and who they are, is asked once more.
     async fn turn(&self) -> Result<Turn, Error> {
+        if self.view.plan.checks.is_some() {
+            return self.turn_of_check().await;
+        }
         if self.row.position > 0 || self.row.attempts > 0 {
             return Ok(Turn::Begins);
         }
@@ -256,6 +262,21 @@ impl At<'_> {
                 Ok(Turn::NotYet)
             }
         }
+    }
+
+    /// Before each check: whether anybody waits for it, and what it is about is still what was asked for.
+    /// The people are asked about at the turn of the run that waits.
+    async fn turn_of_check(&self) -> Result<Turn, Error> {
+        if !self.engine.are_checks_wanted(self.view).await? {
+            info!(run.id = %self.view.id, "nobody waits for {} any more", self.view.id);
+            return Ok(Turn::Unwanted);
+        }
+        let plan = &self.view.plan;
+        let drift = drift::drift(plan).await;
+        Ok(drift.map_or(Turn::Begins, |drift| {
+            info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
+            Turn::Never(drift.text().get(plan.language).to_owned())
+        }))
     }
 
     /// Whether a person wants this step not to go on. Cleanup is done all the same.

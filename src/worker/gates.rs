@@ -46,6 +46,10 @@ impl Gates {
             };
             approvers.push((decision.user.clone(), holds));
         }
+        for tick in &run.checklist.ticks {
+            let holds = self.holds(engine, &tick.by, &tick.role).await;
+            approvers.push((tick.by.clone(), holds));
+        }
         at_its_turn(asker, &approvers)
     }
 

@@ -54,7 +54,7 @@ both_engines! {
         let bot = start(&database).await;
 
         let answer = bot.say("U0ANN", "rollback v1.2 env=production p99 是 9 秒 --emergency").await;
-        assert!(answer.contains("作为紧急操作，不经审批；已通知 `lead` 复核"), "{answer}");
+        assert!(answer.contains("作为紧急操作，未经审批；已通知 `lead` 复核"), "{answer}");
         ended(&bot, 1).await;
         assert_eq!(bot.place.marks(), ["back to v1.2: p99 是 9 秒"]);
         let card = bot.card();

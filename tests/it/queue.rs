@@ -188,7 +188,7 @@ both_engines! {
         assert_eq!(bot.buttons(), ["Approve", "Reject", "Details", "Cancel"]);
         bot.until_quiet().await;
         let thread = bot.thread().join("\n");
-        assert!(thread.contains("these approvals held no more"), "{thread}");
+        assert!(thread.contains("approved or ticked off held no more"), "{thread}");
         assert!(thread.contains("Please approve it anew: `lead` <!subteam^S0LEADS> <@U0ANN>"), "{thread}");
         assert_eq!(bot.place.marks(), ["held"]);
         bot.say("U0BOB", "quick").await;

@@ -1,5 +1,8 @@
 //! The runbook's grammar: the one description that checks it and prints its schema.
 
+mod checklists;
+mod rules;
+
 use crate::config::shape::{
     List, Map, Object, Range, Shape, Text, TextKind, Word, default, optional, required,
 };
@@ -18,8 +21,6 @@ const PARAMETERS_MAX: usize = 12;
 const CHOICES_MAX: usize = 50;
 const STEPS_MAX: usize = 50;
 const APPROVALS_MAX: i64 = 10;
-const RULES_MAX: usize = 30;
-const CONDITIONS_MAX: usize = 13;
 const ARGUMENTS_MAX: usize = 100;
 const LOG_FILES_MAX: usize = 10;
 const OUTPUTS_MAX: usize = 20;
@@ -248,7 +249,6 @@ const APPROVAL_REUSE: Shape = Shape::Duration { min_ms: 60_000, max_ms: 24 * 3_6
 const WAIT: Shape = Shape::Duration { min_ms: 1, max_ms: WAIT_MS_MAX };
 
 /// Keys that the design names and that come later; here so that nobody is told "did you mean".
-const LATER_IN_ACTION: &[&str] = &["checklist"];
 const LATER_IN_PARAMETER: &[&str] = &["when"];
 const LATER_IN_STEP: &[&str] = &["approval", "checklist"];
 
@@ -264,6 +264,11 @@ static RUNBOOK: Object = Object {
         required("environments", Shape::Map(&ENVIRONMENTS), "The places where the service runs"),
         required("roles", Shape::Map(&ROLES), "Who may ask for what"),
         required("actions", Shape::Map(&ACTIONS), "What people can do; each is a chat command"),
+        optional(
+            "checklists",
+            Shape::Map(&checklists::CHECKLISTS),
+            "What must be in order before certain runs begin; actions and rules name them",
+        ),
         optional(
             "migrations",
             Shape::Text(&REPOSITORY_PATH),
@@ -469,7 +474,7 @@ static ACTION: Object = Object {
         ),
         optional(
             "rules",
-            Shape::List(&RULES),
+            Shape::List(&rules::RULES),
             "Who may ask on what terms, by environment and arguments; the first that applies decides, else `role` and `approval`",
         ),
         optional(
@@ -488,11 +493,20 @@ static ACTION: Object = Object {
             Shape::Choice(&["environment", "none"]),
             "What it holds while it runs; `none` only for what merely reads",
         ),
-        required("steps", Shape::List(&STEPS), "Done in order; the first failure ends the run"),
+        optional(
+            "checklist",
+            Shape::Text(&checklists::CHECKLIST_NAME),
+            "The checklist that must be in order before it is queued",
+        ),
+        optional(
+            "steps",
+            Shape::List(&STEPS),
+            "Done in order; the first failure ends the run; only with a `checklist` can they be left out",
+        ),
         optional("notices", Shape::Object(&NOTICES), "The action's own closing words"),
     ],
     exactly_one: &[],
-    later: LATER_IN_ACTION,
+    later: &[],
     example: "{summary: Restart it, role: operator, steps: […]}",
 };
 
@@ -560,71 +574,6 @@ static ROLE_NAMES: List = List {
     min: 1,
     max: ROLES_MAX,
     example: "[lead, dba]",
-};
-
-static RULES: List = List {
-    name: "rules",
-    item: Shape::Object(&RULE),
-    min: 1,
-    max: RULES_MAX,
-    example: "[{when: {environment: staging}, approval: none}]",
-};
-
-static RULE: Object = Object {
-    name: "a rule",
-    doc: "Terms for requests whose environment and arguments are these; what it does not say is as the action says.",
-    fields: &[
-        required("when", Shape::Map(&CONDITIONS), "All of them must hold"),
-        optional("deny", Shape::Localized(&NOTICE), "Nobody may; what the asker reads"),
-        optional("role", Shape::Text(&ROLE_NAME), "The role that may ask"),
-        optional(
-            "approval",
-            Shape::Either(&[Shape::Choice(&["none"]), Shape::Object(&APPROVAL)]),
-            "Who must agree, or `none`",
-        ),
-    ],
-    exactly_one: &[],
-    later: &[],
-    example: "{when: {environment: staging}, approval: none}",
-};
-
-static CONDITIONS: Map = Map {
-    name: "conditions",
-    key: &PARAMETER_NAME,
-    value: Shape::Either(&[Shape::Text(&VALUE), Shape::List(&WORDS), Shape::Object(&TEST)]),
-    min: 1,
-    max: CONDITIONS_MAX,
-    example: "{environment: production, version: {was_live: false}}",
-};
-
-static TEST: Object = Object {
-    name: "a test",
-    doc: "What must be true of the environment or of an argument; one left out is empty.",
-    fields: &[
-        optional(
-            "not",
-            Shape::Either(&[Shape::Text(&VALUE), Shape::List(&WORDS)]),
-            "It is none of these",
-        ),
-        optional(
-            "at_least",
-            Shape::Integer { min: i64::MIN, max: i64::MAX },
-            "A `number` that is not smaller",
-        ),
-        optional(
-            "at_most",
-            Shape::Integer { min: i64::MIN, max: i64::MAX },
-            "A `number` that is not greater",
-        ),
-        optional(
-            "was_live",
-            Shape::Bool,
-            "A `git_ref` whose commit was live in the environment before, or was not",
-        ),
-    ],
-    exactly_one: &["not", "at_least", "at_most", "was_live"],
-    later: &[],
-    example: "{was_live: false}",
 };
 
 static PARAMETERS: Map = Map {

@@ -3,7 +3,8 @@
 
 use crate::config::fault::Fault;
 use crate::config::secrets;
-use crate::core::action::{Environment, PATH_DEFAULT, Runbook, SecretSource, StepKind};
+use crate::core::action::{Environment, PATH_DEFAULT, Runbook, SecretSource, Step, StepKind};
+use crate::core::checklist::By;
 use crate::core::template::Template;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -58,9 +59,18 @@ pub fn check_machine(runbook: &Runbook, host: &str) -> Vec<Fault> {
     notes
 }
 
+/// Every step of an action, and every check of a checklist.
+fn steps(runbook: &Runbook) -> impl Iterator<Item = &Step> {
+    let items = runbook.checklists.values().flat_map(|list| &list.items);
+    let checks = items.filter_map(|item| match &item.by {
+        By::Check(step) => Some(&**step),
+        By::Tick { .. } => None,
+    });
+    runbook.actions.values().flat_map(|action| &action.steps).chain(checks)
+}
+
 fn log_files(runbook: &Runbook, environment: &Environment) -> BTreeSet<String> {
-    let steps = runbook.actions.values().flat_map(|action| &action.steps);
-    let templates = steps.filter_map(|step| match &step.kind {
+    let templates = steps(runbook).filter_map(|step| match &step.kind {
         StepKind::Logs { files, .. } => Some(files),
         _ => None,
     });
@@ -78,8 +88,7 @@ fn filled<'t>(
 }
 
 fn programs(runbook: &Runbook, environment: &Environment) -> BTreeSet<String> {
-    let steps = runbook.actions.values().flat_map(|action| &action.steps);
-    let templates = steps.filter_map(|step| match &step.kind {
+    let templates = steps(runbook).filter_map(|step| match &step.kind {
         StepKind::Run { argv } => argv.first(),
         StepKind::Http { .. } | StepKind::Logs { .. } | StepKind::Journal { .. } => None,
     });

@@ -1,6 +1,8 @@
 //! The rules of an action: terms for certain environments and arguments. What could never apply, or never
 //! hold, is a fault.
 
+use super::checklists::Checklists;
+use super::steps::Scope;
 use super::{Reading, key_at, localized, text_of};
 use crate::config::fault::mean_or_list;
 use crate::config::shape::integer;
@@ -14,14 +16,21 @@ pub(super) struct Names<'n> {
     pub parameters: &'n [Parameter],
     pub environments: &'n BTreeMap<String, Environment>,
     pub roles: &'n BTreeMap<String, Role>,
+    /// What the templates of a checklist may name.
+    pub scope: Scope<'n>,
 }
 
 impl Reading<'_> {
-    pub(super) fn rules(&mut self, node: Option<&Node>, names: &Names<'_>) -> Vec<Rule> {
+    pub(super) fn rules(
+        &mut self,
+        node: Option<&Node>,
+        names: &Names<'_>,
+        lists: &mut Checklists<'_>,
+    ) -> Vec<Rule> {
         let items = node.map_or(&[][..], Node::items);
         let mut rules: Vec<Rule> = Vec::new();
         for item in items {
-            let rule = self.rule(item, names);
+            let rule = self.rule(item, names, lists);
             // The same conditions or more: the earlier one has decided.
             let earlier =
                 rules.iter().find(|one| one.when.iter().all(|asked| rule.when.contains(asked)));
@@ -37,7 +46,7 @@ impl Reading<'_> {
         rules
     }
 
-    fn rule(&mut self, node: &Node, names: &Names<'_>) -> Rule {
+    fn rule(&mut self, node: &Node, names: &Names<'_>, lists: &mut Checklists<'_>) -> Rule {
         let conditions = node.get("when").map_or(&[][..], Node::entries);
         let when = conditions.iter().filter_map(|entry| self.condition(entry, names)).collect();
         let role = node.get("role");
@@ -46,20 +55,22 @@ impl Reading<'_> {
             Some(_) => Terms::None,
             None => Terms::Approval(self.approval(node, names.roles)),
         });
+        let checklist = self.listed(node.get("checklist"), lists, (&names.scope, names.roles));
         let deny = node.get("deny");
-        if deny.is_some() && (role.is_some() || approval.is_some()) {
+        let has_terms = role.is_some() || approval.is_some() || checklist.is_some();
+        if deny.is_some() && has_terms {
             let message = "a rule that denies has no other terms";
-            let way = "leave `role` and `approval` out, or leave `deny` out";
+            let way = "leave `role`, `approval` and `checklist` out, or leave `deny` out";
             self.faults.add_with(key_at(node, "deny"), message, way);
         }
-        if deny.is_none() && role.is_none() && approval.is_none() {
+        if deny.is_none() && !has_terms {
             let message = "this rule decides nothing";
-            let way = "give it `role`, `approval` or `deny`";
+            let way = "give it `role`, `approval`, `checklist` or `deny`";
             self.faults.add_with(node.at, message, way);
         }
         let then = match deny {
             Some(words) => Then::Deny(localized(Some(words))),
-            None => Then::Allow { role: role.map(|role| text_of(Some(role))), approval },
+            None => Then::Allow { role: role.map(|role| text_of(Some(role))), approval, checklist },
         };
         Rule { line: node.at.line, when, then }
     }
