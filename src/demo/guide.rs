@@ -1,4 +1,4 @@
-//! What the demo tells a person who comes by: the addresses, five things to try, and what can be
+//! What the demo tells a person who comes by: the addresses, things to try, and what can be
 //! typed. The commands come from the bot's own list and from the runbook in force.
 
 use crate::command::{VERBS, action_usage};
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// As whom, what to type, 中文, English.
-const IDEAS: [(&str, &str, &str, &str); 5] = [
+const IDEAS: [(&str, &str, &str, &str); 6] = [
     (
         "U0ANN",
         "deploy v1.3 手续费修复",
@@ -26,6 +26,12 @@ const IDEAS: [(&str, &str, &str, &str); 5] = [
         "rollback",
         "只说“回滚”，不写版本：机器人会建议最近一个好的版本",
         "Say rollback without a version: the bot proposes the last good one",
+    ),
+    (
+        "U0ANN",
+        "recover",
+        "打开灾难恢复检查清单，在卡片上逐项确认；有两项要换成 Bob",
+        "Open the list for a disaster and tick it off on its card; two items are Bob's",
     ),
     (
         "U0BOB",

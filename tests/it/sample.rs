@@ -193,6 +193,41 @@ async fn the_pre_deploy_check_lists_every_fault() {
 }
 
 #[tokio::test]
+async fn the_checks_of_a_deploy_change_nothing_and_say_what_they_found() {
+    let service = Service::start().await;
+    let said = service.does("check-migrations --to v1.4").await;
+    assert!(said.contains("✅ 在副本上迁移 3 → 5、回滚、再迁移，结构一致"), "{said}");
+    assert_eq!(service.health().await, ok("v1.2", 3, "blue"));
+    let said = service.does("check-way-back --to v1.4 --live v1.2").await;
+    assert!(said.contains("✅ 可回滚到 v1.2"), "{said}");
+    let said = service.does("check-way-back --to v1.2 --live=").await;
+    assert!(said.contains("首次登记"), "{said}");
+    let said = service.refuses("check-migrations --to v9.9").await;
+    assert!(said.contains("⚠️ v9.9 不是这里的标签或提交"), "{said}");
+
+    // One that cannot be undone.
+    let repo = service.sample.repo();
+    std::fs::write(repo.join("db/0006_gone.up.sql"), "drop table order_events;\n").unwrap();
+    std::fs::write(repo.join("db/0006_gone.down.sql"), "-- irreversible\n").unwrap();
+    for arguments in [&["add", "--all"][..], &["commit", "--quiet", "-m", "gone"], &["tag", "v1.6"]]
+    {
+        let git = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
+            .args(arguments)
+            .current_dir(&repo)
+            .status();
+        assert!(git.unwrap().success(), "{arguments:?}");
+    }
+    let said = service.refuses("check-way-back --to v1.6 --live v1.4").await;
+    assert!(said.contains("❌ 回滚目标 v1.4，但这些迁移不可逆: 0006_gone.down.sql"), "{said}");
+    let said = service.refuses("check-migrations --to v1.6").await;
+    assert!(said.contains("0006_gone 不可逆"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(service.sample.dir()).unwrap().flatten().collect();
+    let left = left.iter().filter(|entry| entry.file_name().to_string_lossy().contains("check-"));
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
 async fn nothing_outlives_the_owner_of_the_sample() {
     let service = Service::start().await;
     service.does("blue-green-deploy --to v1.3").await;

@@ -2,11 +2,14 @@
 
 use super::pair::Colour;
 use super::process;
-use super::{Place, backup, database, front, pair, precheck, serve, verify};
+use super::{Place, backup, check, database, front, pair, precheck, serve, verify};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
+
+/// How a check says that it could not be done, other than that it found something (1).
+const COULD_NOT_BE_CHECKED: u8 = 69;
 
 #[derive(Debug, Parser)]
 #[command(name = "neostock-ops sample", about = "The demo's own small service")]
@@ -29,6 +32,17 @@ struct Target {
     dir: PathBuf,
     #[arg(long)]
     to: String,
+}
+
+/// The folder, a version, and the version that is live; empty where none is known to be.
+#[derive(Debug, Args)]
+struct Change {
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long)]
+    to: String,
+    #[arg(long)]
+    live: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -63,6 +77,10 @@ enum Command {
     },
     /// 预部署验证: look at everything that a deploy needs, and list every fault.
     PreDeployCheck(Target),
+    /// 数据库迁移脚本验证: try a version's migrations on a copy of the database: up, down, up again.
+    CheckMigrations(Target),
+    /// 回滚计划确认: name what would be gone back to, and what could not be undone.
+    CheckWayBack(Change),
     /// 蓝绿部署: put a version into the idle slot, migrate the database forward, start it.
     BlueGreenDeploy(Target),
     /// 流量切换: send the traffic to the idle colour if it is the version and healthy.
@@ -104,6 +122,15 @@ pub fn run(args: &[String], out: &mut dyn Write) -> anyhow::Result<u8> {
     };
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build().context("make a runtime")?;
+    if let Command::CheckMigrations(_) | Command::CheckWayBack(_) = cli.command {
+        return match runtime.block_on(obey(cli.command, out)) {
+            Ok(is_sound) => Ok(u8::from(!is_sound)),
+            Err(fault) => {
+                writeln!(out, "⚠️ {fault:#}")?;
+                Ok(COULD_NOT_BE_CHECKED)
+            }
+        };
+    }
     let is_sound = runtime.block_on(obey(cli.command, out))?;
     Ok(u8::from(!is_sound))
 }
@@ -125,6 +152,12 @@ async fn obey(command: Command, out: &mut dyn Write) -> anyhow::Result<bool> {
         }
         Command::PreDeployCheck(Target { dir, to }) => {
             return precheck::check(&Place::new(&dir), &to, out).await;
+        }
+        Command::CheckMigrations(Target { dir, to }) => {
+            return check::migrations(&Place::new(&dir), &to, out).await;
+        }
+        Command::CheckWayBack(Change { dir, to, live }) => {
+            return check::way_back(&Place::new(&dir), (&to, &live), out);
         }
         Command::BlueGreenDeploy(Target { dir, to }) => {
             pair::deploy(&program, &Place::new(&dir), &to, out).await?;

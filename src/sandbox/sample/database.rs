@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A down migration that holds this cannot be undone.
-const IRREVERSIBLE: &str = "-- irreversible";
+pub(super) const IRREVERSIBLE: &str = "-- irreversible";
 
 /// One migration of a tree.
 struct Migration {
@@ -107,7 +107,17 @@ pub(super) async fn rollback(
         writeln!(out, "数据库无需回滚")?;
         return database.close().await.context("close the database");
     }
-    for (number, name, down) in down_steps(&mut database, target).await? {
+    undo(&mut database, target, out).await?;
+    database.close().await.context("close the database")
+}
+
+/// Undoes migrations until the newest is `target`; nothing is undone when one of those needed cannot be.
+pub(super) async fn undo(
+    database: &mut SqliteConnection,
+    target: i64,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    for (number, name, down) in down_steps(database, target).await? {
         let mut transaction = database.begin().await.context("begin")?;
         run_file(&mut transaction, &down)
             .await
@@ -120,8 +130,7 @@ pub(super) async fn rollback(
         transaction.commit().await.context("commit")?;
         writeln!(out, "  回滚 {name} 完成")?;
     }
-    writeln!(out, "数据库已回滚到版本 {target}")?;
-    database.close().await.context("close the database")
+    writeln!(out, "数据库已回滚到版本 {target}").context("say so")
 }
 
 /// What leads down to `target`, newest first: number, name, statements. All of it is looked at before

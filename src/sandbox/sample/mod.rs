@@ -6,6 +6,7 @@
 //! manual has its scripts, `bun db:rollback` and `pm2 restart`.
 
 mod backup;
+mod check;
 mod commands;
 mod database;
 mod front;

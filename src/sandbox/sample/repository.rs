@@ -190,6 +190,13 @@ pub(super) fn migrations_of(repo: &Path, version: &str) -> anyhow::Result<Option
     Ok(Some(names.collect()))
 }
 
+/// What a file of a version holds.
+pub(super) fn file_of(repo: &Path, version: &str, path: &str) -> anyhow::Result<String> {
+    let commit = commit_of(repo, version)?;
+    let commit = commit.with_context(|| format!("错误: 无效的版本 {version}"))?;
+    git(repo, 0, &["show", &format!("{commit}:{path}")])
+}
+
 /// The number of the newest migration among these files; 0 without any.
 pub(super) fn newest(files: &[String]) -> i64 {
     files.iter().filter_map(|file| number_of(file)).max().unwrap_or(0)

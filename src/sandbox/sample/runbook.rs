@@ -47,6 +47,7 @@ actions:
       reason: {{type: text, default: "例行发布 routine"}}
     role: operator
     approval: {{from: lead, count: 1, expires: 15m}}
+    checklist: production
     makes_live: version
     on_failure:
       action: rollback
@@ -164,6 +165,39 @@ actions:
         run: [{program}, sample, verify-backup, --dir, "{{SAMPLE}}"]
         timeout: 1h
         idempotent: true
+
+  # 灾难恢复检查清单：没有步骤，由值班人员在卡片上逐项确认。
+  recover:
+    summary: {{zh: "灾难恢复检查清单", en: "The list for a disaster, ticked off on its card"}}
+    role: operator
+    lock: none
+    checklist: disaster-recovery
+
+# 检查清单：每一项由程序检查，或由人在卡片上确认；全部通过，执行才会开始。
+# 检查程序的退出码：0 通过，1 未通过，其他为无法检查（同样阻止执行）。
+checklists:
+  production:
+    title: {{zh: "生产部署检查清单", en: "Before a deploy to production"}}
+    items:
+      - name: {{zh: "数据库迁移脚本验证", en: "The migrations go up, down and up again"}}
+        run: [{program}, sample, check-migrations, --dir, "{{SAMPLE}}", "--to={{version}}"]
+        timeout: 1m
+      - name: {{zh: "回滚计划确认", en: "There is a way back"}}
+        run: [{program}, sample, check-way-back, --dir, "{{SAMPLE}}", "--to={{version}}", "--live={{live_version}}"]
+        timeout: 30s
+      - name: {{zh: "负载均衡器健康检查", en: "The balancer's health check answers"}}
+        http: {{url: "{{HEALTH_URL}}", expect: 200, within: 10s}}
+  disaster-recovery:
+    title: {{zh: "灾难恢复检查清单", en: "Recovery from a disaster"}}
+    expires: 1d
+    items:
+      - {{name: {{zh: "识别故障范围和影响", en: "What is hit, and how far, is known"}}, tick: operator}}
+      - {{name: {{zh: "评估数据完整性", en: "The data was judged"}}, tick: operator}}
+      - {{name: {{zh: "选择恢复策略(回滚vs修复)", en: "Roll back or mend: decided"}}, tick: lead}}
+      - {{name: {{zh: "执行恢复程序", en: "The recovery was carried out"}}, tick: operator}}
+      - {{name: {{zh: "验证系统功能", en: "The system was verified"}}, tick: operator}}
+      - {{name: {{zh: "通知用户和利益相关者", en: "Users and stakeholders were told"}}, tick: operator}}
+      - {{name: {{zh: "进行故障分析和预防措施", en: "Causes and prevention are under way"}}, tick: lead}}
 
 # 紧急操作：加 --emergency 和原因，不经审批直接执行；事后必须由 lead 复核。
 emergency: {{role: oncall, actions: [deploy, rollback], review: lead}}
