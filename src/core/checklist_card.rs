@@ -30,7 +30,7 @@ pub(super) fn on_card(run: &RunView, lang: Lang) -> Vec<Part> {
     }
     let mut parts = vec![Part::Paragraph(line)];
     if run.state == State::Waiting {
-        parts.extend(what_now(&standings, is_checked(run), lang).map(Part::Paragraph));
+        parts.extend(what_now(run, &standings, lang).map(Part::Paragraph));
     }
     parts
 }
@@ -120,9 +120,9 @@ fn is_checked(run: &RunView) -> bool {
 }
 
 /// What people have to do for the run to begin.
-fn what_now(standings: &[Standing<'_>], is_checked: bool, lang: Lang) -> Option<Line> {
+fn what_now(run: &RunView, standings: &[Standing<'_>], lang: Lang) -> Option<Line> {
     let wanting = standings.iter().filter(|standing| standing.is_wanting()).count();
-    if wanting > 0 && !is_checked {
+    if wanting > 0 && !is_checked(run) {
         let words = Text::new(
             format!("⛔ 已有 {wanting} 项不通过；其余的还在检查。"),
             format!("⛔ {wanting} not in order so far; the rest is still being checked."),
@@ -141,6 +141,11 @@ fn what_now(standings: &[Standing<'_>], is_checked: bool, lang: Lang) -> Option<
     }
     let open = standings.iter().filter(|standing| !standing.is_in_order()).count();
     (open > 0).then(|| {
+        if run.plan.steps.is_empty() {
+            // The list is all there is to do.
+            let words = Text::new(format!("⏳ 还有 {open} 项。"), format!("⏳ {open} to go."));
+            return vec![text(words.get(lang))];
+        }
         let words = Text::new(
             format!("⏳ 还有 {open} 项，全部通过后才会执行。"),
             format!("⏳ {open} to go: the run begins when every item is in order."),
