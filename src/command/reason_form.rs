@@ -143,8 +143,8 @@ impl ReasonForm {
                 let card = decide::not_counted(refused, Verdict::Rejected, view, lang);
                 Some(("decision.refused", detail, card))
             }
-            Self::Review { .. } => {
-                let refused = emergency::may_review(view, by).err()?;
+            Self::Review { digest, .. } => {
+                let refused = emergency::may_review(view, by, Some(digest)).err()?;
                 let detail = json!({
                     "text": text, "why": refused.as_str(), "state": view.state.as_str(),
                 });

@@ -60,6 +60,8 @@ pub struct Review {
 pub enum Refused {
     /// It was no emergency.
     NoEmergency,
+    /// The person was shown another plan than the run's.
+    OtherPlan,
     /// The asker's own.
     Own,
     /// It has not ended: what came of it cannot be judged yet.
@@ -68,13 +70,17 @@ pub enum Refused {
     Already,
 }
 
-/// Whether somebody's review of a run counts.
+/// Whether somebody's review of a run counts. `digest`: of the plan that they were shown; `None`: typed, and
+/// means the run's own.
 ///
 /// # Errors
 /// [`Refused`].
-pub fn may_review(run: &RunView, by: &Authorized) -> Result<(), Refused> {
+pub fn may_review(run: &RunView, by: &Authorized, digest: Option<&str>) -> Result<(), Refused> {
     if run.plan.emergency.is_none() {
         return Err(Refused::NoEmergency);
+    }
+    if digest.is_some_and(|shown| shown != run.plan.digest()) {
+        return Err(Refused::OtherPlan);
     }
     if *by.user() == run.actor || by.on_behalf() == Some(&run.actor) {
         return Err(Refused::Own);
@@ -93,6 +99,7 @@ impl Refused {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NoEmergency => "no_emergency",
+            Self::OtherPlan => "other_plan",
             Self::Own => "own_request",
             Self::NotEnded => "not_ended",
             Self::Already => "already",
@@ -105,6 +112,11 @@ impl Refused {
             Self::NoEmergency => Text::new(
                 "不是紧急操作，不需要复核。",
                 "was no emergency, so there is nothing to review.",
+            ),
+            Self::OtherPlan => Text::new(
+                "的计划不是您看到的那一份，所以没有算数。请用 `/neostock show` 查看。",
+                "has another plan than you were shown, so it did not count. See it with `/neostock \
+                 show`.",
             ),
             Self::Own => Text::new(
                 "是您自己发起的，需要另一个人来复核。",

@@ -338,7 +338,7 @@ async fn void_in(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Err
     let facts = Facts { detail: json!({"approvals": names}), ..Facts::default() };
     let after = apply_in(unit, run, &[Event::GateVoided], facts).await?;
     let card = queue_card::voided_card(&after, who, after.plan.language);
-    let key = format!("{run}/voided.{}", after.voided.len());
+    let key = format!("{run}/voided.{now_ms}");
     put_slot(unit, &after, key, PRIORITY_THREAD, &card).await
 }
 
