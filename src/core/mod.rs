@@ -8,6 +8,7 @@ pub mod card;
 pub mod decision;
 pub mod decision_card;
 pub mod delegation;
+pub mod denial;
 pub mod duration;
 pub mod emergency;
 pub mod evidence;
