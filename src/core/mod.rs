@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod card;
+pub mod compliance;
 pub mod decision;
 pub mod decision_card;
 pub mod delegation;

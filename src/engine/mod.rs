@@ -6,6 +6,7 @@
 //! refused.
 
 mod announcements;
+pub mod compliance;
 mod decisions;
 mod delegations;
 mod follow_up;
