@@ -14,6 +14,7 @@ mod browser;
 mod cancel;
 mod command_line;
 mod commands;
+mod compliance;
 mod config;
 mod container;
 mod crash;
