@@ -3,7 +3,7 @@
 
 use super::settings::Settings;
 use crate::core::action::{Runbook, SecretSource, StepKind};
-use crate::core::compliance::{Asked, Database, Endpoint, FileFact, FileKind, Protection};
+use crate::core::compliance::{Database, Endpoint, FileFact, FileKind, Probe, Protection};
 use axum::http::Uri;
 use secrecy::ExposeSecret;
 use std::net::{IpAddr, SocketAddr};
@@ -113,8 +113,8 @@ fn by_variable(runbook: &Runbook) -> Vec<(String, String)> {
 }
 
 /// Where `http` steps ask, each address of an action in an environment once.
-fn asked(runbook: &Runbook) -> Vec<Asked> {
-    let mut found: Vec<Asked> = Vec::new();
+fn asked(runbook: &Runbook) -> Vec<Probe> {
+    let mut found: Vec<Probe> = Vec::new();
     for action in runbook.actions.values() {
         let urls = action.steps.iter().filter_map(|step| match &step.kind {
             StepKind::Http { url, .. } => Some(url),
@@ -123,7 +123,7 @@ fn asked(runbook: &Runbook) -> Vec<Asked> {
         for url in urls {
             for environment in runbook.environments.values() {
                 let known = url.expand_known(|name| environment.value(&runbook.service, name));
-                let one = Asked {
+                let one = Probe {
                     action: action.name.clone(),
                     environment: environment.name.clone(),
                     endpoint: endpoint(&known.shown()),

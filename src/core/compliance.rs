@@ -7,7 +7,7 @@ mod protection;
 mod used;
 
 pub use protection::{
-    Asked, Database, Endpoint, FileFact, FileKind, Protection, STATEMENT_CHARS_MAX,
+    Database, Endpoint, FileFact, FileKind, Probe, Protection, STATEMENT_CHARS_MAX,
 };
 pub use used::{KINDS, Used};
 

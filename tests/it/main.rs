@@ -30,6 +30,7 @@ mod hostile;
 mod journal;
 mod live;
 mod log_audit;
+mod matrix;
 mod outage;
 mod outbox;
 mod output;

@@ -22,7 +22,7 @@ pub struct Protection {
     /// The database.
     pub database: Database,
     /// Where `http` steps ask.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<Probe>,
     /// Whether the journal is under a key, and whether exports are signed.
     pub has_journal_key: bool,
     /// See above.
@@ -55,7 +55,7 @@ impl Endpoint {
 
 /// An `http` step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct Probe {
     /// Of which action.
     pub action: String,
     /// Where.
