@@ -75,7 +75,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// By which way somebody asks. Schedules and triggers are not there yet: a test below says when they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Origin {
+pub enum Origin {
     Slash,
     Button,
     Form,
@@ -83,9 +83,9 @@ enum Origin {
 }
 
 impl Origin {
-    const ALL: [Self; 4] = [Self::Slash, Self::Button, Self::Form, Self::Cli];
+    pub const ALL: [Self; 4] = [Self::Slash, Self::Button, Self::Form, Self::Cli];
 
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Slash => "slash",
             Self::Button => "button",
@@ -122,7 +122,7 @@ enum Meaning {
 
 /// What is given.
 #[derive(Debug, Clone)]
-enum What {
+pub enum What {
     Words(String),
     Press(Press),
     Form(Press),
@@ -197,12 +197,12 @@ fn needed(
             let approval = of_run.approval.as_ref().unwrap();
             Some((approval.from.clone(), Vec::new()))
         }
+        Meaning::Review if template.is_emergency => one(&emergency.review),
         Meaning::Decide(Verdict::Cancelled)
         | Meaning::Retry
         | Meaning::Settle(_)
+        | Meaning::Review
         | Meaning::Logs => one(&of_run.role),
-        Meaning::Review if template.is_emergency => one(&emergency.review),
-        Meaning::Review => one(&of_run.role),
         Meaning::Unlock | Meaning::Delegate => one("lead"),
         Meaning::Stale { action } => one(role_of(&runbook.actions[action])?),
         Meaning::Ask { action, is_emergency } => {
@@ -277,9 +277,10 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
 fn meaning_of(verb: &str) -> Meaning {
     let look = |role, kind| Meaning::Look(role, Vec::new(), kind);
     match verb {
-        "status" | "show" | "runs" | "why" | "help" => look("viewer", "request.answered"),
-        // The examples: the list; and a plan of something that is no action.
-        "delegate" => look("viewer", "request.answered"),
+        // The example of `delegate` lists, that of `plan` is about something that is no action.
+        "status" | "show" | "runs" | "why" | "help" | "delegate" => {
+            look("viewer", "request.answered")
+        }
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),
         "whoami" => Meaning::Oneself,
         // Nobody here is an `auditor`: a lead is.
@@ -345,12 +346,12 @@ fn presses_of(run: &RunId, digest: &str) -> Vec<Press> {
 }
 
 /// A bot, and what every cell needs.
-struct World {
-    bot: Bot,
+pub struct World {
+    pub bot: Bot,
     settings: Settings,
     options: Options,
     runbook: Runbook,
-    raw: AnyConnection,
+    pub raw: AnyConnection,
     templates: Vec<Template>,
     serial: u32,
     cells: u32,
@@ -358,7 +359,7 @@ struct World {
 }
 
 impl World {
-    async fn begin(database: &TestDatabase) -> Self {
+    pub async fn begin(database: &TestDatabase) -> Self {
         let place = Place::new(ACTIONS);
         let text = std::fs::read_to_string(place.runbook()).unwrap();
         let roles = "  lead: {members: [U0BOB, U0CAT]}\n  oncall: {members: [U0BOB, U0CAT]}\n";
@@ -403,7 +404,7 @@ impl World {
         self.templates.push(Template { id, action: "gated", asker, is_emergency, digest });
     }
 
-    async fn execute(&mut self, statements: String) {
+    pub async fn execute(&mut self, statements: String) {
         // Ids and states of this test alone stand in them.
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.raw).await.unwrap();
     }
@@ -419,7 +420,7 @@ impl World {
             State::Running => ("running", 1),
             _ => ("pending", 0),
         };
-        let mut all = format!(
+        let clone = format!(
             "insert into runs (id, action, environment, host, holds_lock, actor, origin, origin_channel, \
              channel, plan, plan_digest, state, position, owner, fence, lease_until_ms, created_ms, \
              started_ms, ended_ms, expires_ms) select '{run}', action, environment, host, holds_lock, \
@@ -431,14 +432,12 @@ impl World {
              insert into environment_locks (environment, run_id, fence, taken_ms) values \
              ('{WHERE}', '{run}', 0, {NIGHT_MS});"
         );
-        if template.is_emergency {
-            all.push_str(&format!(
-                "insert into reviews (run_id, created_ms, due_ms, sent, user_id, role, note, at_ms) \
-                 values ('{run}', {NIGHT_MS}, {}, 0, '', '', '', 0);",
-                i64::MAX
-            ));
-        }
-        self.execute(all).await;
+        let review = format!(
+            "insert into reviews (run_id, created_ms, due_ms, sent, user_id, role, note, at_ms) \
+             values ('{run}', {NIGHT_MS}, {}, 0, '', '', '', 0);",
+            i64::MAX
+        );
+        self.execute(if template.is_emergency { clone + &review } else { clone }).await;
         run
     }
 
@@ -480,13 +479,13 @@ impl World {
         print
     }
 
-    async fn seq(&mut self) -> i64 {
+    pub async fn seq(&mut self) -> i64 {
         let head = sqlx::query_scalar("select seq from journal_head where id = 1");
         head.fetch_one(&mut self.raw).await.unwrap()
     }
 
     /// What the journal tells of a person since an entry: kind and origin.
-    async fn told(&mut self, after: i64, user: &str) -> Vec<(String, String)> {
+    pub async fn told(&mut self, after: i64, user: &str) -> Vec<(String, String)> {
         sqlx::query_as(
             "select kind, origin from journal where seq > $1 and actor = $2 order by seq",
         )
@@ -498,7 +497,12 @@ impl World {
     }
 
     /// Does it; what the person reads.
-    async fn act(&mut self, origin: Origin, (user, login): (&str, &str), what: &What) -> String {
+    pub async fn act(
+        &mut self,
+        origin: Origin,
+        (user, login): (&str, &str),
+        what: &What,
+    ) -> String {
         match (origin, what) {
             (Origin::Slash, What::Words(words)) => self.bot.say(user, words).await,
             (Origin::Cli, What::Words(words)) => {
@@ -507,7 +511,7 @@ impl World {
                 let typed = Typed { text, login, lang: Some(Lang::En), follows: false };
                 let mut out = Vec::new();
                 let program = env!("CARGO_BIN_EXE_neostock-ops").into();
-                give(&self.settings, program, typed, &mut out).await.unwrap();
+                Box::pin(give(&self.settings, program, typed, &mut out)).await.unwrap();
                 String::from_utf8(out).unwrap()
             }
             (Origin::Button, What::Press(press)) => {
@@ -530,7 +534,7 @@ impl World {
         }
     }
 
-    fn payload(&self, user: &str, more: Value) -> String {
+    fn payload(&self, user: &str, more: &Value) -> String {
         let mut payload = json!({
             "user": {"id": user, "team_id": "T0NEO"}, "team": {"id": "T0NEO"},
             "trigger_id": format!("matrix.{}", self.serial),
@@ -544,7 +548,7 @@ impl World {
     fn press_body(&self, user: &str, press: &Press) -> String {
         let path = self.bot.workspace.open_response_url(user, "C0OPS");
         let url = format!("{}{path}", self.bot.workspace.base_url());
-        self.payload(user, json!({
+        self.payload(user, &json!({
             "type": "block_actions", "response_url": url,
             "container": {"type": "message", "channel_id": "C0OPS", "message_ts": "1.000001"},
             "actions": [{
@@ -558,7 +562,7 @@ impl World {
         let values = json!({"reason": {"reason": {"type": "plain_text_input", "value": "why"}}});
         self.payload(
             user,
-            json!({
+            &json!({
                 "type": "view_submission",
                 "view": {
                     "id": format!("V{}", self.serial), "type": "modal", "callback_id": "reason",
