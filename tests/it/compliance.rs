@@ -9,6 +9,8 @@ use crate::releases::ended;
 use crate::settle::{kill, supervisors};
 use neostock_ops::sandbox::Options;
 use serde_json::Value;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 const ACTIONS: &str = r#"
   rollback:
@@ -54,7 +56,12 @@ fn place() -> Place {
     let runbook = std::fs::read_to_string(place.runbook()).unwrap();
     let roles = "  lead: {members: [U0BOB]}\n  oncall: {members: [U0ANN], max_age: 12h}\n";
     let runbook = runbook.replace("  lead: {members: [U0BOB]}\n", roles);
-    std::fs::write(place.runbook(), runbook).unwrap();
+    let token = place.path().join("token");
+    std::fs::write(&token, "a-secret-value").unwrap();
+    std::fs::set_permissions(&token, Permissions::from_mode(0o644)).unwrap();
+    let secrets =
+        format!("channel: C0OPS\n    secrets: {{TOKEN: {{file: {}}}}}\n", token.display());
+    std::fs::write(place.runbook(), runbook.replace("channel: C0OPS\n", &secrets)).unwrap();
     place
 }
 
@@ -131,6 +138,7 @@ both_engines! {
             "no head of the journal was ever posted",
             "the journal is under no key",
             "http steps that ask over the network without encryption: 2",
+            "files or folders open to others: 1; chmod go-rwx",
             "what was not checked is called not known",
         ]);
         assert!(!head.contains("no backup of production"), "{head}");
@@ -141,10 +149,11 @@ both_engines! {
             "`http://metrics.example.com`: not encrypted, over the network",
             "whether disks, database and backups are encrypted: the bot cannot see that, not known",
             "the operator states nothing (encryption_at_rest is not set)",
+            "token` `0644`: ⚠️ open to others",
             "2 Access control: the rules",
-            "`lead` (line 17): `U0BOB`; while Slack is away, its answers count for 1m",
-            "`oncall` (line 18): `U0ANN`; while Slack is away, its answers count for 12h",
-            "`rollback` (line 23): role `operator`; approved by 1 of `lead`, never one's own, within 15m; as an \
+            "`lead` (line 18): `U0BOB`; while Slack is away, its answers count for 1m",
+            "`oncall` (line 19): `U0ANN`; while Slack is away, its answers count for 12h",
+            "`rollback` (line 24): role `operator`; approved by 1 of `lead`, never one's own, within 15m; as an \
              emergency by `oncall`, without approval, reviewed by `lead`",
             "`environment: staging` → no approval",
             "one's own counts",
@@ -169,7 +178,7 @@ both_engines! {
             "`backup-verify` @ staging: never run",
         ]);
         // Nobody is called by a report, and nothing secret or unescaped stands in it.
-        for forbidden in ["<!channel>", "<@U0", "hidden", &bot.workspace.bot_token(), &bot.workspace.signing_secret()] {
+        for forbidden in ["<!channel>", "<@U0", "hidden", "a-secret-value", &bot.workspace.bot_token(), &bot.workspace.signing_secret()] {
             assert!(!head.contains(forbidden) && !rest.contains(forbidden), "{forbidden}: {head}\n{rest}");
         }
         let noted = of_kind(&bot, "compliance.reported").await;
