@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::command::settle_elsewhere;
+use crate::config::protection::Declared;
 use crate::config::settings::Settings;
 use crate::engine::{Engine, Error, Identity, Swept};
 use crate::exec::local::Local;
@@ -129,6 +130,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         local: local.clone(),
         workspace: Arc::clone(&workspace),
         response_hosts: settings.response_hosts.clone(),
+        declared: Declared::of(&settings),
     });
     let health = Health { engine: engine.clone(), workspace: Arc::clone(&workspace) };
     let web = Web::new(Parts { pipeline, secret, clock, metrics, health });

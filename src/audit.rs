@@ -3,11 +3,13 @@
 //! Nothing here prints or decides an exit code; that is `main`'s.
 
 mod archive;
+mod compliance;
 mod export;
 mod read;
 mod summary;
 
 pub use archive::{ArchiveError, Sealed, archive, verify_with_archive};
+pub use compliance::compliance;
 pub use export::{Export, ExportError, check_file, export, export_report_text, selection};
 pub use summary::summary;
 

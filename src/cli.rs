@@ -2,6 +2,7 @@
 //! error; exit code 0 is good, 1 is a finding or a failure, 2 is a wrong command line.
 
 mod audit;
+mod compliance;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -93,6 +94,16 @@ enum Command {
     Audit {
         #[command(subcommand)]
         command: audit::Audit,
+    },
+    /// Print the compliance report: access rules, who used them, what was bypassed, the journal, encryption
+    /// as configured, and the last tests that a backup restores.
+    Compliance {
+        /// How far to look back, from 1h to 366d.
+        #[arg(long, value_parser = compliance::window, value_name = "AGE", default_value = "30d")]
+        window: u64,
+        /// The language of the report; otherwise that of the environment.
+        #[arg(long, value_parser = language)]
+        lang: Option<Lang>,
     },
     /// Let the journal go on under the key that is set now although its own is lost: what stands there
     /// is sealed as a whole, and the loss is an entry. Stop the bots first.
@@ -267,6 +278,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             install_tls()?;
             let settings = read(cli.config.as_deref())?;
             runtime()?.block_on(begin_journal_anew(settings, &reason, &mut out))
+        }
+        Command::Compliance { window, lang } => {
+            install_tls()?;
+            let settings = read(cli.config.as_deref())?;
+            runtime()?.block_on(compliance::run(settings, window, lang))
         }
         Command::Audit { command } => {
             install_tls()?;

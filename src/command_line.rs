@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::command::{refusal, with_code};
 use crate::config::fault::listing;
+use crate::config::protection::Declared;
 use crate::config::settings::Settings;
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Tone};
@@ -154,6 +155,7 @@ impl Desk {
             local: Local::new(program),
             workspace,
             response_hosts: settings.response_hosts.clone(),
+            declared: Declared::of(settings),
         };
         Ok(Self { pipeline, runbook })
     }

@@ -8,6 +8,7 @@ use crate::command::{
     self, Asks, Command, Context, Misunderstood, Powers, denied_line, refusal, refusal_detail,
     with_code,
 };
+use crate::config::protection::Declared;
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, text};
 use crate::core::id::{RunId, UserId};
@@ -84,6 +85,8 @@ pub struct Pipeline {
     pub workspace: Arc<OnceLock<Workspace>>,
     /// Hosts besides Slack's that a `response_url` or the address for a file may name.
     pub response_hosts: Vec<String>,
+    /// What the settings say of how data is protected.
+    pub declared: Declared,
 }
 
 impl Pipeline {
@@ -177,6 +180,7 @@ impl Pipeline {
             local: &self.local,
             powers,
             client: &self.client,
+            declared: &self.declared,
             upload_hosts: &self.response_hosts,
             trigger: from.trigger,
             new_run_id: from.new_run_id,

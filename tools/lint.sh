@@ -6,6 +6,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 cargo fmt --all --check
 cargo clippy --all-targets --locked -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+# What must not compile does not.
+cargo test --doc --locked --quiet
 if command -v shellcheck >/dev/null; then
     shellcheck tools/*.sh .ci/run runbook/scripts/*.sh
 fi

@@ -4,10 +4,10 @@
 //! said here: only a check of all of it shows that (`audit verify`).
 
 use crate::clock::Millis;
+use crate::core::denial::{Reason, asked, is_denial};
 use crate::core::duration;
 use crate::core::journal::Row;
 use crate::core::journal_words;
-use crate::core::policy::Standing;
 use crate::core::run::State;
 use crate::core::table::{Page, Side, cut, thousands};
 use crate::core::text::{Lang, Text};
@@ -142,23 +142,6 @@ struct Sums {
     exceptions: Groups<String>,
 }
 
-/// Why somebody was denied something.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
-    /// Not in this role.
-    Role(String),
-    /// Nobody could tell whether in this role.
-    CannotTell(String),
-    /// No active full member, by the journal's word.
-    Account(&'static str),
-    /// A system user whom the runbook does not know.
-    UnknownLogin,
-    /// Another workspace's request.
-    OtherTeam,
-    /// Another word of the journal.
-    Other(String),
-}
-
 impl Sums {
     fn add(&mut self, row: &Row) {
         self.entries += 1;
@@ -170,8 +153,8 @@ impl Sums {
         {
             state.clone_into(&mut run.state);
         }
-        if row.kind.ends_with(".denied") || row.kind == "request.other_team" {
-            let key = (row.actor.clone(), asked(&detail), reason(row, &detail));
+        if is_denial(&row.kind) {
+            let key = (row.actor.clone(), asked(&detail), Reason::of(row, &detail));
             self.denials.add(key, row.at_ms, &row.subject);
         } else if is_exception(&row.kind) {
             self.exceptions.add(row.kind.clone(), row.at_ms, &row.subject);
@@ -297,51 +280,6 @@ fn table(
 fn moment(at_ms: Millis) -> String {
     let at = DateTime::from_timestamp_millis(at_ms).unwrap_or_default();
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// What a denied request was about: its command, else its words.
-fn asked(detail: &Value) -> String {
-    let found = [&detail["command"], &detail["action"], &detail["text"]];
-    let found = found.iter().find_map(|value| value.as_str()).unwrap_or_default();
-    // Of a text without end no group may be made.
-    cut(found, TEXT_WIDTH)
-}
-
-fn reason(row: &Row, detail: &Value) -> Reason {
-    let role = detail["role"].as_str().unwrap_or_default().to_owned();
-    match detail["why"].as_str() {
-        _ if row.kind == "request.other_team" => Reason::OtherTeam,
-        Some("not_a_member") => Reason::Role(role),
-        Some("cannot_tell") => Reason::CannotTell(role),
-        Some("unknown_login") => Reason::UnknownLogin,
-        why => match why.and_then(Standing::parse) {
-            Some(standing) => Reason::Account(standing.as_str()),
-            None => Reason::Other(cut(why.unwrap_or(&row.kind), TEXT_WIDTH)),
-        },
-    }
-}
-
-impl Reason {
-    fn words(&self, lang: Lang) -> String {
-        match (self, lang) {
-            (Self::Role(role), Lang::Zh) => format!("没有 {role} 角色"),
-            (Self::Role(role), Lang::En) => format!("does not hold {role}"),
-            (Self::CannotTell(role), Lang::Zh) => format!("无法向 Slack 查询 {role}"),
-            (Self::CannotTell(role), Lang::En) => format!("Slack could not be asked about {role}"),
-            (Self::Account(word), _) => match *word {
-                "guest" => lang.pick("是访客", "is a guest"),
-                "deactivated" => lang.pick("帐号已停用", "is deactivated"),
-                "bot" => lang.pick("是机器人", "is a bot"),
-                _ => lang.pick("不是成员", "is no member"),
-            }
-            .into(),
-            (Self::UnknownLogin, Lang::Zh) => "操作手册不认识此系统用户".into(),
-            (Self::UnknownLogin, Lang::En) => "a login the runbook does not know".into(),
-            (Self::OtherTeam, Lang::Zh) => "来自其他工作区".into(),
-            (Self::OtherTeam, Lang::En) => "from another workspace".into(),
-            (Self::Other(why), _) => why.clone(),
-        }
-    }
 }
 
 /// What is out of the ordinary, by the last word of its kind; kinds of later versions are found too.

@@ -223,14 +223,14 @@ async fn inspect(settings: &Settings) -> anyhow::Result<Store> {
 }
 
 /// Opens the database to read it and to write that down.
-async fn attend(settings: &Settings) -> anyhow::Result<Store> {
+pub(super) async fn attend(settings: &Settings) -> anyhow::Result<Store> {
     let url = settings.database_url.expose_secret();
     let opened = Store::join(url, Clock::System, settings.journal_keys()).await;
     opened.context("open the database")
 }
 
 /// What waits to be written is written before the process ends.
-async fn done(store: &Store) -> anyhow::Result<ExitCode> {
+pub(super) async fn done(store: &Store) -> anyhow::Result<ExitCode> {
     store.close().await;
     Ok(ExitCode::SUCCESS)
 }

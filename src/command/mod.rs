@@ -6,6 +6,7 @@
 mod action;
 mod audit;
 mod checklist;
+mod compliance;
 mod decide;
 mod delegate;
 mod failure;
@@ -41,6 +42,7 @@ pub use misunderstood::Misunderstood;
 pub use roles::{Asks, needed, role_named};
 pub use why::explain;
 
+use crate::config::protection::Declared;
 use crate::core::action::{Action, Member, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone, text};
 use crate::core::decision::Verdict;
@@ -81,6 +83,7 @@ pub const VERBS: &[Spec] = &[
     runs::SPEC,
     logs::SPEC,
     audit::SPEC,
+    compliance::SPEC,
     decide::APPROVE,
     decide::REJECT,
     decide::CANCEL,
@@ -110,6 +113,8 @@ pub enum Command {
     Logs(logs::Logs),
     /// What the journal tells.
     Audit(audit::Trail),
+    /// The compliance report.
+    Compliance(compliance::Compliance),
     /// Who the asker is.
     Whoami(whoami::Whoami),
     /// Which rule decides about a command.
@@ -152,6 +157,8 @@ pub struct Context<'c> {
     pub powers: &'c Powers<'c>,
     /// For files, which no outbox carries.
     pub client: &'c Client,
+    /// What the settings say of how data is protected.
+    pub declared: &'c Declared,
     /// Hosts besides Slack's that a file may be sent to.
     pub upload_hosts: &'c [String],
     /// What opens a form, in a press.
@@ -190,6 +197,9 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "runs" => runs::parse(words, runbook).map(Command::Runs).map_err(misread(&runs::SPEC)),
         "logs" => logs::parse(words).map(Command::Logs).map_err(misread(&logs::SPEC)),
         "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
+        "compliance" => {
+            compliance::parse(words).map(Command::Compliance).map_err(misread(&compliance::SPEC))
+        }
         "whoami" => whoami::parse(words).map(Command::Whoami).map_err(misread(&whoami::SPEC)),
         "why" => {
             let read = why::parse(words, runbook).map(Box::new).map(Command::Why);
@@ -288,6 +298,7 @@ impl Command {
             Self::Runs(_) => runs::SPEC.name,
             Self::Logs(_) => logs::SPEC.name,
             Self::Audit(_) => audit::SPEC.name,
+            Self::Compliance(_) => compliance::SPEC.name,
             Self::Whoami(_) => whoami::SPEC.name,
             Self::Why(_) => why::SPEC.name,
             Self::Plan(_) => plan::SPEC.name,
@@ -321,6 +332,7 @@ impl Command {
             Self::Runs(runs) => runs::run(&runs, context, asked).await,
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
+            Self::Compliance(report) => compliance::run(report, context, by, asked).await,
             Self::Whoami(_) => whoami::run(context, asked).await,
             Self::Plan(plan) => plan::run(*plan, context, asked).await,
             Self::Why(why) => why::run(*why, context, asked).await,

@@ -73,7 +73,7 @@ pub async fn needed(
             delegable(runbook).into_iter().map(str::to_owned).collect()
         }
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
-        Command::Audit(_) => vec![audit::role(runbook).to_owned()],
+        Command::Audit(_) | Command::Compliance(_) => vec![audit::role(runbook).to_owned()],
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
             let name = whoami::SPEC.name.to_owned();
@@ -186,7 +186,7 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
         "delegate" => delegable(runbook),
         "unlock" => vec![unlock::ROLE],
         "review" => runbook.emergency.iter().map(|emergency| emergency.review.as_str()).collect(),
-        "audit" => vec![audit::role(runbook)],
+        "audit" | "compliance" => vec![audit::role(runbook)],
         _ => vec![VIEWER],
     };
     names.sort_unstable();

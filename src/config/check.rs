@@ -146,7 +146,7 @@ actions:
         assert!(!report.ok);
         insta::assert_snapshot!(report.text, @r"
         neostock.yml:1:1: `listne` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `export_key`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `export_key`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `encryption_at_rest`, `log`, `log_format`
         NEOSTOCK_LISTEN: `x` is not an address with a port
             for example: 127.0.0.1:8080, or 0.0.0.0:8080 for every interface
         [folder]/runbook/runbook.yml:7:40: there is no role `operater`

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod fault;
+pub mod protection;
 pub mod runbook;
 pub mod secrets;
 pub mod settings;

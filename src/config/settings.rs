@@ -7,6 +7,7 @@ use super::fault::{Fault, Faults, did_you_mean};
 use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};
 use super::tree::{self, Node, Value};
+use crate::core::compliance::STATEMENT_CHARS_MAX;
 use crate::core::duration;
 use crate::core::journal::{ExportKey, Keys};
 use crate::core::text::Lang;
@@ -41,7 +42,7 @@ pub const DATABASE_VARIABLE: &str = "DATABASE_URL";
 /// What exports of the journal are signed with.
 const EXPORT_KEY_VARIABLE: &str = "NEOSTOCK_EXPORT_KEY";
 /// Each setting: its environment variable and its key in the file.
-const VARIABLES: [(&str, &str); 21] = [
+const VARIABLES: [(&str, &str); 22] = [
     ("SLACK_BOT_TOKEN", "slack.bot_token"),
     ("SLACK_SIGNING_SECRET", "slack.signing_secret"),
     ("SLACK_APP_TOKEN", "slack.app_token"),
@@ -61,6 +62,7 @@ const VARIABLES: [(&str, &str); 21] = [
     ("NEOSTOCK_WEBHOOK_TOKEN", "webhook_token"),
     ("NEOSTOCK_RESPONSE_HOSTS", "response_hosts"),
     ("NEOSTOCK_RUNS_WAITING_MAX", "runs_waiting_max"),
+    ("NEOSTOCK_ENCRYPTION_AT_REST", "encryption_at_rest"),
     ("NEOSTOCK_LOG", "log"),
     ("NEOSTOCK_LOG_FORMAT", "log_format"),
 ];
@@ -129,6 +131,8 @@ pub struct Settings {
     pub response_hosts: Vec<String>,
     /// How many runs may wait or be queued.
     pub runs_waiting_max: i64,
+    /// What the operator states of the encryption of disks, database and backups; nobody checks it.
+    pub encryption_at_rest: Option<String>,
     /// A tracing filter that is known to parse.
     pub log: String,
     /// How a log line is written.
@@ -295,6 +299,7 @@ impl Settings {
             ("webhook_token", secret(&self.webhook_token, &other.webhook_token)),
             ("response_hosts", self.response_hosts != other.response_hosts),
             ("runs_waiting_max", self.runs_waiting_max != other.runs_waiting_max),
+            ("encryption_at_rest", self.encryption_at_rest != other.encryption_at_rest),
             ("log_format", self.log_format != other.log_format),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
@@ -468,6 +473,7 @@ impl Conversion<'_> {
             webhook_token: self.convert("webhook_token", |text| Ok(text.to_owned().into())),
             response_hosts: self.response_hosts(),
             runs_waiting_max: self.convert("runs_waiting_max", runs_waiting_max).unwrap_or(1),
+            encryption_at_rest: self.convert("encryption_at_rest", |text| Ok(text.to_owned())),
             log: self.convert("log", log_filter).unwrap_or_default(),
             log_format: match self.convert("log_format", |text| Ok(text == "json")) {
                 Some(true) => LogFormat::Json,
@@ -690,6 +696,11 @@ static ROOT: Object = Object {
         optional("webhook_token", Shape::Text(&SECRET), "What a webhook's caller must show"),
         optional("response_hosts", Shape::List(&HOSTS), "Hosts that a response_url may name"),
         optional("runs_waiting_max", Shape::Text(&NUMBER), "How many runs may wait or be queued"),
+        optional(
+            "encryption_at_rest",
+            Shape::Text(&STATEMENT),
+            "What the operator states of the encryption of disks, database and backups",
+        ),
         optional("log", Shape::Text(&LINE), "A tracing filter"),
         optional("log_format", Shape::Choice(&["text", "json"]), "How a log line is written"),
     ],
@@ -726,6 +737,13 @@ static KEYS: List = List {
 };
 static LINE: Text =
     Text { name: "a value", kind: TextKind::Line, chars_min: 1, chars_max: 1_000, example: "text" };
+static STATEMENT: Text = Text {
+    name: "a statement",
+    kind: TextKind::Line,
+    chars_min: 1,
+    chars_max: STATEMENT_CHARS_MAX,
+    example: "LUKS on all disks",
+};
 static NUMBER: Text = Text {
     name: "a number",
     kind: TextKind::AsWritten,

@@ -48,6 +48,12 @@ impl Runbook {
     pub fn default_environment(&self) -> Option<&Environment> {
         self.environments.values().find(|environment| environment.default)
     }
+
+    /// Where the bot's own words go: the default environment's channel, else the first one's.
+    pub fn operations_channel(&self) -> Option<&ChannelId> {
+        let first = self.environments.values().next();
+        self.default_environment().or(first).map(|environment| &environment.channel)
+    }
 }
 
 /// One place where the service runs.

@@ -123,6 +123,83 @@ impl Facts {
 }
 
 /// Proof that a person holds a role, or several of those that would do.
+///
+/// Nobody else makes one, not by its fields:
+///
+/// ```compile_fail,E0451
+/// use neostock_ops::core::{id::UserId, policy::Authorized};
+/// let (user, roles) = (UserId::new("U0EVE"), vec!["lead".to_owned()]);
+/// let forged = Authorized { user, roles, on_behalf: None };
+/// ```
+///
+/// nor out of nothing, nor from text:
+///
+/// ```compile_fail,E0277
+/// fn made<T: Default>() {}
+/// made::<neostock_ops::core::policy::Authorized>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let forged: neostock_ops::core::policy::Authorized = serde_json::from_str("{}").unwrap();
+/// ```
+///
+/// Every deed of the engine that a person asks for takes one:
+///
+/// ```no_run
+/// # async fn deeds(engine: neostock_ops::engine::Engine, by: &neostock_ops::core::policy::Authorized) {
+/// let _ = engine.request_run(todo!(), by, todo!()).await;
+/// let _ = engine.decide(todo!(), by, todo!(), todo!()).await;
+/// let _ = engine.settle(todo!(), by, todo!(), todo!(), todo!()).await;
+/// let _ = engine.hand_on(todo!(), by, todo!(), todo!(), todo!()).await;
+/// let _ = engine.review(todo!(), by, todo!(), todo!()).await;
+/// let _ = engine.delegate(todo!(), by, todo!(), todo!()).await;
+/// let _ = engine.take_over(todo!(), by, todo!(), todo!(), todo!()).await;
+/// let _ = engine.post_report(todo!(), by, todo!()).await;
+/// # }
+/// ```
+///
+/// and none is done by somebody's name alone:
+///
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.request_run(todo!(), user, todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.decide(todo!(), user, todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.settle(todo!(), user, todo!(), todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.hand_on(todo!(), user, todo!(), todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.review(todo!(), user, todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.delegate(todo!(), user, todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.take_over(todo!(), user, todo!(), todo!(), todo!()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.post_report(todo!(), user, todo!()).await;
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorized {
     user: UserId,

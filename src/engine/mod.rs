@@ -7,6 +7,7 @@
 
 mod announcements;
 mod checks;
+pub mod compliance;
 mod decisions;
 mod delegations;
 mod follow_up;

@@ -8,6 +8,7 @@
 //! the façade itself, last, just before the commit.
 
 pub mod checks;
+pub mod compliance;
 pub mod decisions;
 pub mod delegations;
 pub mod deliveries;

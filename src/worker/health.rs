@@ -98,8 +98,7 @@ async fn rest(time: Duration) {
 
 /// Where the operations are talked about: the default environment's channel.
 pub fn operations_channel(runbook: &Runbook) -> Option<&ChannelId> {
-    let first = runbook.environments.values().next();
-    runbook.default_environment().or(first).map(|environment| &environment.channel)
+    runbook.operations_channel()
 }
 
 impl Watch {

@@ -40,13 +40,13 @@ both_engines! {
             assert!(lead.contains(word), "{word}: {lead}");
         }
         assert!(!lead.contains("may not"), "{lead}");
-        // On call, and no lead: no wipe, no audit, no approve, no reject, no unlock.
+        // On call, and no lead: no wipe, no audit, no report, no approve, no reject, no unlock.
         let on_call = plain(&bot, "U0ANN", "help").await;
         assert!(on_call.contains("rollback <version>") && on_call.contains("cancel <run>"), "{on_call}");
         for word in ["wipe", "approve", "reject", "audit", "unlock"] {
             assert!(!on_call.contains(&format!("/neostock {word}")), "{word}: {on_call}");
         }
-        let not = "您不能使用：`wipe`、`audit`、`approve`、`reject`、`unlock`、`delegate`。可以请他们来做：<@U0BOB>";
+        let not = "您不能使用：`wipe`、`audit`、`compliance`、`approve`、`reject`、`unlock`、`delegate`。可以请他们来做：<@U0BOB>";
         assert!(on_call.contains(not), "{on_call}");
         assert!(on_call.contains("/neostock why"), "{on_call}");
         // Neither: what is left is to look.

@@ -74,6 +74,7 @@ fn every_variable_does_the_same_as_its_key() {
         ("NEOSTOCK_WEBHOOK_TOKEN", "hook"),
         ("NEOSTOCK_RESPONSE_HOSTS", "127.0.0.1:3999, Example.com"),
         ("NEOSTOCK_RUNS_WAITING_MAX", "7"),
+        ("NEOSTOCK_ENCRYPTION_AT_REST", "LUKS on all disks"),
         ("NEOSTOCK_LOG", "info,neostock_ops=debug"),
         ("NEOSTOCK_LOG_FORMAT", "json"),
     ];
@@ -87,6 +88,7 @@ fn every_variable_does_the_same_as_its_key() {
                     00112233445566778899aabbccddeeff]\nruns_waiting_max: 7\n\
                     export_key: 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
                     response_hosts: ['127.0.0.1:3999', Example.com]\n\
+                    encryption_at_rest: LUKS on all disks\n\
                     log: info,neostock_ops=debug\nlog_format: json\n";
     let exposed = |settings: &Settings| {
         let secrets = [
@@ -179,7 +181,7 @@ fn every_fault_of_both_sources_is_listed_at_once() {
     assert!(!faults.contains("hunter2@") && !faults.contains("xoxb-h"), "{faults}");
     insta::assert_snapshot!(faults, @r#"
         neostock.yml:1:1: `lissten` is not a key of the settings
-            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `export_key`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `log`, `log_format`
+            did you mean `listen`? keys: `slack`, `database_url`, `listen`, `data_dir`, `runbook`, `alerting`, `host`, `lease`, `evidence_kept`, `evidence_mib_max`, `journal_key`, `journal_key_previous`, `export_key`, `webhook_token`, `response_hosts`, `runs_waiting_max`, `encryption_at_rest`, `log`, `log_format`
         neostock.yml:2:20: the token does not begin with `xoxb-`; this is an app-level token: SLACK_APP_TOKEN, slack.app_token
             copy it again from your Slack app's pages
         neostock.yml:2:43: http would send the bot's token unencrypted

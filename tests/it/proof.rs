@@ -1,0 +1,104 @@
+//! No path into the engine without proof that somebody may: what the signatures of its deeds say. That
+//! nobody makes such a proof but `core::policy`, and that no deed does without, does not even compile: see
+//! the examples at `Authorized`.
+
+use std::path::Path;
+
+/// Takes what somebody asked, and no proof.
+const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
+    [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
+
+/// Writes without anybody having asked.
+const BY_ITSELF: [(&str, &str); 27] = [
+    ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
+    ("announce", "the bot's own words; changes no run"),
+    ("apply", "what became of a step, under the fence of whoever drives the run"),
+    ("begin", "ends what this bot's earlier process leased"),
+    ("claim_together", "takes runs whose gates have opened"),
+    ("expire_overdue", "ends what nobody approved in time"),
+    ("forget_deliveries", "answers that nobody can ask for again"),
+    ("forget_people", "what Slack said too long ago"),
+    ("gate_unasked", "a run waits, under the fence of whoever drives it"),
+    ("keep_members", "what Slack said of groups"),
+    ("keep_standing", "what Slack said of a person"),
+    ("keep_workspace", "what Slack said of the workspace"),
+    ("message_done", "what became of a message"),
+    ("next_message", "claims a channel"),
+    ("open_gates", "queues runs whose gates have opened by themselves"),
+    ("post_head", "the journal's head of a day"),
+    ("refuse_wish", "a decision that its host did not carry out"),
+    ("remind", "words alone"),
+    ("remind_of_reviews", "words alone"),
+    ("renew", "prolongs the leases of its own runs"),
+    ("settle_wish", "a decision that was let in when it was handed on"),
+    ("show_output", "words alone"),
+    ("show_queue", "words alone"),
+    ("swept", "what retention removed"),
+    ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
+    ("void_gate", "sets approvals aside, under the fence of whoever drives the run"),
+    ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
+];
+
+/// A function of the engine: its name, its signature, its body.
+struct Deed {
+    is_public: bool,
+    name: String,
+    signature: String,
+    body: String,
+}
+
+fn deeds() -> Vec<Deed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let pieces: Vec<&str> = code.split("async fn ").collect();
+        for pair in pieces.windows(2) {
+            let (before, rest) = (pair[0], pair[1]);
+            let is_public = before.ends_with("pub ");
+            let (signature, body) = rest.split_once('{').unwrap();
+            // A function ends where its line of `}` stands as far left as it began.
+            let end = ["\n    }\n", "\n}\n"].iter().filter_map(|end| body.find(end)).min().unwrap();
+            let name = signature.split(['(', '<']).next().unwrap().to_owned();
+            found.push(Deed {
+                is_public,
+                name,
+                signature: signature.to_owned(),
+                body: body[..end].to_owned(),
+            });
+        }
+    }
+    assert!(found.len() > 40, "the engine was not found: {}", found.len());
+    found
+}
+
+#[test]
+fn whatever_somebody_asks_of_the_engine_takes_proof_that_they_may() {
+    let mut with_proof = 0;
+    let deeds = deeds();
+    // What is private works inside the transaction of one that is not.
+    for deed in deeds.iter().filter(|deed| deed.is_public && deed.signature.contains("Asked")) {
+        let is_excepted = ASKED_WITHOUT_PROOF.iter().any(|(name, _)| *name == deed.name);
+        let has_proof = deed.signature.contains("&Authorized");
+        assert!(has_proof != is_excepted, "`{}` takes an Asked and no &Authorized", deed.name);
+        with_proof += u32::from(has_proof);
+    }
+    assert!(with_proof >= 8, "{with_proof}");
+}
+
+#[test]
+fn what_the_engine_writes_unasked_is_known_by_name() {
+    let writes =
+        |deed: &Deed| ["unit(", "unit_single_write("].iter().any(|mark| deed.body.contains(mark));
+    let deeds = deeds();
+    let mut unasked: Vec<&str> = deeds
+        .iter()
+        .filter(|deed| writes(deed) && !deed.signature.contains("Asked"))
+        .map(|deed| deed.name.as_str())
+        .collect();
+    unasked.sort_unstable();
+
+    let known: Vec<&str> = BY_ITSELF.iter().map(|(name, _)| *name).collect();
+    assert_eq!(unasked, known, "say by what right it writes, or take an `&Authorized`");
+}
