@@ -41,7 +41,7 @@ git show "$commit:$file" >"$scratch/$file"
 cd -- "$scratch"
 
 code=0
-attend "$program" check --alerting "$file" >"$log" 2>&1 || code=$?
+attend "$log" "$log" "$program" check --alerting "$file" || code=$?
 show_log
 # Its exit code alone could be that of something else under its name.
 last=$(tail -n 1 -- "$log")

@@ -33,7 +33,7 @@ make_scratch
 # Only nginx's own word counts: sudo, too, ends with 1 when it may not.
 check_syntax() {
     local code=0
-    attend "${nginx[@]}" -t >"$log" 2>&1 || code=$?
+    "${nginx[@]}" -t >"$log" 2>&1 </dev/null || code=$?
     if [ "$code" -eq 0 ]; then
         good "nginx 配置有效 / nginx's configuration is valid"
         return
@@ -47,7 +47,7 @@ check_syntax() {
 
 check_configuration() {
     local code=0 answer verdict words
-    attend "${nginx[@]}" -T >"$scratch/dump" 2>"$log" || code=$?
+    "${nginx[@]}" -T >"$scratch/dump" 2>"$log" </dev/null || code=$?
     if [ "$code" -ne 0 ]; then
         show_log
         cannot_run "无法执行 / could not be called: ${nginx[*]} -T ($code)；sudo 需要允许它 / sudo must allow it"

@@ -85,21 +85,27 @@ clean_more() {
     fi
 }
 
+make_scratch
 facts=$(psql -XAtq -F "$TAB" -v ON_ERROR_STOP=1 -c "select
     ceil(pg_database_size(current_database()) / 1048576.0)::bigint,
     (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'p') and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'),
-    to_regclass('$MIGRATIONS_TABLE') is not null" 2>&1) ||
-    cannot_run "连不上数据库 $PGDATABASE / the database cannot be reached: $facts"
+    to_regclass('$MIGRATIONS_TABLE') is not null" 2>"$log") || {
+    show_log
+    cannot_run "连不上数据库 $PGDATABASE / the database cannot be reached"
+}
 IFS=$TAB read -r size_mb tables has_table <<<"$facts"
 
 copy_commit
 for script in db:migrate db:rollback; do
     code=0
     has_script "$script" <apps/server/package.json || code=$?
-    if [ "$code" -eq 0 ]; then
-        continue
-    elif [ "$script" = db:migrate ] && [ -z "$(migrations_of "$commit")" ]; then
+    case $code in
+    0) continue ;;
+    3 | 4) ;;
+    *) cannot_run "bun 无法读取 package.json / bun cannot read it ($code)" ;;
+    esac
+    if [ "$script" = db:migrate ] && [ -z "$(migrations_of "$commit")" ]; then
         # The deploy runs it if it is there.
         passed "$version 没有迁移 / has no migrations"
     fi
@@ -190,7 +196,7 @@ step() {
     local words=$1 code=0
     shift
     say "▶ $words：bun run --cwd apps/server $*"
-    attend on_copy in_server "$@" >"$log" 2>&1 || code=$?
+    attend "$log" "$log" on_copy in_server "$@" || code=$?
     [ "$code" -ne 0 ] || return 0
     show_log
     on_copy psql -XAtq -d "$copy" -c 'select 1' >/dev/null 2>&1 ||
@@ -255,7 +261,7 @@ if ! on_copy createdb --template=template0 --encoding=UTF8 -- "$copy" >"$log" 2>
     show_log
     cannot_run "无法建立临时数据库 / no scratch database can be made"
 fi
-attend fill_copy >"$log" 2>&1 || {
+attend "$log" "$log" fill_copy || {
     show_log
     cannot_run "无法复制数据库 / the database cannot be copied"
 }

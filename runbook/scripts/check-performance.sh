@@ -26,6 +26,7 @@ begin_check
 find_commit "$1"
 say "在临时副本中测量 $1 (${commit:0:12}) / measuring in a scratch copy: ${suites[*]}"
 copy_commit
+suites_are "${suites[@]}"
 install_dependencies
 if [ -n "${TEST_DATABASE_URL:-}" ]; then
     export DATABASE_URL=$TEST_DATABASE_URL

@@ -32,11 +32,12 @@ programs_are bun
 check_way_back() {
     local code=0
     git show "$commit:apps/server/package.json" 2>/dev/null | has_script db:rollback || code=$?
-    if [ "$code" -eq 0 ]; then
-        good "$version 的 apps/server 有 db:rollback / has db:rollback"
-    else
-        bad "$version 的 apps/server 没有 db:rollback / has no db:rollback"
-    fi
+    case $code in
+    0) good "$version 的 apps/server 有 db:rollback / has db:rollback" ;;
+    3) bad "$version 的 apps/server 没有 db:rollback / has no db:rollback" ;;
+    4) bad "$version 没有可读的 apps/server/package.json / has none that can be read" ;;
+    *) cannot_run "bun 无法读取 package.json / bun cannot read it ($code)" ;;
+    esac
     if [ -n "$target" ] &&
         ! git show "$target:apps/server/package.json" 2>/dev/null | has_script db:rollback; then
         say "⚠️ $live 没有 db:rollback：之后不能再往回 / has no db:rollback: there is no way back behind it"

@@ -36,7 +36,7 @@ say "在临时副本中扫描 $1 (${commit:0:12}) / scanning a scratch copy: ${s
 copy_commit
 report=$scratch/report
 code=0
-attend "${scan[@]}" >"$report" 2>"$log" || code=$?
+attend "$report" "$log" "${scan[@]}" || code=$?
 
 if [ "$(stat -c %s -- "$report")" -gt "$REPORT_BYTES_MAX" ]; then
     cannot_run "报告过大 / the report is too large"

@@ -14,7 +14,7 @@ LEFT_MINUTES=1440
 END_TENTHS=20
 # How much of a program's output is shown.
 TAIL_LINES=40
-LIST_MAX=20
+LINE_CHARS=500
 
 COULD_NOT_RUN=69
 
@@ -65,6 +65,7 @@ bad() {
 # Every check begins with it: from here on it ends well whatever happens.
 begin_check() {
     umask 077
+    exec {told}>&2
     trap end_check EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -82,6 +83,8 @@ end_check() {
     trap - EXIT
     trap '' HUP INT TERM
     set +e
+    # A signal may have come while a command of this script wrote elsewhere.
+    exec 2>&"$told"
     stop_attended
     clean_more
     cd /
@@ -139,7 +142,7 @@ make_scratch() {
 # The commit as a repository of its own: nothing that runs there can write to the real one.
 copy_commit() {
     local git=(git -c core.hooksPath=/dev/null) source
-    make_scratch
+    [ -n "$scratch" ] || make_scratch
     source=$(git rev-parse --git-common-dir)
     if ! "${git[@]}" clone --quiet --shared --no-checkout -- "$source" "$scratch/copy" >"$log" 2>&1 ||
         ! "${git[@]}" -C "$scratch/copy" remote remove origin >"$log" 2>&1 ||
@@ -151,11 +154,15 @@ copy_commit() {
 }
 
 # Runs a program with its group, so that a signal to this script ends both at once. Nothing that it
-# started stays when it has ended.
+# started stays when it has ended. Its output goes to files, which may be one.
+#   attend OUTPUT ERRORS program…
 attend() {
-    local code=0
+    local output=$1 errors=$2 code=0
+    shift 2
+    : >"$output"
+    : >"$errors"
     set -m
-    "$@" </dev/null &
+    "$@" </dev/null >>"$output" 2>>"$errors" {told}>&- &
     attended=$!
     set +m
     wait "$attended" || code=$?
@@ -199,7 +206,7 @@ apart() (
         case $name in
         PATH | HOME | USER | LOGNAME | LANG | LC_* | TZ | *_proxy | *_PROXY | SSL_CERT_* | NODE_EXTRA_CA_CERTS) ;;
         BUN_* | npm_config_* | NPM_CONFIG_* | PLAYWRIGHT_* | TEST_* | NEOSTOCK_ATTEMPT | NEOSTOCK_RUN) ;;
-        *) [[ " ${CHECK_VARIABLES:-} " == *" $name "* ]] || unset "$name" ;;
+        *) [[ " ${CHECK_VARIABLES:-} " == *" $name "* ]] || unset "$name" 2>/dev/null || true ;;
         esac
     done
     export CI=1 NO_COLOR=1 TMPDIR=$scratch/tmp
@@ -207,7 +214,8 @@ apart() (
 )
 
 show_log() {
-    sed -E 's/\x1b\[[0-9;?]*[A-Za-z]//g' -- "$log" | tail -n "$TAIL_LINES" | sed 's/^/   /'
+    sed -E 's/\x1b\[[0-9;?]*[A-Za-z]//g' -- "$log" | tail -n "$TAIL_LINES" |
+        sed -E "s/^(.{$LINE_CHARS}).+/\\1…/; s/^/   /"
 }
 
 # A program of ours in JavaScript, away from the .env and bunfig.toml of whatever folder this is.
@@ -222,19 +230,20 @@ install_dependencies() {
         # `--frozen-lockfile` would install whatever is newest.
         cannot_run "这个版本没有提交 bun.lock，依赖无法锁定 / no bun.lock is committed"
     fi
-    attend apart bun install --frozen-lockfile >"$log" 2>&1 || {
+    attend "$log" "$log" apart bun install --frozen-lockfile || {
         show_log
         cannot_run "依赖安装失败 / bun install failed"
     }
 }
 
-# Whether a package.json on standard input has a script. Fails with 2 when it cannot be read.
+# Whether a package.json on standard input has a script: 3 when it has none, 4 when it cannot be read. bun
+# itself fails otherwise.
 has_script() {
     (cd -- "$scripts" && bun -e '
         const text = await Bun.stdin.text();
         let scripts;
-        try { scripts = JSON.parse(text).scripts ?? {}; } catch { process.exit(2); }
-        process.exit(Object.hasOwn(scripts, process.argv.at(-1)) ? 0 : 1);
+        try { scripts = JSON.parse(text).scripts ?? {}; } catch { process.exit(4); }
+        process.exit(Object.hasOwn(scripts, process.argv.at(-1)) ? 0 : 3);
     ' "$1")
 }
 
@@ -248,18 +257,23 @@ tests_in() {
         awk '{ sum += $1 + $2 } END { if (NR) print sum }'
 }
 
-# Runs suites (scripts of the root's package.json) one after the other, all of them; the caller's closing
-# words come after. Their verdict is the check's.
-#   run_suites WORDS suite…
-run_suites() {
-    local words=$1 suite missing=() wrong=() unrun=()
-    shift
+# Every suite must be a script of the root's package.json.
+suites_are() {
+    local suite missing=()
+    programs_are bun
     for suite in "$@"; do
         has_script "$suite" <package.json || missing+=("$suite")
     done
     if [ ${#missing[@]} -gt 0 ]; then
         cannot_run "根目录 package.json 没有这些脚本 / the root's package.json has no script: ${missing[*]}"
     fi
+}
+
+# Runs suites one after the other, all of them; the caller's closing words come after.
+#   run_suites WORDS suite…
+run_suites() {
+    local words=$1 suite wrong=() unrun=()
+    shift
     for suite in "$@"; do
         run_suite "$suite"
     done
@@ -274,7 +288,7 @@ run_suites() {
 run_suite() {
     local suite=$1 code=0 tests
     say "▶ bun run $suite"
-    attend apart bun run "$suite" >"$log" 2>&1 || code=$?
+    attend "$log" "$log" apart bun run "$suite" || code=$?
     # Without such a line the pipe fails, which is no fault of its own.
     tests=$(tests_in "$log") || true
     case $code in

@@ -12,6 +12,7 @@ mod archive;
 mod attention;
 mod browser;
 mod cancel;
+mod checks;
 mod command_line;
 mod commands;
 mod config;
