@@ -910,8 +910,8 @@ fn a_check_that_is_stopped_leaves_nothing_and_gives_no_verdict() {
                 let mut command = parts.command(script, arguments, &checks.settings(more));
                 let mut child = command.stdout(out).stderr(err).spawn().unwrap();
                 let read = || std::fs::read_to_string(&file).unwrap();
-                let works = || std::fs::read_dir(&checks.temporary).unwrap().count() > 0;
-                until(script, PATIENCE, || read().contains(begun) && works());
+                let is_there = || std::fs::read_dir(&checks.temporary).unwrap().count() > 0;
+                until(script, PATIENCE, || read().contains(begun) && is_there());
                 if script == "check-migrations.sh" {
                     assert!(checks.has_database(&copy_in(&read())).await);
                 }
