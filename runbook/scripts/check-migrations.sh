@@ -225,12 +225,25 @@ differ() {
     sed -n "1,${DIFF_LINES}s/^/   /p" <<<"$text"
 }
 
+# The table of migrations and its sequences, as options of pg_dump: without their state the next migration would
+# get a number that is taken.
+migration_tables() {
+    psql -XAtq -v ON_ERROR_STOP=1 -c "select '--table=$MIGRATIONS_TABLE' union all
+        select '--table=' || s.oid::regclass from pg_class s join pg_depend d on d.objid = s.oid
+        where s.relkind = 'S' and d.deptype in ('a', 'i') and d.refobjid = to_regclass('$MIGRATIONS_TABLE')"
+}
+
 fill_copy() {
+    local list options
     if [ "$size_mb" -le "$COPY_MB_MAX" ]; then
         pg_dump --format=custom --no-owner --no-privileges | restore
-    else
-        pg_dump --format=custom --no-owner --no-privileges --schema-only | restore &&
-            pg_dump --format=custom --no-owner --no-privileges --data-only --table="$MIGRATIONS_TABLE" | restore
+        return
+    fi
+    pg_dump --format=custom --no-owner --no-privileges --schema-only | restore || return
+    if [ "$has_table" = t ]; then
+        list=$(migration_tables) || return
+        mapfile -t options <<<"$list"
+        pg_dump --format=custom --no-owner --no-privileges --data-only "${options[@]}" | restore
     fi
 }
 

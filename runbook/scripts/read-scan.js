@@ -10,6 +10,7 @@ const LINES_MAX = 20;
 const CHARS_MAX = 200;
 const SEVERITIES = ["info", "low", "moderate", "medium", "high", "critical"];
 const HIGH = ["high", "critical"];
+const LEVELS = ["none", "note", "warning", "error"];
 // From here on a CVSS score is called high.
 const SCORE_HIGH = 7;
 
@@ -86,18 +87,24 @@ function ofSarif(report) {
   });
 }
 
-/** Not what passed, and not what people have accepted. */
+/** Not what passed, not what is gone since, and not what people have accepted. */
 function isFinding(result) {
   const accepted = (one) => (one?.status ?? "accepted") === "accepted";
-  const kind = result?.kind ?? "fail";
-  return kind === "fail" && !(result?.suppressions ?? []).some(accepted);
+  const passed = ["pass", "notApplicable", "informational"].includes(result?.kind);
+  return !passed && result?.baselineState !== "absent" && !(result?.suppressions ?? []).some(accepted);
 }
 
 function ofResult(result, rules, tool) {
   const id = result?.ruleId ?? result?.rule?.id ?? tool.rules?.[result?.ruleIndex ?? result?.rule?.index]?.id;
-  const rule = rules.get(id);
+  // A result may name a part of a rule: `sql/injection` of `sql`.
+  let name = String(id);
+  while (!rules.has(name) && name.includes("/")) name = name.slice(0, name.lastIndexOf("/"));
+  const rule = rules.get(name);
   const level = result?.level ?? rule?.defaultConfiguration?.level ?? "warning";
-  const score = Number(result?.properties?.["security-severity"] ?? rule?.properties?.["security-severity"]);
+  if (!LEVELS.includes(level)) throw new Unreadable(`an unknown level: ${plain(level)}`);
+  const given = result?.properties?.["security-severity"] ?? rule?.properties?.["security-severity"];
+  const score = given === undefined ? NaN : Number.parseFloat(given);
+  if (given !== undefined && Number.isNaN(score)) throw new Unreadable(`an unknown score: ${plain(given)}`);
   const place = result?.locations?.[0]?.physicalLocation;
   const file = place?.artifactLocation?.uri ?? "?";
   const line = place?.region?.startLine;

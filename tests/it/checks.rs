@@ -317,6 +317,13 @@ fn a_scanners_report_decides_and_its_exit_code_does_not() {
         scan(PASSED, &sarif(&result("sqli", accepted), "0"), 0, &["lower: 0"]);
         let under_review = r#""suppressions": [{"kind": "external", "status": "underReview"}],"#;
         scan(FAILED, &sarif(&result("sqli", under_review), "0"), 0, &[]);
+        let part = result("sqli", r#""kind": "open","#).replace("sqli", "sqli/where");
+        scan(FAILED, &sarif(&part, "0"), 0, &["error  sqli/where"]);
+        let gone = r#""baselineState": "absent","#;
+        scan(PASSED, &sarif(&result("sqli", gone), "0"), 0, &["lower: 0"]);
+        scan(COULD_NOT_RUN, &sarif(&result("weak", ""), "worst"), 0, &["an unknown score: worst"]);
+        let level = r#""level": "fatal","#;
+        scan(COULD_NOT_RUN, &sarif(&result("weak", level), "0"), 0, &["an unknown level: fatal"]);
         scan(PASSED, &sarif("", "0"), 0, &["lower: 0"]);
         let fell = sarif("", "0").replace(
             "\"results\"",
@@ -417,7 +424,7 @@ fn bun_and_npm_audit_are_read_and_without_a_network_they_say_nothing() {
 
 /// The database as v1.1.0 has left it, with something in it.
 const STATE_OF_V1_1_0: [&str; 4] = [
-    "create table migrations (id text primary key)",
+    "create table migrations (id text primary key, number bigserial unique)",
     "insert into migrations values ('0001')",
     "create table quotes (symbol text primary key, price bigint not null)",
     "insert into quotes values ('S1', 100)",
