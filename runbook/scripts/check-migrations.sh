@@ -79,8 +79,9 @@ on_copy() (
 )
 
 copy=
+is_made=no
 clean_more() {
-    if [ -n "$copy" ] && ! on_copy dropdb --if-exists --force -- "$copy" 2>/dev/null; then
+    if [ -n "$copy" ] && ! on_copy dropdb --if-exists --force -- "$copy" 2>/dev/null && [ "$is_made" = yes ]; then
         say "⚠️ 临时数据库 $copy 若还在，请手动删除 / if it is still there, drop it by hand"
     fi
 }
@@ -225,25 +226,15 @@ differ() {
     sed -n "1,${DIFF_LINES}s/^/   /p" <<<"$text"
 }
 
-# The table of migrations and its sequences, as options of pg_dump: without their state the next migration would
-# get a number that is taken.
-migration_tables() {
-    psql -XAtq -v ON_ERROR_STOP=1 -c "select '--table=$MIGRATIONS_TABLE' union all
-        select '--table=' || s.oid::regclass from pg_class s join pg_depend d on d.objid = s.oid
-        where s.relkind = 'S' and d.deptype in ('a', 'i') and d.refobjid = to_regclass('$MIGRATIONS_TABLE')"
-}
-
+# With a table come the sequences that it owns.
 fill_copy() {
-    local list options
     if [ "$size_mb" -le "$COPY_MB_MAX" ]; then
         pg_dump --format=custom --no-owner --no-privileges | restore
         return
     fi
     pg_dump --format=custom --no-owner --no-privileges --schema-only | restore || return
     if [ "$has_table" = t ]; then
-        list=$(migration_tables) || return
-        mapfile -t options <<<"$list"
-        pg_dump --format=custom --no-owner --no-privileges --data-only "${options[@]}" | restore
+        pg_dump --format=custom --no-owner --no-privileges --data-only --table="$MIGRATIONS_TABLE" | restore
     fi
 }
 
@@ -263,17 +254,23 @@ drop_old_copies() {
         done
 }
 
+# Not to be stopped: for a createdb that is gone the server would go on, and be ready after the dropdb.
+make_copy() (
+    trap '' HUP INT TERM
+    on_copy createdb --template=template0 --encoding=UTF8 -- "$copy"
+)
+
 what=表结构和数据
 [ "$size_mb" -le "$COPY_MB_MAX" ] || what="表结构和 $MIGRATIONS_TABLE"
 drop_old_copies || true
 name=${scratch##*-}
 copy=neostock_check_$(date -u +%s)_${name,,}
 say "把 $PGDATABASE（$size_mb MB）的$what复制到 $copy / copying"
-if ! on_copy createdb --template=template0 --encoding=UTF8 -- "$copy" >"$log" 2>&1; then
-    copy=
+if ! make_copy >"$log" 2>&1; then
     show_log
     cannot_run "无法建立临时数据库 / no scratch database can be made"
 fi
+is_made=yes
 attend "$log" "$log" fill_copy || {
     show_log
     cannot_run "无法复制数据库 / the database cannot be copied"

@@ -95,6 +95,7 @@ end_check() {
         printf '⛔ 检查被中止，没有结论 / the check was stopped, there is no verdict\n' >&2
         ;;
     *)
+        # bash 5.2 stumbles, with 2, over a trap whose signal comes while it substitutes a command.
         printf '⛔ 未能检查 / could not be run: 脚本意外结束 / the script ended unexpectedly (%s)\n' "$code" >&2
         code=$COULD_NOT_RUN
         ;;
@@ -130,9 +131,14 @@ find_commit() {
 }
 
 make_scratch() {
-    local parent=${TMPDIR:-/tmp}
-    scratch=$(mktemp -d -- "$parent/$SCRATCH_PREFIX-XXXXXX") ||
+    local parent=${TMPDIR:-/tmp} name
+    # Its name is known before it is there: a signal may come as soon as it is.
+    name=$(mktemp -u -- "$parent/$SCRATCH_PREFIX-XXXXXX")
+    scratch=$name
+    if ! mkdir -m 700 -- "$scratch"; then
+        scratch=
         cannot_run "无法建立临时目录 / no scratch folder can be made in $parent"
+    fi
     find "$parent" -mindepth 1 -maxdepth 1 -type d -user "$(id -u)" -name "$SCRATCH_PREFIX-??????" \
         -mmin "+$LEFT_MINUTES" -exec rm -rf -- {} + || true
     mkdir -- "$scratch/tmp"

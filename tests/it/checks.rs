@@ -8,7 +8,8 @@ use axum::Router;
 use axum::routing::post;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Row};
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
@@ -917,8 +918,12 @@ fn a_check_that_is_stopped_leaves_nothing_and_gives_no_verdict() {
                 let mut command = parts.command(script, arguments, &checks.settings(more));
                 let mut child = command.stdout(out).stderr(err).spawn().unwrap();
                 let read = || std::fs::read_to_string(&file).unwrap();
-                let is_there = || std::fs::read_dir(&checks.temporary).unwrap().count() > 0;
-                until(script, PATIENCE, || read().contains(begun) && is_there());
+                let scratch = || std::fs::read_dir(&checks.temporary).unwrap().flatten().next();
+                let has = |name| scratch().is_some_and(|entry| entry.path().join(name).exists());
+                let scans = script == "check-vulnerabilities.sh";
+                until(script, PATIENCE, || {
+                    read().contains(begun) && has(if scans { "report" } else { "log" })
+                });
                 if script == "check-migrations.sh" {
                     assert!(checks.has_database(&copy_in(&read())).await);
                 }
@@ -947,5 +952,40 @@ fn a_check_that_is_stopped_leaves_nothing_and_gives_no_verdict() {
         }
         // Nor do the programs that they had started.
         assert_eq!(checks.parts.stop(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_copy_that_is_just_being_made_goes_as_well() {
+    run(Engine::Sqlite, |_| async move {
+        let checks = Checks::new().await;
+        let parts = &checks.parts;
+        // Its database is there, and it has not said so yet.
+        let folder = parts.place.path().join("slow");
+        let mark = parts.place.path().join("made");
+        std::fs::create_dir(&folder).unwrap();
+        let path = parts.setting("PATH");
+        let text = format!(
+            "#!/bin/sh\nPATH={path}\ncreatedb \"$@\" && touch {} && sleep 2\n",
+            mark.display()
+        );
+        let slow = folder.join("createdb");
+        std::fs::write(&slow, text).unwrap();
+        std::fs::set_permissions(&slow, Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{path}", folder.display());
+        let settings = checks.settings(&[("PATH", path.as_str())]);
+        let arguments = ["v1.2.0", "v1.1.0"];
+        let mut command = parts.command("check-migrations.sh", &arguments, &settings);
+        let file = parts.place.path().join("said");
+        let mut child = command.stdout(File::create(&file).unwrap()).spawn().unwrap();
+        until("the copy is made", PATIENCE, || mark.exists());
+        let copy = copy_in(&std::fs::read_to_string(&file).unwrap());
+        assert!(checks.has_database(&copy).await);
+
+        to_all_below_first(Pid::from_child(&child));
+
+        until("it ends", PATIENCE, || child.try_wait().unwrap().is_some());
+        assert!(!checks.has_database(&copy).await);
+        checks.assert_nothing_left("check-migrations.sh");
     });
 }
