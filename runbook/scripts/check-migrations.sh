@@ -56,6 +56,8 @@ if [ -n "$live" ]; then
 fi
 programs_are bun psql pg_dump pg_restore createdb dropdb diff
 
+migrations_are_found
+
 # What no database is needed for comes first: a migration that cannot be undone.
 base=$target
 [ -n "$base" ] || base=$(git describe --tags --abbrev=0 "$commit^" 2>/dev/null) || base=
@@ -100,7 +102,7 @@ IFS=$TAB read -r size_mb tables has_table <<<"$facts"
 copy_commit
 for script in db:migrate db:rollback; do
     code=0
-    has_script "$script" <apps/server/package.json || code=$?
+    server_has "$script" || code=$?
     case $code in
     0) continue ;;
     3 | 4) ;;

@@ -31,7 +31,7 @@ programs_are bun
 # db:rollback runs in the release that is to be left: the new one.
 check_way_back() {
     local code=0
-    git show "$commit:apps/server/package.json" 2>/dev/null | has_script db:rollback || code=$?
+    server_has db:rollback || code=$?
     case $code in
     0) good "$version 的 apps/server 有 db:rollback / has db:rollback" ;;
     3) bad "$version 的 apps/server 没有 db:rollback / has no db:rollback" ;;
@@ -79,6 +79,7 @@ check_migrations() {
 }
 
 target=
+migrations_are_found
 check_target
 check_way_back
 [ -z "$target" ] || check_migrations

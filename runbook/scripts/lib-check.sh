@@ -343,6 +343,19 @@ migrations_of() {
     } | tr '\n\0' ' \n' | sed -n -e '/\.down\.sql$/d' -e '/\.sql$/p'
 }
 
+# Whether the commit's apps/server has a script, as `has_script` says it.
+server_has() {
+    git show "$commit:apps/server/package.json" 2>/dev/null | has_script "$1"
+}
+
+# Of a version that migrates, no migrations where they are looked for are migrations elsewhere.
+migrations_are_found() {
+    if server_has db:migrate && [ -z "$(migrations_of "$commit")" ]; then
+        cannot_run "有 db:migrate，却在 ${MIGRATIONS_DIR:-apps/server/db} 里找不到 .sql 迁移，请设置 MIGRATIONS_DIR" \
+            "/ there is db:migrate, but no .sql migration: set MIGRATIONS_DIR"
+    fi
+}
+
 # Whether the commit can undo a migration: there is a file beside it that does something.
 is_reversible() {
     local commit=$1 up=$2 down
