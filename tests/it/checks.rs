@@ -568,7 +568,12 @@ fn migrations_that_cannot_be_tried_are_neither_good_nor_bad() {
         // A version that migrates has its migrations somewhere.
         let elsewhere = [("MIGRATIONS_DIR", "db/migrations")];
         for check in [check, ("check-rollback-plan.sh", &["v1.2.0", "v1.1.0"])] {
-            checks.expect(COULD_NOT_RUN, check, &elsewhere, &["在 db/migrations 里找不到 .sql 迁移"]);
+            checks.expect(
+                COULD_NOT_RUN,
+                check,
+                &elsewhere,
+                &["在 db/migrations 里找不到 .sql 迁移"],
+            );
         }
         let package = parts.repository().join("apps/server/package.json");
         let text = std::fs::read_to_string(package).unwrap();
