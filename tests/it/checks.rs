@@ -177,7 +177,10 @@ fn suites_pass_or_fail_by_what_really_ran() {
         checks.expect(FAILED, ("check-tests.sh", &["v1.3.0"]), &[], &words);
 
         // The tests' own database reaches them; the real one never does, which a test of v1.2.0 asserts.
-        let database = [("TEST_DATABASE_URL", "postgres://tests@127.0.0.1/tests")];
+        let database = [
+            ("TEST_DATABASE_URL", "postgres://tests@127.0.0.1/tests"),
+            ("CHECK_VARIABLES", "SOMETHING"),
+        ];
         checks.expect(PASSED, good, &database, &[]);
 
         let suites = |names| [("TEST_SUITES", names)];
@@ -520,6 +523,45 @@ fn migrations_that_do_not_go_both_ways_fail_and_say_where() {
         check(FAILED, "v2.5", &[], &words);
 
         assert_eq!(checks.facts().await, before);
+    });
+}
+
+#[test]
+fn migrations_are_handed_the_copy_and_no_other_secret() {
+    run(Engine::Sqlite, |_| async move {
+        let checks = Checks::new().await;
+        let parts = &checks.parts;
+        let package = parts.repository().join("apps/server/package.json");
+        let text = std::fs::read_to_string(package).unwrap();
+        let shows = r#""db:migrate": "echo url=$DATABASE_URL db=$PGDATABASE backups=$BACKUP_DIR mine=$MINE; exit 1""#;
+        let shown = text.replace(r#""db:migrate": "bun src/db.ts up""#, shows);
+        assert_ne!(text, shown);
+        parts.write("apps/server/package.json", &shown);
+        parts.commit("v1.4.0");
+        let (port, user) = (parts.setting("PGPORT"), parts.setting("PGUSER"));
+        let file = parts.place.path().join("pgpass");
+        let lines = format!(
+            "# of every database\nelsewhere:*:*:*:wrong\nlocalhost:{port}:*:{user}:p@s\\:s\\\\中\n*:*:*:*:late\n"
+        );
+        std::fs::write(&file, lines).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let settings = [
+            ("PGPASSFILE", file.to_str().unwrap()),
+            // The same server by another name.
+            ("VERIFY_PGHOST", "localhost"),
+            ("CHECK_VARIABLES", "OTHER MINE"),
+            ("MINE", "yes"),
+        ];
+        let version = ("check-migrations.sh", &["v1.4.0", "v1.1.0"][..]);
+        let words = checks.expect(FAILED, version, &settings, &["❌ 迁移失败"]);
+        let copy = copy_in(&words);
+        let url = format!("url=postgres://{user}:p%40s%3As%5C%E4%B8%AD@localhost:{port}/{copy}");
+        let line = format!("{url} db={copy} backups= mine=yes\n");
+        assert!(words.contains(&line), "{line}: {words}");
+
+        let settings = [("PGPASSWORD", "short"), ("PGPASSFILE", "/nowhere")];
+        let words = checks.expect(FAILED, version, &settings, &[]);
+        assert!(words.contains(&format!("url=postgres://{user}:short@127.0.0.1:")), "{words}");
     });
 }
 
