@@ -533,8 +533,8 @@ fn migrations_are_handed_the_copy_and_no_other_secret() {
         let parts = &checks.parts;
         let package = parts.repository().join("apps/server/package.json");
         let text = std::fs::read_to_string(package).unwrap();
-        let shows = r#""db:migrate": "echo url=$DATABASE_URL db=$PGDATABASE backups=$BACKUP_DIR mine=$MINE; exit 1""#;
-        let shown = text.replace(r#""db:migrate": "bun src/db.ts up""#, shows);
+        let echoes = r#""db:migrate": "echo url=$DATABASE_URL db=$PGDATABASE backups=$BACKUP_DIR mine=$MINE; exit 1""#;
+        let shown = text.replace(r#""db:migrate": "bun src/db.ts up""#, echoes);
         assert_ne!(text, shown);
         parts.write("apps/server/package.json", &shown);
         parts.commit("v1.4.0");
