@@ -10,6 +10,7 @@ use neostock_ops::app::{Start, serve};
 use neostock_ops::audit::summary;
 use neostock_ops::clock::Clock;
 use neostock_ops::command_line::{self, Typed};
+use neostock_ops::config::check;
 use neostock_ops::config::fault::listing;
 use neostock_ops::config::settings::{self, LogFormat, Settings};
 use neostock_ops::core::action::AccessFormat;
@@ -85,6 +86,9 @@ enum Command {
         /// The language of the explanation; otherwise that of the environment.
         #[arg(long, value_parser = language, requires = "explain")]
         lang: Option<Lang>,
+        /// Check this alerting configuration (`alerting-config.yml`) instead, and nothing else.
+        #[arg(long, value_name = "FILE", conflicts_with = "explain")]
+        alerting: Option<PathBuf>,
     },
     /// Ask the bot of these settings whether it is ready; exit code 0: it is.
     Health,
@@ -218,7 +222,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let given = command_line::give(&settings, program, typed, &mut out);
             Ok(ExitCode::from(runtime()?.block_on(given)? as u8))
         }
-        Command::Check { explain: Some(words), lang } => {
+        Command::Check { explain: Some(words), lang, .. } => {
             install_tls()?;
             let settings = read(cli.config.as_deref())?;
             let _ = log("error", LogFormat::Text);
@@ -229,8 +233,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let explained = command_line::explain(&settings, program, about, lang, &mut out);
             Ok(verdict(runtime()?.block_on(explained)?))
         }
-        Command::Check { explain: None, .. } => {
-            let report = neostock_ops::config::check::check(cli.config.as_deref());
+        Command::Check { explain: None, alerting, .. } => {
+            let report = match alerting {
+                Some(file) => check::check_alerting(&file),
+                None => check::check(cli.config.as_deref()),
+            };
             write!(out, "{}", report.text)?;
             Ok(verdict(report.ok))
         }

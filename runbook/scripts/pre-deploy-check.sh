@@ -10,7 +10,7 @@
 # FREE_MB_MIN     RELEASES_DIR 所需的空闲空间 / free space that a release needs (1024)
 #
 # 退出码 / exit code: 0 可以部署 ready, 1 不能部署 not ready, 2 用法或设置错误 called or set wrongly.
-# 测试、安全扫描和性能基准属于 CI，不在这里 / tests, scans and benchmarks are the CI's.
+# 测试、安全扫描和性能基准由 check-*.sh 检查 / tests, scans and benchmarks have checks of their own.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh

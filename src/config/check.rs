@@ -1,10 +1,12 @@
 //! `neostock-ops check`: settings and runbook read as the bot would read them, and every fault of
-//! both in one list.
+//! both in one list. Or the alerting configuration alone.
 
+use super::alerting::{self, Alerting};
 use super::fault::{Fault, listing};
 use super::runbook::{self, check_machine};
 use super::settings::{self, Settings, Sources};
 use crate::core::action::Runbook;
+use crate::core::duration;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -49,6 +51,23 @@ pub fn check_sources(sources: &Sources) -> Report {
         notes.append(&mut missing);
     }
     report(&faults, &summary, &notes)
+}
+
+/// Checks an alerting configuration, and nothing else.
+pub fn check_alerting(path: &Path) -> Report {
+    match alerting::load(path) {
+        Ok(alerting) => report(&[], &alerting_summary(path, &alerting), &[]),
+        Err(faults) => report(&faults, "", &[]),
+    }
+}
+
+fn alerting_summary(path: &Path, alerting: &Alerting) -> String {
+    let alerts = alerting.alerts.iter().map(|(signal, alert)| {
+        let (name, severity) = (signal.name(), alert.severity.name());
+        let duration = duration::spell(alert.duration_ms);
+        format!("{name} over {} for {duration}: {severity}", alert.threshold)
+    });
+    format!("{}: {}", path.display(), counted("alert", alerts))
 }
 
 fn summary_of(settings: &Settings, runbook: &Runbook) -> String {
@@ -165,6 +184,35 @@ actions:
         let note = "note: SLACK_BOT_TOKEN: is not set, and Slack cannot be spoken to without it";
         assert!(report.text.contains(note), "{}", report.text);
         assert!(!report.text.contains("SLACK_SIGNING_SECRET"), "{}", report.text);
+    }
+
+    #[test]
+    fn an_alerting_configuration_is_summed_up_or_refused_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yml");
+        let check = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let report = check_alerting(&path);
+            (report.ok, report.text.replace(&folder.path().display().to_string(), "[folder]"))
+        };
+
+        let (ok, text) = check(
+            "alerts:\n  response_time: {threshold: 5s, percentile: 99, duration: 120s, severity: warning, channels: [slack]}\n  \
+             cpu: {threshold: 0.825, duration: 300s, severity: error, channels: [slack]}\n",
+        );
+        assert!(ok, "{text}");
+        insta::assert_snapshot!(text, @"ok: [folder]/a.yml: 2 alerts (response_time over P99 5s for 2m: warning, cpu over 82.5% for 5m: error)");
+
+        let (ok, text) = check("alerts: {gpu: 1}\n");
+        assert!(!ok, "{text}");
+        insta::assert_snapshot!(text, @r"
+        [folder]/a.yml:1:10: `gpu` is not a key of the alerts
+            did you mean `cpu`? keys: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`
+        1 fault
+        ");
+
+        let report = check_alerting(&folder.path().join("nowhere.yml"));
+        assert!(!report.ok && report.text.contains("cannot be read"), "{}", report.text);
     }
 
     #[test]

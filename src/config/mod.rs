@@ -4,6 +4,7 @@
 //! column and a suggestion; nothing is read halfway. One description of each grammar (`shape`)
 //! checks the file and prints its JSON Schema, so that the two cannot disagree.
 
+pub mod alerting;
 pub mod check;
 pub mod fault;
 pub mod protection;

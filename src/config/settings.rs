@@ -67,10 +67,16 @@ const VARIABLES: [(&str, &str); 22] = [
     ("NEOSTOCK_LOG_FORMAT", "log_format"),
 ];
 const OWN_PREFIX: &str = "NEOSTOCK_";
-/// `NEOSTOCK_` names that are not settings: the settings file's own, and what a step's processes
-/// carry.
-const USED_ELSEWHERE: [&str; 5] =
-    ["NEOSTOCK_CONFIG", "NEOSTOCK_FAULT", "NEOSTOCK_RUN", "NEOSTOCK_ATTEMPT", "NEOSTOCK_OUTPUTS"];
+/// `NEOSTOCK_` names that are not settings: the settings file's own, what a step's processes carry, and
+/// what names this program to a script.
+const USED_ELSEWHERE: [&str; 6] = [
+    "NEOSTOCK_CONFIG",
+    "NEOSTOCK_FAULT",
+    "NEOSTOCK_RUN",
+    "NEOSTOCK_ATTEMPT",
+    "NEOSTOCK_OUTPUTS",
+    "NEOSTOCK_OPS",
+];
 /// Families of names that are not settings: tests, and secrets that a runbook names.
 const USED_ELSEWHERE_PREFIXES: [&str; 2] = ["NEOSTOCK_TEST_", "NEOSTOCK_SECRET_"];
 /// Variables that hold the bot's own secrets: no runbook may hand them to a step.

@@ -1,6 +1,6 @@
 //! What ships is read by what ships: runbook, defaults and schema, through the public API alone.
 
-use neostock_ops::config::{check, runbook, settings};
+use neostock_ops::config::{alerting, check, runbook, settings};
 use std::path::{Path, PathBuf};
 
 fn project() -> PathBuf {
@@ -37,6 +37,31 @@ fn the_default_settings_name_the_shipped_runbook() {
 
     assert!(runbook.actions.contains_key("rollback"));
     assert!(settings.slack().is_ok());
+}
+
+#[test]
+fn the_shipped_alerting_configuration_watches_everything_and_is_the_manuals() {
+    let alerting = alerting::load(&project().join("runbook/alerting-config.yml")).unwrap();
+
+    let shown: Vec<_> = alerting
+        .alerts
+        .iter()
+        .map(|(signal, alert)| {
+            let channels: Vec<_> = alert.channels.iter().map(|channel| channel.name()).collect();
+            let (name, seconds, level) =
+                (signal.name(), alert.duration_ms / 1_000, alert.severity.level());
+            format!("{name} > {} {seconds}s level {level} {}", alert.threshold, channels.join(" "))
+        })
+        .collect();
+    let manual = [
+        "error_rate > 5% 60s level 3 slack email pagerduty",
+        "response_time > P99 5s 120s level 1 slack email",
+        "auth_failure > 10% 30s level 3 slack email pagerduty",
+        "data_fetch_failure > 20% 180s level 2 slack email",
+        "cpu > 80% 300s level 1 slack",
+        "memory > 85% 300s level 1 slack",
+    ];
+    assert_eq!(shown, manual);
 }
 
 #[test]

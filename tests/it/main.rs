@@ -13,6 +13,7 @@ mod attention;
 mod browser;
 mod cancel;
 mod checklist;
+mod checks;
 mod command_line;
 mod commands;
 mod compliance;

@@ -68,7 +68,7 @@ impl Parts {
              location /health {{ proxy_pass http://neostock_server; }}\n\
              location / {{ proxy_pass http://neostock_web; }} }} }}\n"
         );
-        std::fs::write(self.folder("nginx").join("nginx.conf"), text).unwrap();
+        std::fs::write(self.nginx_file(), text).unwrap();
         let nginx = &self.settings["NGINX_COMMAND"];
         let mut words = nginx.split(' ');
         let mut command = Command::new(words.next().unwrap());
@@ -82,15 +82,15 @@ impl Parts {
 
     /// Runs a script as a person would, in the repository.
     pub fn by_hand(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Output {
-        Command::new(self.repository().join("scripts").join(script))
-            .args(arguments)
-            .current_dir(self.repository())
-            .env_clear()
-            .envs(&self.settings)
-            .envs(more.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        self.command(script, arguments, more).output().unwrap()
+    }
+
+    /// The same, not begun yet.
+    pub fn command(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(self.repository().join("scripts").join(script));
+        command.args(arguments).current_dir(self.repository()).stdin(Stdio::null());
+        command.env_clear().envs(&self.settings).envs(more.iter().copied());
+        command
     }
 
     /// The same, for what must succeed; what it said.
@@ -111,6 +111,14 @@ impl Parts {
 
     pub fn upstream_file(&self) -> PathBuf {
         self.folder("nginx").join("upstream.conf")
+    }
+
+    pub fn nginx_file(&self) -> PathBuf {
+        self.folder("nginx").join("nginx.conf")
+    }
+
+    pub fn setting(&self, name: &str) -> &str {
+        &self.settings[name]
     }
 
     pub fn health_url(&self) -> &str {
@@ -178,6 +186,8 @@ impl Parts {
         self.release("v1.3.0");
         std::os::unix::fs::symlink(project().join("runbook/scripts"), repository.join("scripts"))
             .unwrap();
+        // It belongs to no commit, so that a checkout leaves it there.
+        std::fs::write(repository.join(".git/info/exclude"), "/scripts\n").unwrap();
     }
 
     fn release(&self, tag: &str) {
@@ -191,13 +201,26 @@ impl Parts {
         }
         // There is nothing to fetch: this only writes the lock file.
         self.run("bun", &["install", "--silent"]);
+        self.commit(tag);
+    }
+
+    /// Writes a file of the repository; `commit` comes next.
+    pub fn write(&self, file: &str, text: &str) {
+        let path = self.repository().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// What is there, as a commit with a tag.
+    pub fn commit(&self, tag: &str) {
         self.run("git", &["add", "."]);
         let person = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"];
         self.run("git", &[&person[..], &["commit", "--quiet", "-m", tag]].concat());
         self.run("git", &["tag", tag]);
     }
 
-    fn run(&self, program: &str, arguments: &[&str]) {
+    /// Runs a program in the repository.
+    pub fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.repository()).env_clear().envs(&self.settings);
         assert!(command.status().unwrap().success(), "{program} {arguments:?}");
