@@ -105,11 +105,12 @@ pub async fn run(
         return answer_with(context, asked, "decision.refused", detail, &card).await;
     }
     let (lang, verdict) = (context.lang, decide.verdict);
+    let now_ms = context.engine.clock().now_ms();
     let is_form = asked.origin == reason_form::ORIGIN;
     let answer = Box::new(move |ruling: Result<Ruling, Refused>, view: &RunView| match ruling {
         // A form that is done with closes; the card tells the rest.
         Ok(_) if is_form => String::new(),
-        Ok(ruling) => ephemeral(&counted(ruling, verdict, view, lang)),
+        Ok(ruling) => ephemeral(&counted((ruling, verdict), view, lang, now_ms)),
         Err(refused) => ephemeral(&not_counted(refused, verdict, view, lang)),
     });
     let Decide { run, digest, reason, .. } = decide;
@@ -202,7 +203,7 @@ fn about(view: &RunView, lang: Lang) -> Line {
     ]
 }
 
-fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card {
+fn counted((ruling, verdict): (Ruling, Verdict), view: &RunView, lang: Lang, now_ms: i64) -> Card {
     let words = match (ruling, verdict) {
         (Ruling::Counted { have, need }, _) => match lang {
             Lang::Zh => format!("✅ 已记下您的批准（{have}/{need}），还需要 {} 人。", need - have),
@@ -210,7 +211,7 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
                 format!("✅ your approval counts ({have} of {need}); {} more needed.", need - have)
             }
         },
-        (Ruling::Enough, _) if gate::open(view) != [Gate::Approval] => lang
+        (Ruling::Enough, _) if gate::open(view, now_ms) != [Gate::Approval] => lang
             .pick(
                 "✅ 已批准；还在等其他关卡，见卡片。",
                 "✅ approved by you; it still waits for its other gates, as its card says.",

@@ -82,6 +82,7 @@ pub async fn needed(
         | Command::Runs(_)
         | Command::Why(_)
         | Command::Plan(_)
+        | Command::Freeze(_)
         | Command::Help(_) => vec![VIEWER.to_owned()],
     };
     let one_of = names.iter().map(|name| role_named(name, runbook)).collect();

@@ -1,6 +1,6 @@
 //! `status`: what is going on, by environment.
 
-use super::{Context, Spec, answer, text};
+use super::{Context, Spec, answer, freeze, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::queue_card;
@@ -64,6 +64,7 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
                 _ => Tone::Active,
             };
         }
+        line.extend(freeze::in_environment(environment, context));
         if let Some(live) = overview.live.iter().find(|live| live.environment == *environment) {
             line.extend(live_release(live, lang));
         }

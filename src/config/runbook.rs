@@ -3,6 +3,7 @@
 //! `grammar` says which keys there are and how they are spelt; here names are resolved: roles exist,
 //! one environment is the default, parameters come in an order that people can type.
 
+mod freezes;
 mod gates;
 mod grammar;
 mod machine;
@@ -134,6 +135,9 @@ impl Reading<'_> {
         }
         let emergency = root.entry("emergency");
         let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
+        let names =
+            freezes::Names { environments: &environments, roles: &roles, actions: &actions };
+        let freezes = self.freezes(root.get("freezes"), &names);
         let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
         let digest = hex::encode(Sha256::digest(bytes));
         let logins = logins(root.get("command_line"));
@@ -145,6 +149,7 @@ impl Reading<'_> {
             actions,
             migrations,
             emergency,
+            freezes,
             logins,
             digest,
         }

@@ -2,6 +2,7 @@
 //! queued when none is open any more.
 
 use super::decision::approvals;
+use super::freeze;
 use super::plan::Plan;
 use super::run_card::RunView;
 
@@ -10,16 +11,26 @@ use super::run_card::RunView;
 pub enum Gate {
     /// People have to agree.
     Approval,
+    /// A freeze has to end.
+    Freeze,
 }
 
-/// The gates of a run that do not hold, in the order in which people read of them.
-pub fn open(run: &RunView) -> Vec<Gate> {
+/// The gates of a run that do not hold at a moment, in the order in which people read of them.
+pub fn open(run: &RunView, now_ms: i64) -> Vec<Gate> {
     let mut open = Vec::new();
-    let approval = run.plan.approval.as_ref();
-    if approval.is_some_and(|approval| approvals(&run.decisions, approval) < approval.count) {
+    if asks_people(run) {
         open.push(Gate::Approval);
     }
+    if !freeze::waited_for(&run.plan.freezes, now_ms).is_empty() {
+        open.push(Gate::Freeze);
+    }
     open
+}
+
+/// Whether more people have to agree.
+pub fn asks_people(run: &RunView) -> bool {
+    let approval = run.plan.approval.as_ref();
+    approval.is_some_and(|approval| approvals(&run.decisions, approval) < approval.count)
 }
 
 /// Until when a run that begins to wait at this moment waits for people; 0: for ever.

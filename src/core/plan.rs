@@ -1,10 +1,11 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
 use super::action::{
-    AccessFormat, Action, Approval, Emergency, Environment, LocalTemplate, Lock, Member, Runbook,
-    SecretSource, StepKind,
+    APPROVAL_EXPIRES_DEFAULT_MS, AccessFormat, Action, Approval, Emergency, Environment,
+    LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
 };
 use super::emergency::PlannedEmergency;
+use super::freeze::{self, PlannedFreeze, PlannedOverride};
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, REASON, cut, duration_ms};
 use super::release::{Changes, DatabaseChanges};
@@ -51,6 +52,12 @@ pub struct Plan {
     /// It is an emergency: done without its gates, and reviewed afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<PlannedEmergency>,
+    /// The freezes that stop it while they are in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<PlannedFreeze>,
+    /// The freezes that it goes ahead in spite of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<PlannedOverride>,
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
@@ -299,6 +306,8 @@ impl Plan {
             rule_line: ruled.rule.map(|rule| rule.line),
             approval: ruled.approval.map(|one| approval(one, runbook)),
             emergency: None,
+            freezes: freezes(&action.name, &environment.name, runbook),
+            overrides: None,
             makes_live: action.makes_live.clone(),
             changes: None,
             database: None,
@@ -317,7 +326,7 @@ impl Plan {
         })
     }
 
-    /// The same as an emergency: without its approval, and reviewed afterwards.
+    /// The same as an emergency: without its gates, and reviewed afterwards.
     #[must_use]
     pub fn without_gates(mut self, emergency: &Emergency, runbook: &Runbook) -> Self {
         self.emergency = Some(PlannedEmergency {
@@ -326,7 +335,55 @@ impl Plan {
             call: whom_to_call(std::slice::from_ref(&emergency.review), runbook),
             without: self.approval.take(),
         });
+        self.freezes.clear();
         self
+    }
+
+    /// The same as what follows a failure: whoever reviewed the runbook has agreed, and nothing is waited for.
+    #[must_use]
+    pub fn by_itself(self) -> Self {
+        Self { approval: None, freezes: Vec::new(), ..self }
+    }
+
+    /// The same in spite of some of its freezes: people of the role that each of them names must take part
+    /// in its approval, and never whoever asks. Names that it does not know are passed over.
+    ///
+    /// # Errors
+    /// The role that cannot be joined to the approval; `None`: a freeze lets nobody pass.
+    pub fn in_spite_of(
+        mut self,
+        names: &[String],
+        runbook: &Runbook,
+    ) -> Result<Self, Option<String>> {
+        let is_named = |freeze: &PlannedFreeze| names.contains(&freeze.name);
+        let (passed, freezes) = self.freezes.into_iter().partition(is_named);
+        self.freezes = freezes;
+        let passed: Vec<PlannedFreeze> = passed;
+        let mut overrides = PlannedOverride { freezes: Vec::new(), roles: Vec::new() };
+        for freeze in passed {
+            let role = freeze.overridable_by.ok_or(None)?;
+            let terms =
+                self.approval.as_ref().map_or((&[][..], 0), |one| (&one.from[..], one.count));
+            let (from, count) =
+                freeze::with_role(terms.0, terms.1, &role).ok_or_else(|| Some(role.clone()))?;
+            let expires_ms =
+                self.approval.map_or(APPROVAL_EXPIRES_DEFAULT_MS, |one| one.expires_ms);
+            self.approval = Some(PlannedApproval {
+                call: whom_to_call(&from, runbook),
+                from,
+                count,
+                allows_self: false,
+                expires_ms,
+                // It is about this freeze and this hour.
+                reuse_ms: None,
+            });
+            overrides.freezes.push(freeze.name);
+            if !overrides.roles.contains(&role) {
+                overrides.roles.push(role);
+            }
+        }
+        self.overrides = (!overrides.freezes.is_empty()).then_some(overrides);
+        Ok(self)
     }
 
     /// What of it a plan that was made anew says otherwise, in words, the first thing; `None`: nothing that
@@ -364,6 +421,19 @@ impl Plan {
             return Some(Text::new(
                 "所需的角色、审批或锁变了",
                 "the role, the approval or the lock that it needs is another one now",
+            ));
+        }
+        let freezes = |plan: &Self| {
+            let terms = plan.freezes.iter().map(PlannedFreeze::terms);
+            let terms: Vec<_> = terms
+                .map(|(name, times, zone, then)| (name.to_owned(), times.clone(), zone, then))
+                .collect();
+            (terms, plan.overrides.clone())
+        };
+        if freezes(self) != freezes(now) {
+            return Some(Text::new(
+                "冻结时段变了",
+                "the freezes that it is subject to are others now",
             ));
         }
         let is_same = match (&self.on_failure, &now.on_failure) {
@@ -428,6 +498,11 @@ impl Plan {
     pub fn reason(&self) -> &str {
         self.arguments.get("reason").map_or("", String::as_str)
     }
+}
+
+fn freezes(action: &str, environment: &str, runbook: &Runbook) -> Vec<PlannedFreeze> {
+    let applying = runbook.freezes.iter().filter(|freeze| freeze.applies(action, environment));
+    applying.map(|freeze| freeze.planned.clone()).collect()
 }
 
 fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
@@ -608,6 +683,7 @@ pub(crate) mod tests {
             roles: BTreeMap::new(),
             actions: BTreeMap::new(),
             emergency: None,
+            freezes: vec![],
             migrations: None,
             logins: BTreeMap::new(),
             digest: "d".into(),

@@ -4,6 +4,7 @@ use super::action::Lock;
 use super::card::{Card, Line, Part, Span, Tone, text};
 use super::decision_card::called;
 use super::follow_up_card;
+use super::freeze_card;
 use super::plan::{FollowUp, Plan, PlannedStep, Work};
 use super::release_card;
 use super::run_card::RunView;
@@ -84,6 +85,7 @@ fn gates(plan: &Plan, lang: Lang) -> Line {
     }
     line.push(text("\n"));
     line.extend(approval(plan, lang));
+    line.extend(freeze_card::in_plan(plan, lang));
     line.push(text(match plan.lock {
         Lock::Environment => {
             lang.pick("\n🔒 执行期间锁定该环境", "\n🔒 holds the environment while it runs")

@@ -1,5 +1,7 @@
 //! The runbook's grammar: the one description that checks it and prints its schema.
 
+mod freezes;
+
 use crate::config::shape::{
     List, Map, Object, Range, Shape, Text, TextKind, Word, default, optional, required,
 };
@@ -274,6 +276,7 @@ static RUNBOOK: Object = Object {
             Shape::Object(&EMERGENCY),
             "Break-glass: what may be done without its gates, with `--emergency` and a reason",
         ),
+        freezes::FIELD,
         optional(
             "command_line",
             Shape::Object(&COMMAND_LINE),
