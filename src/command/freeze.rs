@@ -52,7 +52,7 @@ fn card(context: &Context<'_>) -> Card {
         freezes.iter().partition(|freeze| freeze.planned.holds(now_ms));
     let tone = if now.is_empty() { Tone::Neutral } else { Tone::Warning };
     for freeze in now {
-        let ends_ms = freeze::ends_ms(std::iter::once(&freeze.planned), now_ms);
+        let ends_ms = freeze::ends_ms(&[&freeze.planned], now_ms);
         let mut line = vec![text(lang.pick("🔴 冻结中，到 ", "🔴 In force, until "))];
         line.push(end(ends_ms, lang));
         line.push(text("\n"));
@@ -77,7 +77,7 @@ fn next(freeze: &PlannedFreeze, lang: Lang, now_ms: i64) -> Line {
         text(lang.pick("⚪ 下一次：", "⚪ Next: ")),
         Span::Time(from_ms),
         text(" – "),
-        end(freeze::ends_ms(std::iter::once(freeze), from_ms), lang),
+        end(freeze::ends_ms(&[freeze], from_ms), lang),
     ]
 }
 
@@ -122,7 +122,7 @@ pub(super) fn in_environment(name: &str, context: &Context<'_>) -> Line {
         line.push(text(lang.pick("\n❄️ 冻结中：", "\n❄️ frozen: ")));
         line.extend(named(&[freeze], lang));
         line.push(text(lang.pick("，到 ", ", until ")));
-        line.push(end(freeze::ends_ms(std::iter::once(freeze), now_ms), lang));
+        line.push(end(freeze::ends_ms(&[freeze], now_ms), lang));
     }
     line
 }

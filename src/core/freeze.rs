@@ -146,36 +146,36 @@ pub fn waited_for(freezes: &[PlannedFreeze], at_ms: i64) -> Vec<&PlannedFreeze> 
 
 /// The first moment, from `at_ms` on, at which none is in force; freezes that touch are one stretch. `None`:
 /// there is none within [`SEARCH_DAYS_MAX`].
-pub fn ends_ms<'f>(
-    freezes: impl Iterator<Item = &'f PlannedFreeze> + Clone,
-    at_ms: i64,
-) -> Option<i64> {
-    first(&freezes, at_ms, false)
+pub fn ends_ms(freezes: &[&PlannedFreeze], at_ms: i64) -> Option<i64> {
+    first(freezes, at_ms, false)
 }
 
-/// The end of the stretch for which a run waits; `None` where it waits for none, or for ever.
+/// The end of all that are in force, for a plan.
+pub fn all_end_ms(freezes: &[PlannedFreeze], at_ms: i64) -> Option<i64> {
+    first(&freezes.iter().collect::<Vec<_>>(), at_ms, false)
+}
+
+/// The end of the stretch for which a run waits; `None` where it waits for ever.
 pub fn wait_ends_ms(freezes: &[PlannedFreeze], at_ms: i64) -> Option<i64> {
-    ends_ms(freezes.iter().filter(|freeze| freeze.then == Then::Wait), at_ms)
+    let waits = freezes.iter().filter(|freeze| freeze.then == Then::Wait);
+    first(&waits.collect::<Vec<_>>(), at_ms, false)
 }
 
 /// The first moment, from `at_ms` on, at which a freeze is in force; `None`: there is none within
 /// [`SEARCH_DAYS_MAX`].
 pub fn begins_ms(freeze: &PlannedFreeze, at_ms: i64) -> Option<i64> {
-    first(&std::iter::once(freeze), at_ms, true)
+    first(&[freeze], at_ms, true)
 }
 
-fn first<'f>(
-    freezes: &(impl Iterator<Item = &'f PlannedFreeze> + Clone),
-    from_ms: i64,
-    wanted: bool,
-) -> Option<i64> {
+/// The first moment at which some is in force, or none is.
+fn first(freezes: &[&PlannedFreeze], from_ms: i64, is_wanted: bool) -> Option<i64> {
     let until_ms = from_ms + SEARCH_DAYS_MAX * DAY_MINUTES * MINUTE_MS;
     let mut at_ms = from_ms;
     while at_ms <= until_ms {
-        if freezes.clone().any(|freeze| freeze.holds(at_ms)) == wanted {
+        if freezes.iter().any(|freeze| freeze.holds(at_ms)) == is_wanted {
             return Some(at_ms);
         }
-        at_ms = freezes.clone().map(|freeze| freeze.next_look(at_ms)).min()?;
+        at_ms = freezes.iter().map(|freeze| freeze.next_look(at_ms)).min()?;
     }
     None
 }
@@ -324,9 +324,10 @@ impl Weekly {
         let day = |day: u8| DAYS_ZH[usize::from(day) % 7];
         match *self {
             Self::Daily { days: (first, last), from, until } => {
-                let days = match first == last {
-                    true => day(first).to_owned(),
-                    false => format!("{}至{}", day(first), day(last)),
+                let days = if first == last {
+                    day(first).to_owned()
+                } else {
+                    format!("{}至{}", day(first), day(last))
                 };
                 format!("{days} {}-{}", clock(from), clock(until))
             }

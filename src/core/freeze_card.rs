@@ -115,12 +115,12 @@ pub fn how_to_pass(freezes: &[&PlannedFreeze], lang: Lang) -> Line {
             Some(role) if !roles.contains(role) => roles.push(role.clone()),
             Some(_) => {}
             None => {
-                return vec![text(lang.pick(" 任何人都不能越过它。", " Nobody can override it."))];
+                return vec![text(lang.pick("任何人都不能越过它。", " Nobody can override it."))];
             }
         }
     }
     let mut line = vec![text(
-        lang.pick(" 如确有必要：写明原因并加上 ", " If it cannot wait: ask with a reason and "),
+        lang.pick("如确有必要：写明原因并加上 ", " If it cannot wait: ask with a reason and "),
     )];
     line.push(Span::Code(FLAG.to_owned()));
     line.push(text(lang.pick("，须由 ", "; it needs the approval of ")));
@@ -143,10 +143,11 @@ pub fn now(plan: &Plan, lang: Lang, now_ms: i64) -> Option<Line> {
     })];
     line.extend(named(&freezes, lang));
     line.push(text(lang.pick("，到 ", ", until ")));
-    line.push(end(freeze::ends_ms(plan.freezes.iter(), now_ms), lang));
-    line.push(text(match refusing.is_empty() {
-        true => lang.pick("。在此之前会等待。", ". It would wait for that."),
-        false => lang.pick("。在此之前会被拒绝。", ". Until then it is refused."),
+    line.push(end(freeze::all_end_ms(&plan.freezes, now_ms), lang));
+    line.push(text(if refusing.is_empty() {
+        lang.pick("。在此之前会等待。", ". It would wait for that.")
+    } else {
+        lang.pick("。在此之前会被拒绝。", ". Until then it is refused.")
     }));
     line.extend(how_to_pass(&freezes, lang));
     Some(line)
@@ -169,7 +170,7 @@ pub fn refused(plan: &Plan, lang: Lang, now_ms: i64) -> Option<Line> {
     })];
     line.extend(named(&freezes, lang));
     line.push(text(lang.pick("，到 ", ", until ")));
-    line.push(end(freeze::ends_ms(plan.freezes.iter(), now_ms), lang));
+    line.push(end(freeze::all_end_ms(&plan.freezes, now_ms), lang));
     line.push(text(lang.pick("。请在那之后再发起。", ". Ask again after that.")));
     line.extend(how_to_pass(&freezes, lang));
     Some(line)
@@ -180,17 +181,17 @@ pub fn never(plan: &Plan, now_ms: i64) -> Option<Text> {
     let freezes = freeze::in_force(&plan.freezes, now_ms);
     let refusing = refusing(&freezes);
     let name = &refusing.first()?.name;
-    let Some(ends_ms) = freeze::ends_ms(plan.freezes.iter(), now_ms) else {
+    let Some(ends_ms) = freeze::all_end_ms(&plan.freezes, now_ms) else {
         return Some(Text::new(
-            format!("处于冻结时段 `{name}`"),
-            format!("the freeze `{name}` is in force"),
+            format!("处于冻结时段「{name}」"),
+            format!("the freeze {name} is in force"),
         ));
     };
     let until = clock_time(ends_ms);
     Some(Text::new(
-        format!("冻结时段 `{name}` 已经开始，到 {until}。请在那之后重新发起，或加上 {FLAG} 和原因"),
+        format!("冻结时段「{name}」已经开始，到 {until}。请在那之后重新发起，或加上 {FLAG} 和原因"),
         format!(
-            "the freeze `{name}` has begun and lasts until {until}. Ask again after that, or with \
+            "the freeze {name} has begun and lasts until {until}. Ask again after that, or with \
              {FLAG} and a reason"
         ),
     ))

@@ -224,10 +224,7 @@ fn standing(run: &RunView, now_ms: i64) -> Text {
 }
 
 fn standing_icon(run: &RunView, now_ms: i64) -> &'static str {
-    match freeze_card::is_all_that_it_waits_for(run, now_ms) {
-        true => "❄️",
-        false => icon(run.state),
-    }
+    if freeze_card::is_all_that_it_waits_for(run, now_ms) { "❄️" } else { icon(run.state) }
 }
 
 fn fields(run: &RunView, lang: Lang) -> Vec<(String, Line)> {

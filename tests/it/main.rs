@@ -23,6 +23,7 @@ mod deploy;
 mod emergency;
 mod exec;
 mod export;
+mod freeze;
 mod golden;
 mod harness;
 mod hostile;

@@ -42,7 +42,7 @@ fn shown(at_ms: Option<i64>) -> String {
 }
 
 fn end_of(freezes: &[PlannedFreeze], at: &str) -> String {
-    shown(ends_ms(freezes.iter(), utc(at)))
+    shown(all_end_ms(freezes, utc(at)))
 }
 
 /// Whether wall clocks that show this are within a window, by its words alone.
@@ -51,9 +51,12 @@ fn oracle(window: &Weekly, local: NaiveDateTime) -> bool {
     let minute = (local.hour() * 60 + local.minute()) as u16;
     match *window {
         Weekly::Daily { days: (first, last), from, until } => {
-            let named = |day: u8| match first <= last {
-                true => (first..=last).contains(&day),
-                false => day >= first || day <= last,
+            let named = |day: u8| {
+                if first <= last {
+                    (first..=last).contains(&day)
+                } else {
+                    day >= first || day <= last
+                }
             };
             let yesterday = (today + 6) % 7;
             if from < until {
@@ -166,7 +169,7 @@ proptest! {
         let free = first(false, &|at_ms| !in_force(&freezes, at_ms).is_empty());
         let horizon_ms = whole_ms + 15 * DAY_MINUTES * MINUTE_MS;
         let near = |found: Option<i64>| found.filter(|found| *found < horizon_ms);
-        let found = near(ends_ms(freezes.iter(), at_ms));
+        let found = near(all_end_ms(&freezes, at_ms));
         prop_assert_eq!(shown(found), shown(free));
         let begun = first(true, &|at_ms| freezes[0].holds(at_ms));
         prop_assert_eq!(shown(near(begins_ms(&freezes[0], at_ms))), shown(begun));
