@@ -115,11 +115,13 @@ pub(super) fn in_environment(name: &str, context: &Context<'_>) -> Line {
     let is_here = |freeze: &&Window| {
         freeze.environments.as_deref().is_none_or(|all| all.iter().any(|one| one == name))
     };
-    let here: Vec<&PlannedFreeze> =
-        context.runbook.freezes.iter().filter(is_here).map(|freeze| &freeze.planned).collect();
+    let in_force = |freeze: &&Window| freeze.planned.holds(now_ms);
     let mut line = Line::new();
-    for freeze in here.into_iter().filter(|freeze| freeze.holds(now_ms)) {
-        line.push(text(lang.pick("\n❄️ 冻结中：", "\n❄️ frozen: ")));
+    for freeze in context.runbook.freezes.iter().filter(is_here).filter(in_force) {
+        line.push(text("\n❄️ "));
+        line.extend(codes(&freeze.actions));
+        line.push(text(lang.pick(" 冻结中：", " frozen: ")));
+        let freeze = &freeze.planned;
         line.extend(named(&[freeze], lang));
         line.push(text(lang.pick("，到 ", ", until ")));
         line.push(end(freeze::ends_ms(&[freeze], now_ms), lang));

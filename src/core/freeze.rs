@@ -18,6 +18,8 @@ pub const WORDS: [&str; 2] = ["override-freeze", "越过冻结"];
 pub const FLAG: &str = "--override-freeze";
 /// How far ahead the end of a freeze, or the beginning of the next, is looked for.
 pub const SEARCH_DAYS_MAX: i64 = 400;
+/// How many moments are looked at for that.
+const LOOKS_MAX: usize = 20_000;
 /// The longest freeze that is not repeated, in days.
 pub const ONCE_DAYS_MAX: i64 = 366;
 
@@ -171,7 +173,10 @@ pub fn begins_ms(freeze: &PlannedFreeze, at_ms: i64) -> Option<i64> {
 fn first(freezes: &[&PlannedFreeze], from_ms: i64, is_wanted: bool) -> Option<i64> {
     let until_ms = from_ms + SEARCH_DAYS_MAX * DAY_MINUTES * MINUTE_MS;
     let mut at_ms = from_ms;
-    while at_ms <= until_ms {
+    for _ in 0..LOOKS_MAX {
+        if at_ms > until_ms {
+            return None;
+        }
         if freezes.iter().any(|freeze| freeze.holds(at_ms)) == is_wanted {
             return Some(at_ms);
         }

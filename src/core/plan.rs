@@ -676,7 +676,13 @@ pub(crate) mod tests {
     fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
         let values = vec![Argument { name: "word".into(), value: word.into() }];
         let arguments = Arguments { values, ..Arguments::default() };
-        let runbook = Runbook {
+        let runbook = runbook();
+        let action = action(argv);
+        Plan::resolve(&action, &environment(), &runbook, &arguments, &own_terms(&action))
+    }
+
+    fn runbook() -> Runbook {
+        Runbook {
             service: "neostock".into(),
             language: Lang::Zh,
             environments: BTreeMap::new(),
@@ -687,9 +693,7 @@ pub(crate) mod tests {
             migrations: None,
             logins: BTreeMap::new(),
             digest: "d".into(),
-        };
-        let action = action(argv);
-        Plan::resolve(&action, &environment(), &runbook, &arguments, &own_terms(&action))
+        }
     }
 
     /// An action of one step and one parameter.
@@ -748,6 +752,83 @@ pub(crate) mod tests {
         assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), one);
         let text = serde_json::to_string(&two).unwrap();
         assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), two);
+    }
+
+    fn frozen(names: &[(&str, Option<&str>)]) -> Plan {
+        let freeze = |(name, role): &(&str, Option<&str>)| PlannedFreeze {
+            name: (*name).to_owned(),
+            summary: Text::same(*name),
+            times: freeze::Times::Weekly(vec!["mon-fri 09:15-15:00".parse().unwrap()]),
+            zone: freeze::Zone::parse("Asia/Shanghai").unwrap(),
+            then: freeze::Then::Wait,
+            overridable_by: role.map(str::to_owned),
+        };
+        Plan { freezes: names.iter().map(freeze).collect(), ..sample() }
+    }
+
+    #[test]
+    fn a_plan_without_freezes_is_written_as_it_was_before_there_were_any() {
+        let text = serde_json::to_string(&sample()).unwrap();
+        assert!(!text.contains("freezes") && !text.contains("overrides"), "{text}");
+        let frozen = frozen(&[("hours", Some("lead"))]);
+        let text = serde_json::to_string(&frozen).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), frozen);
+        assert_ne!(frozen.digest(), sample().digest());
+    }
+
+    #[test]
+    fn another_freeze_makes_another_plan_and_other_words_do_not() {
+        let (one, none) = (frozen(&[("hours", Some("lead"))]), sample());
+        assert!(one.differs_from(&none).unwrap().en.contains("freezes"));
+        assert!(none.differs_from(&one).is_some());
+        let mut other = one.clone();
+        other.freezes[0].summary = Text::same("Other words");
+        other.freezes[0].overridable_by = None;
+        assert_eq!(one.differs_from(&other), None);
+        other.freezes[0].then = freeze::Then::Refuse;
+        assert!(one.differs_from(&other).is_some());
+        assert!(one.differs_from(&one.clone().by_itself()).is_some());
+        assert_eq!(one.clone().by_itself().freezes, []);
+    }
+
+    #[test]
+    fn an_override_drops_what_it_names_and_joins_its_role_to_the_approval() {
+        let runbook = runbook();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let plan = frozen(&[("hours", Some("lead")), ("audit", Some("dba")), ("never", None)]);
+
+        let one = plan.clone().in_spite_of(&names(&["hours", "other"]), &runbook).unwrap();
+        let left: Vec<&str> = one.freezes.iter().map(|freeze| freeze.name.as_str()).collect();
+        assert_eq!(left, ["audit", "never"]);
+        let approval = one.approval.as_ref().unwrap();
+        assert_eq!((approval.from.join("+"), approval.count), ("lead".to_owned(), 1));
+        assert!(one.differs_from(&plan).is_some());
+        let both = plan.clone().in_spite_of(&names(&["hours", "audit"]), &runbook).unwrap();
+        let approval = both.approval.unwrap();
+        assert_eq!((approval.from.join("+"), approval.count), ("lead+dba".to_owned(), 2));
+        let overrides = both.overrides.unwrap();
+        assert_eq!(
+            (overrides.freezes.join("+"), overrides.roles.join("+")),
+            ("hours+audit".into(), "lead+dba".into())
+        );
+        assert_eq!(plan.clone().in_spite_of(&names(&["never"]), &runbook), Err(None));
+        let mut own = plan.clone();
+        own.approval = Some(PlannedApproval {
+            from: vec!["lead".into()],
+            call: vec![],
+            count: 2,
+            allows_self: true,
+            expires_ms: 5,
+            reuse_ms: Some(5),
+        });
+        let alone =
+            own.clone().in_spite_of(&names(&["hours"]), &runbook).unwrap().approval.unwrap();
+        assert_eq!(
+            (alone.count, alone.allows_self, alone.expires_ms, alone.reuse_ms),
+            (2, false, 5, None)
+        );
+        assert_eq!(own.in_spite_of(&names(&["audit"]), &runbook), Err(Some("dba".to_owned())));
+        assert_eq!(plan.clone().in_spite_of(&[], &runbook), Ok(plan));
     }
 
     #[test]
