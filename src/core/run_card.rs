@@ -215,15 +215,16 @@ fn headline(run: &RunView, lang: Lang, now_ms: i64) -> String {
     }
 }
 
-/// A run that waits does not always wait for people.
-fn standing(run: &RunView, now_ms: i64) -> Text {
+/// Its state in words: what waits does not always wait for people.
+pub fn standing(run: &RunView, now_ms: i64) -> Text {
     if freeze_card::is_all_that_it_waits_for(run, now_ms) {
         return Text::new("等待冻结结束", "waiting for a freeze to end");
     }
     run.state.text()
 }
 
-fn standing_icon(run: &RunView, now_ms: i64) -> &'static str {
+/// The same as one sign.
+pub fn standing_icon(run: &RunView, now_ms: i64) -> &'static str {
     if freeze_card::is_all_that_it_waits_for(run, now_ms) { "❄️" } else { icon(run.state) }
 }
 

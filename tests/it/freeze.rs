@@ -157,6 +157,7 @@ both_engines! {
         bot.until("the emergency passes", |bot| bot.place.marks().len() == 4).await;
         assert_eq!(bot.place.marks()[2..], ["deployed v1.3: p99", "back to v1.0"]);
         let status = bot.say("U0BOB", "status").await;
+        assert!(status.contains("❄️ quick · waiting for a freeze to end"), "{status}");
         assert!(status.contains("❄️ `deploy` `quick` frozen: `trading-hours` Trading hours, until "), "{status}");
         at(&bot, CLOSE_MS).await;
         bot.until("it goes on", |bot| bot.place.marks().len() == 5).await;
@@ -276,6 +277,57 @@ both_engines! {
         assert_eq!(overridden[0].1, "U0BOB");
         assert_eq!(overridden[0].2["freezes"], serde_json::json!(["trading-hours"]));
         assert_eq!(overridden[0].2["reason"], "the exchange asks for it");
+        bot.finish().await;
+    }
+
+    async fn an_override_adds_its_role_to_the_approval_that_is_needed_anyway(database: TestDatabase) {
+        let place = place(TRADING);
+        let runbook = std::fs::read_to_string(place.runbook()).unwrap();
+        let runbook = runbook.replace("approval: {from: lead, expires: 15m}", "approval: {from: dba, self: true, reuse: 1h, expires: 15m}");
+        std::fs::write(place.runbook(), runbook.replace("  oncall:", "  dba: {members: [U0BOB, U0ANN]}\n  oncall:")).unwrap();
+        let bot = Bot::in_workspace(&database, place, Options::default()).await;
+
+        bot.say("U0BOB", "deploy v1.2 now --override-freeze").await;
+        let card = bot.until_card("✋ deploy v1.2").await;
+        assert!(card.contains("Waiting for `dba` / `lead` <@U0BOB> <@U0ANN> <@U0CAT>: 2 of these roles to approve"), "{card}");
+        // Their own counts for a dba at any other time.
+        let own = bot.click("U0BOB", "Approve").await;
+        assert!(own.contains("You asked for this yourself"), "{own}");
+        let one = bot.click("U0ANN", "Approve").await;
+        assert!(one.contains("1/2") || one.contains("1 of 2"), "{one}");
+        assert!(bot.place.marks().is_empty());
+        bot.click("U0CAT", "Approve").await;
+        bot.until("it is deployed", |bot| bot.place.marks().len() == 1).await;
+        bot.until_card("deploy v1.2 ✅ done").await;
+        // The next override of the same work is asked for anew.
+        bot.say("U0BOB", "deploy v1.2 again --override-freeze").await;
+        bot.until_card("✋ deploy v1.2").await;
+        let run = bot.run_id();
+        bot.say("U0BOB", &format!("cancel {run}")).await;
+        bot.until_card("was cancelled").await;
+        bot.finish().await;
+    }
+
+    async fn approvals_of_an_earlier_run_count_again_and_then_only_the_freeze_is_waited_for(database: TestDatabase) {
+        let place = place(TRADING);
+        let runbook = std::fs::read_to_string(place.runbook()).unwrap();
+        std::fs::write(place.runbook(), runbook.replace("expires: 15m", "expires: 15m, reuse: 1h")).unwrap();
+        let bot = Bot::in_workspace(&database, place, Options::default()).await;
+        bot.say("U0ANN", "deploy v1.2 first").await;
+        bot.until_card("✋ deploy v1.2").await;
+        bot.click("U0BOB", "Approve").await;
+        bot.until_card("waiting for a freeze to end").await;
+        bot.say("U0BOB", &format!("cancel {}", bot.run_id())).await;
+        bot.until_card("was cancelled").await;
+
+        let again = bot.say("U0ANN", "deploy v1.2 second").await;
+        assert!(again.contains("沿用之前对同一计划的批准。") && again.contains("结束后自动继续"), "{again}");
+        bot.until_card("❄️ deploy v1.2 → production · waiting for a freeze to end").await;
+        at(&bot, CLOSE_MS).await;
+        bot.until("it goes on", |bot| bot.place.marks() == ["deployed v1.2: second"]).await;
+        bot.until_quiet().await;
+
+        is_at(&moments(&bot, "run.queued").await, CLOSE_MS);
         bot.finish().await;
     }
 

@@ -89,6 +89,7 @@ impl Reading<'_> {
                 continue;
             };
             if let Some(other) = windows.iter().find(|other| other.overlaps(&window)) {
+                is_whole = false;
                 let message = format!("`{window}` overlaps `{other}`");
                 let way = "make one window of the two, or move an edge";
                 self.faults.add_with(item.at, message, way);
@@ -96,7 +97,7 @@ impl Reading<'_> {
             windows.push(window);
         }
         let times = Times::Weekly(windows);
-        if times.is_endless() {
+        if is_whole && times.is_endless() {
             let message = "this freeze never ends: its windows fill the whole week";
             let way =
                 "leave a gap between them; what nobody may do at any time is a rule that denies";
