@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
+use crate::core::freeze_card;
 use crate::core::gate::{self, Gate};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX};
@@ -104,6 +105,12 @@ pub async fn run(
         let detail = json!({"text": asked.text, "verdict": "approved", "why": why});
         return answer_with(context, asked, "decision.refused", detail, &card).await;
     }
+    if decide.verdict == Verdict::Approved
+        && let Some(card) = frozen(&view, context)
+    {
+        let detail = json!({"text": asked.text, "verdict": "approved", "why": "frozen"});
+        return answer_with(context, asked, "decision.refused", detail, &card).await;
+    }
     let (lang, verdict) = (context.lang, decide.verdict);
     let now_ms = context.engine.clock().now_ms();
     let is_form = asked.origin == reason_form::ORIGIN;
@@ -162,6 +169,15 @@ async fn drifted(
     };
     line.push(text(advice));
     Ok(Some((why, refusal(line))))
+}
+
+/// A run that a freeze would end at its turn is not approved.
+fn frozen(view: &RunView, context: &Context<'_>) -> Option<Card> {
+    let (lang, now_ms) = (context.lang, context.engine.clock().now_ms());
+    let refused = freeze_card::not_approved(&view.plan, lang, now_ms);
+    let mut line = about(view, lang);
+    line.extend(refused.filter(|_| view.state == State::Waiting)?);
+    Some(refusal(line))
 }
 
 /// What would come of the asker's decision about a run as it stands.

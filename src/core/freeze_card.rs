@@ -176,6 +176,25 @@ pub fn refused(plan: &Plan, lang: Lang, now_ms: i64) -> Option<Line> {
     Some(line)
 }
 
+/// Why a run is not approved at this moment; `None`: no freeze would end it.
+pub fn not_approved(plan: &Plan, lang: Lang, now_ms: i64) -> Option<Line> {
+    let freezes = freeze::in_force(&plan.freezes, now_ms);
+    if refusing(&freezes).is_empty() {
+        return None;
+    }
+    let mut line = vec![text(
+        lang.pick("冻结已经开始，所以没有批准：", "a freeze has begun, so it was not approved: "),
+    )];
+    line.extend(named(&freezes, lang));
+    line.push(text(lang.pick("，到 ", ", until ")));
+    line.push(end(freeze::all_end_ms(&plan.freezes, now_ms), lang));
+    line.push(text(lang.pick(
+        "。请在那之后再批准；如果它那时已经过期，请重新发起。",
+        ". Approve it after that, or have it asked again if it has expired by then.",
+    )));
+    Some(line)
+}
+
 /// Why a run ends at its turn; `None`: no freeze in force refuses it.
 pub fn never(plan: &Plan, now_ms: i64) -> Option<Text> {
     let freezes = freeze::in_force(&plan.freezes, now_ms);

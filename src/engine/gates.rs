@@ -120,7 +120,7 @@ pub(super) async fn ask(unit: &mut Unit, run: &RunId, facts: Facts) -> Result<Ru
     let standing = view::with_parts(unit.connection(), row).await?;
     let open = gate::open(&standing, unit.now_ms());
     if open == [Gate::Freeze] && standing.expires_ms > 0 {
-        // Nobody is asked any more: that it comes to an end is not people's to prevent.
+        // Nobody is asked any more, so nobody can be too late.
         runs::wait_for_nobody(unit.connection(), run.as_str()).await?;
     }
     let events: &[Event] = if open.is_empty() { &[Event::GatesPassed] } else { &[] };

@@ -181,17 +181,26 @@ both_engines! {
         assert!(chinese.contains("production 冻结中，什么也没有执行：`trading-hours` 交易时段，到 "), "{chinese}");
         assert!(chinese.contains("须由 `lead` 批准"), "{chinese}");
         assert_eq!(moments(&bot, "run.requested").await.len(), 0);
+        // A minute before it begins it is asked for, and approved too late.
+        at(&bot, NIGHT_MS + 22 * HOUR_MS + 14 * 60_000).await;
+        bot.say("U0ANN", "deploy v1.1 early").await;
+        bot.until_card("✋ deploy v1.1").await;
+        at(&bot, NIGHT_MS + 22 * HOUR_MS + 16 * 60_000).await;
+        let late = bot.click("U0BOB", "Approve").await;
+        assert!(late.contains("a freeze has begun, so it was not approved: `trading-hours` Trading hours, until "), "{late}");
+        bot.click("U0ANN", "Cancel").await;
+        bot.until_card("was cancelled").await;
         // An hour before the market opens again it is asked for, and waits behind another until it has.
-        at(&bot, NIGHT_MS + 21 * HOUR_MS).await;
+        at(&bot, NIGHT_MS + 45 * HOUR_MS).await;
         bot.say("U0BOB", "hold").await;
         bot.until_card("Hold — running").await;
         bot.say("U0ANN", "deploy v1.2 early").await;
         bot.until_card("✋ deploy v1.2").await;
         bot.click("U0BOB", "Approve").await;
         bot.until_card("deploy v1.2 → production · queued").await;
-        at(&bot, NIGHT_MS + 22 * HOUR_MS + HOUR_MS / 2).await;
+        at(&bot, NIGHT_MS + 46 * HOUR_MS + HOUR_MS / 2).await;
         go(&bot);
-        bot.until_card("the freeze trading-hours has begun and lasts until 2026-11-25 07:00:00 UTC").await;
+        bot.until_card("the freeze trading-hours has begun and lasts until 2026-11-26 07:00:00 UTC").await;
         bot.until_quiet().await;
 
         assert_eq!(bot.place.marks(), ["held"]);
