@@ -26,8 +26,8 @@ pub fn end(ends_ms: Option<i64>, lang: Lang) -> Span {
     match ends_ms {
         Some(at_ms) => Span::Time(at_ms),
         None => text(match lang {
-            Lang::Zh => format!("未来 {SEARCH_DAYS_MAX} 天内不会结束"),
-            Lang::En => format!("no end within {SEARCH_DAYS_MAX} days"),
+            Lang::Zh => format!("{SEARCH_DAYS_MAX} 天以后"),
+            Lang::En => format!("more than {SEARCH_DAYS_MAX} days from now"),
         }),
     }
 }
