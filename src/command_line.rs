@@ -11,6 +11,7 @@ use crate::config::settings::Settings;
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Tone};
 use crate::core::decision::Verdict;
+use crate::core::gate;
 use crate::core::id::{RunId, UserId};
 use crate::core::press::Press;
 use crate::core::run::State;
@@ -345,6 +346,10 @@ impl Follow<'_> {
         out.flush()?;
         Ok(match view.state {
             State::Queued | State::Running => None,
+            State::Waiting if !gate::asks_people(view) => {
+                say(&run_card::card(view, lang, self.engine.clock().now_ms()), lang, out)?;
+                Some(Outcome::Waits)
+            }
             State::Waiting => {
                 let typed = format!("neostock-ops do approve {}", view.id);
                 self.line(
@@ -359,7 +364,7 @@ impl Follow<'_> {
                 Some(Outcome::Waits)
             }
             State::NeedsAttention => {
-                say(&run_card::card(view, lang), lang, out)?;
+                say(&run_card::card(view, lang, self.engine.clock().now_ms()), lang, out)?;
                 Some(Outcome::Waits)
             }
             state => {

@@ -1,6 +1,7 @@
 //! An action of the runbook as a chat command: arguments, plan, run.
 
 use super::follow_up;
+use super::freeze;
 use super::propose::{self, Proposal, Propose};
 use super::roles::as_emergency;
 use super::rules;
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::core::action::{Action, Environment, Lock, Parameter, ParameterKind, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::freeze_card;
 use crate::core::id::RunId;
 use crate::core::param::{self, Argument, Arguments, cut, did_you_mean};
 use crate::core::plan::Plan;
@@ -136,6 +138,10 @@ pub async fn run(
     if !by.roles().contains(&plan.role) {
         return other_terms(&plan, context, asked).await;
     }
+    let now_ms = context.engine.clock().now_ms();
+    if let Some(line) = freeze_card::refused(&plan, context.lang, now_ms) {
+        return answer(context, asked, "request.refused", &refusal(line)).await;
+    }
     let supersede = match supersede::ask(&ask, &plan, context).await? {
         Asks::Nothing(supersede) => supersede,
         Asks::Person { kind, card } => return answer(context, asked, kind, &card).await,
@@ -143,26 +149,29 @@ pub async fn run(
     let run = (context.new_run_id)();
     let ahead = ahead_of(&plan, context).await?;
     let answer = ephemeral(&accepted(&run, &plan, &ahead, &asked, context));
-    let answer_reused = ephemeral(&reused(&run, &plan, context.lang));
+    let answer_reused = ephemeral(&reused(&run, &plan, context));
     let new = NewRun { run, plan, supersede, answer, answer_reused };
     context.engine.request_run(asked, by, new).await
 }
 
 /// Said where the approvals of an earlier run count once more.
-fn reused(run: &RunId, plan: &Plan, lang: Lang) -> Card {
+fn reused(run: &RunId, plan: &Plan, context: &Context<'_>) -> Card {
+    let (zh, en) = match (&plan.checklist, freeze::is_waited_for(plan, context)) {
+        (Some(_), _) => ("，还要等检查清单。", ", and waits for its checklist."),
+        (None, true) => ("。", "."),
+        (None, false) => ("，已排队。", ", and is queued."),
+    };
     let words = Text::new(
+        format!("🕒 `{run}` {} → {} 沿用之前对同一计划的批准{zh}", plan.title(), plan.environment),
         format!(
-            "🕒 `{run}` {} → {} 沿用之前对同一计划的批准，已排队。",
-            plan.title(),
-            plan.environment
-        ),
-        format!(
-            "🕒 `{run}` {} → {} goes on the approvals that the same plan has had, and is queued.",
+            "🕒 `{run}` {} → {} goes on the approvals that the same plan has had{en}",
             plan.title(),
             plan.environment
         ),
     );
-    Card { tone: Tone::Neutral, ..refusal(with_code(words.get(lang))) }
+    let mut line = with_code(words.get(context.lang));
+    line.extend(freeze::waits(plan, context));
+    Card { tone: Tone::Neutral, ..refusal(line) }
 }
 
 /// The terms are others than those that the asker was let in on: a retry under rules that have changed, or
@@ -236,6 +245,11 @@ pub(super) async fn resolve(
             Err(words) => return Ok(Err(refusal(with_code(words.get(context.lang))))),
         };
     }
+    let now_ms = context.engine.clock().now_ms();
+    plan = match freeze::overridden(ask, plan, context.runbook, now_ms) {
+        Ok(plan) => plan,
+        Err(words) => return Ok(Err(refusal(with_code(words.get(context.lang))))),
+    };
     plan.retry_of.clone_from(&ask.retry_of);
     plan.commits = commits;
     plan.changes = changes(&plan, context).await?;
@@ -420,6 +434,7 @@ fn accepted(
         _ if plan.approval.is_some() => line.push(text(
             lang.pick(" 等待批准，获批后执行。", " waits for approval, and is done after that."),
         )),
+        _ if freeze::is_waited_for(plan, context) => {}
         Some(first) => {
             let count = ahead.len();
             line.push(text(match lang {
@@ -431,6 +446,7 @@ fn accepted(
         None if plan.emergency.is_some() => {}
         None => line.push(text(lang.pick(" 已接受。", " is accepted."))),
     }
+    line.extend(freeze::waits(plan, context));
     if asked.channel != plan.channel.as_str() {
         line.push(text(lang.pick(" 进展见 ", " Follow it in ")));
         line.push(message_link(context, None, &plan.channel, ""));

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::card::{Card, Line, Span, Tone};
 use crate::core::decision::{Refused, Ruling, Standing, Verdict, Vote, rule};
+use crate::core::freeze_card;
 use crate::core::gate::{self, Gate};
 use crate::core::id::RunId;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX};
@@ -104,12 +105,19 @@ pub async fn run(
         let detail = json!({"text": asked.text, "verdict": "approved", "why": why});
         return answer_with(context, asked, "decision.refused", detail, &card).await;
     }
+    if decide.verdict == Verdict::Approved
+        && let Some(card) = frozen(&view, context)
+    {
+        let detail = json!({"text": asked.text, "verdict": "approved", "why": "frozen"});
+        return answer_with(context, asked, "decision.refused", detail, &card).await;
+    }
     let (lang, verdict) = (context.lang, decide.verdict);
+    let now_ms = context.engine.clock().now_ms();
     let is_form = asked.origin == reason_form::ORIGIN;
     let answer = Box::new(move |ruling: Result<Ruling, Refused>, view: &RunView| match ruling {
         // A form that is done with closes; the card tells the rest.
         Ok(_) if is_form => String::new(),
-        Ok(ruling) => ephemeral(&counted(ruling, verdict, view, lang)),
+        Ok(ruling) => ephemeral(&counted((ruling, verdict), view, lang, now_ms)),
         Err(refused) => ephemeral(&not_counted(refused, verdict, view, lang)),
     });
     let Decide { run, digest, reason, .. } = decide;
@@ -163,6 +171,15 @@ async fn drifted(
     Ok(Some((why, refusal(line))))
 }
 
+/// A run that a freeze would end at its turn is not approved.
+fn frozen(view: &RunView, context: &Context<'_>) -> Option<Card> {
+    let (lang, now_ms) = (context.lang, context.engine.clock().now_ms());
+    let refused = freeze_card::not_approved(&view.plan, lang, now_ms);
+    let mut line = about(view, lang);
+    line.extend(refused.filter(|_| view.state == State::Waiting)?);
+    Some(refusal(line))
+}
+
 /// What would come of the asker's decision about a run as it stands.
 ///
 /// # Errors
@@ -202,7 +219,7 @@ fn about(view: &RunView, lang: Lang) -> Line {
     ]
 }
 
-fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card {
+fn counted((ruling, verdict): (Ruling, Verdict), view: &RunView, lang: Lang, now_ms: i64) -> Card {
     let words = match (ruling, verdict) {
         (Ruling::Counted { have, need }, _) => match lang {
             Lang::Zh => format!("✅ 已记下您的批准（{have}/{need}），还需要 {} 人。", need - have),
@@ -210,7 +227,7 @@ fn counted(ruling: Ruling, verdict: Verdict, view: &RunView, lang: Lang) -> Card
                 format!("✅ your approval counts ({have} of {need}); {} more needed.", need - have)
             }
         },
-        (Ruling::Enough, _) if gate::open(view) != [Gate::Approval] => lang
+        (Ruling::Enough, _) if gate::open(view, now_ms) != [Gate::Approval] => lang
             .pick(
                 "✅ 已批准；还在等其他关卡，见卡片。",
                 "✅ approved by you; it still waits for its other gates, as its card says.",

@@ -4,7 +4,7 @@ use super::Context;
 use super::action::{self, Ask};
 use crate::core::action::{OnFailure, Runbook};
 use crate::core::param::{self, ArgumentFault};
-use crate::core::plan::{FollowUp, LIVE_VERSION, Plan};
+use crate::core::plan::{FollowUp, LIVE_VERSION};
 use crate::core::release;
 use crate::core::text::Text;
 use crate::engine::Error;
@@ -26,8 +26,8 @@ pub(super) async fn plan(ask: &Ask, context: &Context<'_>) -> Result<Option<Foll
             format!("`{name}` cannot be planned right now"),
         ))));
     };
-    // Whoever reviewed the runbook has approved it: in the night of a failure nobody is asked.
-    let plan = Box::new(Plan { approval: None, ..plan });
+    // In the night of a failure nobody is asked.
+    let plan = Box::new(plan.by_itself());
     Ok(Some(FollowUp::Plan { plan, from_step: on_failure.from_step }))
 }
 

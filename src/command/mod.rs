@@ -12,6 +12,7 @@ mod delegate;
 mod failure;
 mod filter;
 mod follow_up;
+mod freeze;
 mod help;
 mod logs;
 mod misunderstood;
@@ -92,6 +93,7 @@ pub const VERBS: &[Spec] = &[
     settle::SPEC,
     unlock::SPEC,
     delegate::SPEC,
+    freeze::SPEC,
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
@@ -137,6 +139,8 @@ pub enum Command {
     Delegate(delegate::Delegate),
     /// An environment's lock is to be taken over.
     Unlock(unlock::Unlock),
+    /// When what is frozen.
+    Freeze(freeze::Freeze),
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
@@ -228,6 +232,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             let read = checklist::parse_recheck(words).map(Command::Checklist);
             read.map_err(misread(&checklist::RECHECK))
         }
+        "freeze" => freeze::parse(words).map(Command::Freeze).map_err(misread(&freeze::SPEC)),
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -310,6 +315,7 @@ impl Command {
             Self::Checklist(checklist) => checklist.spec().name,
             Self::Delegate(_) => delegate::SPEC.name,
             Self::Unlock(_) => unlock::SPEC.name,
+            Self::Freeze(_) => freeze::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
             Self::Propose(propose) => &propose.ask.action.name,
@@ -344,6 +350,7 @@ impl Command {
             Self::Checklist(list) => checklist::run(list, context, by, asked).await,
             Self::Delegate(delegate) => delegate::run(delegate, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
+            Self::Freeze(_) => freeze::run(context, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
             Self::Propose(propose) => propose::run(&propose, context, asked).await,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::core::action::Runbook;
 use crate::core::card::{Button, ButtonStyle, Card, Part};
+use crate::core::freeze_card;
 use crate::core::param::ArgumentFault;
 use crate::core::plan::Plan as Planned;
 use crate::core::plan_card;
@@ -93,6 +94,8 @@ async fn shown(ask: &Ask, context: &Context<'_>, asked: Asked) -> Result<String,
         Err(refused) => return answer(context, asked, "request.refused", &refused).await,
     };
     let mut card: Card = plan_card::preview(&planned, lang);
+    let now_ms = context.engine.clock().now_ms();
+    card.parts.extend(freeze_card::now(&planned, lang, now_ms).map(Part::Paragraph));
     let ahead = action::ahead_of(&planned, context).await?;
     if let Some(first) = ahead.first() {
         card.parts.push(Part::Context(vec![text(match lang {

@@ -7,6 +7,7 @@ use super::{Context, action_usage, answer_with, plain, text};
 use crate::core::action::{Action, Parameter, ParameterKind};
 use crate::core::card::{Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone};
 use crate::core::emergency::FLAG;
+use crate::core::freeze;
 use crate::core::param::{self, ArgumentFault, Arguments, cut};
 use crate::core::press::Press;
 use crate::core::release::{self, Changes, Release};
@@ -140,6 +141,9 @@ fn words(ask: &Ask, parameter: &Parameter, version: &str, lang: Lang) -> String 
     let mut words = format!("{} {name}{version} env={}", action.name, environment.name);
     if ask.arguments.is_emergency {
         words.extend([" ", FLAG]);
+    }
+    if ask.arguments.overrides_freeze {
+        words.extend([" ", freeze::FLAG]);
     }
     let mut free = None;
     for other in action.parameters.iter().filter(|other| other.name != parameter.name) {

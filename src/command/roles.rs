@@ -86,6 +86,7 @@ pub async fn needed(
         | Command::Runs(_)
         | Command::Why(_)
         | Command::Plan(_)
+        | Command::Freeze(_)
         | Command::Help(_) => vec![VIEWER.to_owned()],
     };
     let one_of = names.iter().map(|name| role_named(name, runbook)).collect();
@@ -160,23 +161,27 @@ pub fn role_named(name: &str, runbook: &Runbook) -> Role {
 
 /// The roles in which people approve or review: each can be delegated. Nobody's, where there is none.
 fn delegable(runbook: &Runbook) -> Vec<&str> {
-    let approvals = runbook.actions.values().flat_map(rule::approvals);
-    let mut names: Vec<&str> =
-        approvals.flat_map(|approval| approval.from.iter().map(String::as_str)).collect();
+    let mut names = approving(runbook);
     names.extend(runbook.emergency.iter().map(|emergency| emergency.review.as_str()));
     names.sort_unstable();
     names.dedup();
     names
 }
 
+/// The roles that approve something, an override of a freeze too.
+fn approving(runbook: &Runbook) -> Vec<&str> {
+    let approvals = runbook.actions.values().flat_map(rule::approvals);
+    let roles = approvals.flat_map(|approval| approval.from.iter().map(String::as_str));
+    let overrides =
+        runbook.freezes.iter().filter_map(|freeze| freeze.planned.overridable_by.as_deref());
+    roles.chain(overrides).collect()
+}
+
 /// The roles of which any lets a person use a verb; for a verb about a run, of some run at least.
 pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
     let actions = || runbook.actions.values();
     let mut names: Vec<&str> = match verb {
-        "approve" | "reject" => actions()
-            .flat_map(rule::approvals)
-            .flat_map(|approval| approval.from.iter().map(String::as_str))
-            .collect(),
+        "approve" | "reject" => approving(runbook),
         "cancel" | "retry" | "settle" | "logs" => actions().flat_map(rule::roles).collect(),
         "tick" => runbook.checklists.values().flat_map(Checklist::roles).collect(),
         "recheck" => {

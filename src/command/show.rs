@@ -58,7 +58,7 @@ pub async fn run(show: &Show, context: &Context<'_>, asked: Asked) -> Result<Str
     let mut card = if show.is_whole {
         plan_card::card(&view, context.lang)
     } else {
-        run_card::card(&view, context.lang)
+        run_card::card(&view, context.lang, context.engine.clock().now_ms())
     };
     let message = context.engine.card_message(&show.run).await?;
     let label = context.lang.pick("打开卡片", "Open its card");

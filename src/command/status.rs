@@ -1,13 +1,13 @@
 //! `status`: what is going on, by environment.
 
-use super::{Context, Spec, answer, text};
+use super::{Context, Spec, answer, freeze, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::queue_card;
 use crate::core::release::Release;
 use crate::core::release_card::COMMIT_CHARS;
 use crate::core::run::State;
-use crate::core::run_card::{RunView, icon};
+use crate::core::run_card::{RunView, icon, standing, standing_icon};
 use crate::core::text::Lang;
 use crate::core::words::Words;
 use crate::engine::{Asked, Error, Overview};
@@ -58,12 +58,13 @@ fn card(context: &Context<'_>, environments: &[String], overview: &Overview) -> 
         }
         for run in open {
             line.push(text("\n"));
-            line.extend(open_run(run, overview, lang));
+            line.extend(open_run(run, overview, context));
             tone = match (run.state, tone) {
                 (State::NeedsAttention, _) | (_, Tone::Warning) => Tone::Warning,
                 _ => Tone::Active,
             };
         }
+        line.extend(freeze::in_environment(environment, context));
         if let Some(live) = overview.live.iter().find(|live| live.environment == *environment) {
             line.extend(live_release(live, lang));
         }
@@ -110,9 +111,10 @@ fn live_release(live: &Release, lang: Lang) -> Line {
     ]
 }
 
-fn open_run(run: &RunView, overview: &Overview, lang: Lang) -> Line {
-    let mut words =
-        format!("{} {} · {}", icon(run.state), run.plan.title(), run.state.text().get(lang));
+fn open_run(run: &RunView, overview: &Overview, context: &Context<'_>) -> Line {
+    let (lang, now_ms) = (context.lang, context.engine.clock().now_ms());
+    let (icon, state) = (standing_icon(run, now_ms), standing(run, now_ms));
+    let mut words = format!("{icon} {} · {}", run.plan.title(), state.get(lang));
     let done = run.steps.iter().filter(|step| step.ended_ms > 0).count();
     if run.state == State::Running {
         let name = run.plan.steps.get(done).map_or("", |step| step.name.get(lang));

@@ -3,6 +3,7 @@
 use super::action::Ask;
 use crate::core::action::ParameterKind;
 use crate::core::emergency::FLAG;
+use crate::core::freeze;
 use crate::core::param::{SUPERSEDE, TEXT_CHARS_MAX};
 use crate::core::words::as_typed;
 
@@ -19,6 +20,9 @@ pub(super) fn words(ask: &Ask, supersede: Option<&str>) -> String {
     }
     if ask.arguments.is_emergency {
         words.extend([" ", FLAG]);
+    }
+    if ask.arguments.overrides_freeze {
+        words.extend([" ", freeze::FLAG]);
     }
     let mut free = None;
     for parameter in &ask.action.parameters {

@@ -3,6 +3,7 @@
 
 use super::action::{self, Ask, NotAnew};
 use super::follow_up;
+use super::freeze;
 use super::roles::as_emergency;
 use super::rules;
 use crate::core::action::Runbook;
@@ -49,6 +50,12 @@ pub async fn changed(
         }
         Err(words) => return Ok(Some(words)),
     };
+    if let Some(overrides) = &plan.overrides {
+        now = match freeze::again(now, &overrides.freezes, runbook) {
+            Ok(now) => now,
+            Err(why) => return Ok(Some(why)),
+        };
+    }
     now.on_failure = after(plan, &ask, runbook);
     Ok(plan.differs_from(&now))
 }
@@ -82,7 +89,7 @@ fn after(plan: &Plan, ask: &Ask, runbook: &Runbook) -> Option<FollowUp> {
     let planned = Plan::resolve(action, environment, runbook, &follow_up.arguments, &terms);
     Some(match planned {
         Ok(planned) => {
-            let plan = Box::new(Plan { approval: None, ..planned });
+            let plan = Box::new(planned.by_itself());
             FollowUp::Plan { plan, from_step: on_failure.from_step }
         }
         Err(fault) => FollowUp::Impossible(fault.text()),

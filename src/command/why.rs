@@ -10,6 +10,7 @@ use super::{
 use crate::core::action::{Lock, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::duration;
+use crate::core::freeze_card;
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::plan::PlannedApproval;
 use crate::core::policy::{Authorized, Facts, Needed, lines};
@@ -322,6 +323,8 @@ async fn action_rules(
         Some(approval) => approval_rule(approval, context),
         None => vec![text(lang.pick("不需要审批。", "Needs nobody's approval."))],
     }));
+    let now_ms = context.engine.clock().now_ms();
+    parts.extend(freeze_card::now(&plan, lang, now_ms).map(Part::Paragraph));
     let ahead = action::ahead_of(&plan, context).await?;
     parts.push(Part::Paragraph(lock_rule(plan.lock, &plan.environment, &ahead, lang)));
     Ok(())

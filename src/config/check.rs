@@ -75,13 +75,19 @@ fn summary_of(settings: &Settings, runbook: &Runbook) -> String {
         let name = one.name.clone();
         if one.default { format!("{name} by default") } else { name }
     });
+    let freezes = runbook.freezes.iter().map(|one| one.planned.name.clone());
+    let freezes = match runbook.freezes.len() {
+        0 => String::new(),
+        _ => format!("; {}", counted("freeze", freezes)),
+    };
     format!(
-        "{}: service {}: {}; {}; {}; digest {}",
+        "{}: service {}: {}; {}; {}{}; digest {}",
         settings.runbook.display(),
         runbook.service,
         counted("environment", environments),
         counted("role", runbook.roles.keys().cloned()),
         counted("action", runbook.actions.keys().cloned()),
+        freezes,
         runbook.digest.get(..12).unwrap_or_default(),
     )
 }

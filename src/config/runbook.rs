@@ -4,6 +4,7 @@
 //! one environment is the default, parameters come in an order that people can type.
 
 mod checklists;
+mod freezes;
 mod gates;
 mod grammar;
 mod machine;
@@ -139,6 +140,9 @@ impl Reading<'_> {
         }
         let emergency = root.entry("emergency");
         let emergency = emergency.map(|entry| self.emergency(entry, &roles, &actions));
+        let names =
+            freezes::Names { environments: &environments, roles: &roles, actions: &actions };
+        let freezes = self.freezes(root.get("freezes"), &names);
         let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
         let checklists = self.checklists(lists);
         let digest = hex::encode(Sha256::digest(bytes));
@@ -152,6 +156,7 @@ impl Reading<'_> {
             checklists,
             migrations,
             emergency,
+            freezes,
             logins,
             digest,
         }

@@ -4,6 +4,7 @@
 //! that a template's names are declared); everybody else may rely on it.
 
 use super::checklist::Checklist;
+use super::freeze::Freeze;
 use super::id::{ChannelId, UserId};
 use super::rule::Rule;
 use super::step::{Retry, When};
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 
 /// How long a step may take when the runbook does not say.
 pub const STEP_TIMEOUT_DEFAULT_MS: u64 = 600_000;
+/// How long an approval is waited for when the runbook does not say.
+pub const APPROVAL_EXPIRES_DEFAULT_MS: u64 = 15 * 60_000;
 /// The `PATH` a step gets when the runbook does not say.
 pub const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -37,6 +40,8 @@ pub struct Runbook {
     pub migrations: Option<String>,
     /// Who may do what without its gates; `None`: nobody.
     pub emergency: Option<Emergency>,
+    /// When which actions wait or are refused, in the order of the file.
+    pub freezes: Vec<Freeze>,
     /// Who a system user of the bot's machine is, by login: for the command line.
     pub logins: BTreeMap<String, UserId>,
     /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.

@@ -5,7 +5,7 @@ use super::card::{
     Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone, mention, prose, text,
 };
 use super::decision::{Decision, Verdict, approvals};
-use super::gate::{self, Gate};
+use super::gate;
 use super::plan::{Plan, PlannedApproval};
 use super::press::Press;
 use super::run::State;
@@ -49,7 +49,7 @@ pub(super) fn question(run: &RunView, lang: Lang) -> Option<Part> {
 
 /// Whether people are still asked to approve it.
 fn is_asked(run: &RunView) -> bool {
-    run.state == State::Waiting && gate::open(run).contains(&Gate::Approval)
+    run.state == State::Waiting && gate::asks_people(run)
 }
 
 /// The approving roles, and their people and groups as mentions.

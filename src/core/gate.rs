@@ -3,10 +3,9 @@
 
 use super::checklist;
 use super::decision::approvals;
+use super::freeze;
 use super::plan::Plan;
-use super::run::State;
 use super::run_card::RunView;
-use super::text::Text;
 
 /// What a run can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,29 +14,29 @@ pub enum Gate {
     Approval,
     /// Every item of its checklist has to be in order.
     Checklist,
+    /// A freeze has to end.
+    Freeze,
 }
 
-/// The gates of a run that do not hold, in the order in which people read of them.
-pub fn open(run: &RunView) -> Vec<Gate> {
+/// The gates of a run that do not hold at a moment, in the order in which people read of them.
+pub fn open(run: &RunView, now_ms: i64) -> Vec<Gate> {
     let mut open = Vec::new();
-    let approval = run.plan.approval.as_ref();
-    if approval.is_some_and(|approval| approvals(&run.decisions, approval) < approval.count) {
+    if asks_people(run) {
         open.push(Gate::Approval);
     }
     if !checklist::is_done(run) {
         open.push(Gate::Checklist);
     }
+    if !freeze::waited_for(&run.plan.freezes, now_ms).is_empty() {
+        open.push(Gate::Freeze);
+    }
     open
 }
 
-/// Where a run stands, in words; one that waits says for what, first for people.
-pub fn standing(run: &RunView) -> Text {
-    match (run.state, open(run).first()) {
-        (State::Waiting, Some(Gate::Checklist)) => {
-            Text::new("等待检查清单", "waiting for its checklist")
-        }
-        (state, _) => state.text(),
-    }
+/// Whether more people have to agree.
+pub fn asks_people(run: &RunView) -> bool {
+    let approval = run.plan.approval.as_ref();
+    approval.is_some_and(|approval| approvals(&run.decisions, approval) < approval.count)
 }
 
 /// Until when a run that begins to wait at this moment waits for people; 0: for ever.

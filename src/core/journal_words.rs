@@ -113,6 +113,13 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("run.queued", Outcome::Progress, "进入队列", "was queued"),
     ("run.gate_voided", Outcome::Progress, "批准失效", "lost its approval"),
     (
+        "run.frozen",
+        Outcome::Progress,
+        "轮到时处于冻结时段，继续等待",
+        "waits again: a freeze began",
+    ),
+    ("freeze.overridden", Outcome::Ok, "申请越过冻结", "asked to go ahead in spite of a freeze"),
+    (
         "run.gate_unasked",
         Outcome::Progress,
         "轮到时无法向 Slack 确认角色，等待中",

@@ -16,6 +16,8 @@ pub mod duration;
 pub mod emergency;
 pub mod evidence;
 pub mod follow_up_card;
+pub mod freeze;
+pub mod freeze_card;
 pub mod gate;
 pub mod host_card;
 pub mod id;

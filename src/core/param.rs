@@ -6,6 +6,7 @@
 use super::action::{Parameter, ParameterKind};
 use super::duration;
 use super::emergency;
+use super::freeze;
 use super::id::RunId;
 use super::text::Text;
 use super::words::{Words, narrow};
@@ -38,6 +39,8 @@ pub struct Arguments {
     pub supersede: Option<Supersede>,
     /// Whether it is said to be an emergency: done without its gates.
     pub is_emergency: bool,
+    /// Whether it is to go ahead in spite of the freezes in force.
+    pub overrides_freeze: bool,
     /// In the order of the parameters; those that were left out have no entry.
     pub values: Vec<Argument>,
 }
@@ -123,7 +126,8 @@ pub enum ArgumentFault {
 pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments, ArgumentFault> {
     // Wherever it stands, behind the reason too: who writes it there means it.
     let is_emergency = words.take_flag(&emergency::WORDS);
-    let mut found = Arguments { is_emergency, ..Arguments::default() };
+    let overrides_freeze = words.take_flag(&freeze::WORDS);
+    let mut found = Arguments { is_emergency, overrides_freeze, ..Arguments::default() };
     let mut given: Vec<(usize, String)> = Vec::new();
     while let Some(word) = words.peek() {
         if !word.quoted
@@ -154,7 +158,7 @@ pub fn read(parameters: &[Parameter], words: &mut Words<'_>) -> Result<Arguments
         give(parameters, &mut given, index, taken.unwrap_or_default())?;
     }
     let says_why = |(at, _): &(usize, String)| parameters[*at].name == REASON;
-    if is_emergency && !given.iter().any(says_why) {
+    if (is_emergency || overrides_freeze) && !given.iter().any(says_why) {
         // A default is no reason.
         return Err(ArgumentFault::Missing { name: REASON.to_owned() });
     }

@@ -1,11 +1,12 @@
 //! A plan: an action with everything resolved, and the digest that binds people's decisions to it.
 
 use super::action::{
-    AccessFormat, Action, Approval, Emergency, Environment, LocalTemplate, Lock, Member, Runbook,
-    SecretSource, StepKind,
+    APPROVAL_EXPIRES_DEFAULT_MS, AccessFormat, Action, Approval, Emergency, Environment,
+    LocalTemplate, Lock, Member, Runbook, SecretSource, StepKind,
 };
 use super::checklist::PlannedChecklist;
 use super::emergency::PlannedEmergency;
+use super::freeze::{self, PlannedFreeze, PlannedOverride};
 use super::id::{ChannelId, RunId};
 use super::param::{Arguments, REASON, cut, duration_ms};
 use super::release::{Changes, DatabaseChanges};
@@ -55,6 +56,12 @@ pub struct Plan {
     /// It is an emergency: done without its gates, and reviewed afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<PlannedEmergency>,
+    /// The freezes that stop it while they are in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<PlannedFreeze>,
+    /// The freezes that it goes ahead in spite of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<PlannedOverride>,
     /// The argument whose version is live once this has succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub makes_live: Option<String>,
@@ -307,6 +314,8 @@ impl Plan {
             approval: ruled.approval.map(|one| approval(one, runbook)),
             checklist: None,
             emergency: None,
+            freezes: freezes(&action.name, &environment.name, runbook),
+            overrides: None,
             makes_live: action.makes_live.clone(),
             changes: None,
             database: None,
@@ -326,7 +335,7 @@ impl Plan {
         })
     }
 
-    /// The same as an emergency: without its approval and checklist, and reviewed afterwards.
+    /// The same as an emergency: without its gates, and reviewed afterwards.
     #[must_use]
     pub fn without_gates(
         mut self,
@@ -342,7 +351,55 @@ impl Plan {
             without: self.approval.take(),
             without_checklist: checklist.map(|checklist| checklist.title.clone()),
         });
+        self.freezes.clear();
         self
+    }
+
+    /// The same as what follows a failure: whoever reviewed the runbook has agreed, and nothing is waited for.
+    #[must_use]
+    pub fn by_itself(self) -> Self {
+        Self { approval: None, checklist: None, freezes: Vec::new(), ..self }
+    }
+
+    /// The same in spite of some of its freezes: people of the role that each of them names must take part
+    /// in its approval, and never whoever asks. Names that it does not know are passed over.
+    ///
+    /// # Errors
+    /// The role that cannot be joined to the approval; `None`: a freeze lets nobody pass.
+    pub fn in_spite_of(
+        mut self,
+        names: &[String],
+        runbook: &Runbook,
+    ) -> Result<Self, Option<String>> {
+        let is_named = |freeze: &PlannedFreeze| names.contains(&freeze.name);
+        let (passed, freezes) = self.freezes.into_iter().partition(is_named);
+        self.freezes = freezes;
+        let passed: Vec<PlannedFreeze> = passed;
+        let mut overrides = PlannedOverride { freezes: Vec::new(), roles: Vec::new() };
+        for freeze in passed {
+            let role = freeze.overridable_by.ok_or(None)?;
+            let terms =
+                self.approval.as_ref().map_or((&[][..], 0), |one| (&one.from[..], one.count));
+            let (from, count) =
+                freeze::with_role(terms.0, terms.1, &role).ok_or_else(|| Some(role.clone()))?;
+            let expires_ms =
+                self.approval.map_or(APPROVAL_EXPIRES_DEFAULT_MS, |one| one.expires_ms);
+            self.approval = Some(PlannedApproval {
+                call: whom_to_call(&from, runbook),
+                from,
+                count,
+                allows_self: false,
+                expires_ms,
+                // It is about this freeze and this hour.
+                reuse_ms: None,
+            });
+            overrides.freezes.push(freeze.name);
+            if !overrides.roles.contains(&role) {
+                overrides.roles.push(role);
+            }
+        }
+        self.overrides = (!overrides.freezes.is_empty()).then_some(overrides);
+        Ok(self)
     }
 
     /// What of it a plan that was made anew says otherwise, in words, the first thing; `None`: nothing that
@@ -385,6 +442,19 @@ impl Plan {
             return Some(Text::new(
                 "所需的角色、审批或锁变了",
                 "the role, the approval or the lock that it needs is another one now",
+            ));
+        }
+        let freezes = |plan: &Self| {
+            let terms = plan.freezes.iter().map(PlannedFreeze::terms);
+            let terms: Vec<_> = terms
+                .map(|(name, times, zone, then)| (name.to_owned(), times.clone(), zone, then))
+                .collect();
+            (terms, plan.overrides.clone())
+        };
+        if freezes(self) != freezes(now) {
+            return Some(Text::new(
+                "冻结时段变了",
+                "the freezes that it is subject to are others now",
             ));
         }
         let is_same = match (&self.on_failure, &now.on_failure) {
@@ -449,6 +519,11 @@ impl Plan {
     pub fn reason(&self) -> &str {
         self.arguments.get("reason").map_or("", String::as_str)
     }
+}
+
+fn freezes(action: &str, environment: &str, runbook: &Runbook) -> Vec<PlannedFreeze> {
+    let applying = runbook.freezes.iter().filter(|freeze| freeze.applies(action, environment));
+    applying.map(|freeze| freeze.planned.clone()).collect()
 }
 
 fn approval(approval: &Approval, runbook: &Runbook) -> PlannedApproval {
@@ -623,7 +698,13 @@ pub(crate) mod tests {
     fn plan(argv: &[&str], word: &str) -> Result<Plan, PlanFault> {
         let values = vec![Argument { name: "word".into(), value: word.into() }];
         let arguments = Arguments { values, ..Arguments::default() };
-        let runbook = Runbook {
+        let runbook = runbook();
+        let action = action(argv);
+        Plan::resolve(&action, &environment(), &runbook, &arguments, &own_terms(&action))
+    }
+
+    fn runbook() -> Runbook {
+        Runbook {
             service: "neostock".into(),
             language: Lang::Zh,
             environments: BTreeMap::new(),
@@ -631,12 +712,11 @@ pub(crate) mod tests {
             actions: BTreeMap::new(),
             checklists: BTreeMap::new(),
             emergency: None,
+            freezes: vec![],
             migrations: None,
             logins: BTreeMap::new(),
             digest: "d".into(),
-        };
-        let action = action(argv);
-        Plan::resolve(&action, &environment(), &runbook, &arguments, &own_terms(&action))
+        }
     }
 
     /// An action of one step and one parameter.
@@ -695,6 +775,83 @@ pub(crate) mod tests {
         assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), one);
         let text = serde_json::to_string(&two).unwrap();
         assert_eq!(serde_json::from_str::<PlannedApproval>(&text).unwrap(), two);
+    }
+
+    fn frozen(names: &[(&str, Option<&str>)]) -> Plan {
+        let freeze = |(name, role): &(&str, Option<&str>)| PlannedFreeze {
+            name: (*name).to_owned(),
+            summary: Text::same(*name),
+            times: freeze::Times::Weekly(vec!["mon-fri 09:15-15:00".parse().unwrap()]),
+            zone: freeze::Zone::parse("Asia/Shanghai").unwrap(),
+            then: freeze::Then::Wait,
+            overridable_by: role.map(str::to_owned),
+        };
+        Plan { freezes: names.iter().map(freeze).collect(), ..sample() }
+    }
+
+    #[test]
+    fn a_plan_without_freezes_is_written_as_it_was_before_there_were_any() {
+        let text = serde_json::to_string(&sample()).unwrap();
+        assert!(!text.contains("freezes") && !text.contains("overrides"), "{text}");
+        let frozen = frozen(&[("hours", Some("lead"))]);
+        let text = serde_json::to_string(&frozen).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), frozen);
+        assert_ne!(frozen.digest(), sample().digest());
+    }
+
+    #[test]
+    fn another_freeze_makes_another_plan_and_other_words_do_not() {
+        let (one, none) = (frozen(&[("hours", Some("lead"))]), sample());
+        assert!(one.differs_from(&none).unwrap().en.contains("freezes"));
+        assert!(none.differs_from(&one).is_some());
+        let mut other = one.clone();
+        other.freezes[0].summary = Text::same("Other words");
+        other.freezes[0].overridable_by = None;
+        assert_eq!(one.differs_from(&other), None);
+        other.freezes[0].then = freeze::Then::Refuse;
+        assert!(one.differs_from(&other).is_some());
+        assert!(one.differs_from(&one.clone().by_itself()).is_some());
+        assert_eq!(one.clone().by_itself().freezes, []);
+    }
+
+    #[test]
+    fn an_override_drops_what_it_names_and_joins_its_role_to_the_approval() {
+        let runbook = runbook();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let plan = frozen(&[("hours", Some("lead")), ("audit", Some("dba")), ("never", None)]);
+
+        let one = plan.clone().in_spite_of(&names(&["hours", "other"]), &runbook).unwrap();
+        let left: Vec<&str> = one.freezes.iter().map(|freeze| freeze.name.as_str()).collect();
+        assert_eq!(left, ["audit", "never"]);
+        let approval = one.approval.as_ref().unwrap();
+        assert_eq!((approval.from.join("+"), approval.count), ("lead".to_owned(), 1));
+        assert!(one.differs_from(&plan).is_some());
+        let both = plan.clone().in_spite_of(&names(&["hours", "audit"]), &runbook).unwrap();
+        let approval = both.approval.unwrap();
+        assert_eq!((approval.from.join("+"), approval.count), ("lead+dba".to_owned(), 2));
+        let overrides = both.overrides.unwrap();
+        assert_eq!(
+            (overrides.freezes.join("+"), overrides.roles.join("+")),
+            ("hours+audit".into(), "lead+dba".into())
+        );
+        assert_eq!(plan.clone().in_spite_of(&names(&["never"]), &runbook), Err(None));
+        let mut own = plan.clone();
+        own.approval = Some(PlannedApproval {
+            from: vec!["lead".into()],
+            call: vec![],
+            count: 2,
+            allows_self: true,
+            expires_ms: 5,
+            reuse_ms: Some(5),
+        });
+        let alone =
+            own.clone().in_spite_of(&names(&["hours"]), &runbook).unwrap().approval.unwrap();
+        assert_eq!(
+            (alone.count, alone.allows_self, alone.expires_ms, alone.reuse_ms),
+            (2, false, 5, None)
+        );
+        assert_eq!(own.in_spite_of(&names(&["audit"]), &runbook), Err(Some("dba".to_owned())));
+        assert_eq!(plan.clone().in_spite_of(&[], &runbook), Ok(plan));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::card::{Card, Line, Part, Span, Tone, text};
 use super::checklist_card;
 use super::decision_card::called;
 use super::follow_up_card;
+use super::freeze_card;
 use super::plan::{FollowUp, Plan, PlannedStep, Work};
 use super::release_card;
 use super::run_card::RunView;
@@ -101,6 +102,7 @@ fn gates(plan: &Plan, lang: Lang) -> Line {
         line.push(text("\n"));
         line.extend(checklist_card::planned(checklist, lang));
     }
+    line.extend(freeze_card::in_plan(plan, lang));
     line.push(text(match plan.lock {
         Lock::Environment => {
             lang.pick("\n🔒 执行期间锁定该环境", "\n🔒 holds the environment while it runs")

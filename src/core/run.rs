@@ -93,6 +93,8 @@ pub enum Event {
     GatesPassed,
     /// A gate that held was voided, before any step began.
     GateVoided,
+    /// A freeze is in force at its turn, before any step began.
+    Frozen,
     /// An approver said no.
     Rejected,
     /// Nobody answered in time.
@@ -163,7 +165,7 @@ impl State {
             (Self::Waiting, E::GatesPassed) => Self::Queued,
             (Self::Waiting, E::Rejected) => Self::Rejected,
             (Self::Waiting, E::Expired) => Self::Expired,
-            (Self::Queued | Self::Running, E::GateVoided) => Self::Waiting,
+            (Self::Queued | Self::Running, E::GateVoided) | (Self::Running, E::Frozen) => Self::Waiting,
             (Self::Waiting | Self::Queued, E::Cancelled) => Self::Cancelled,
             (Self::Running, E::StepLost) => Self::NeedsAttention,
             // A step that ended badly ends the run as soon as its cleanup is done: see `Progress`.
@@ -254,7 +256,7 @@ impl Progress {
         next.state = self.state.after(event).ok_or_else(illegal)?;
         let is_untouched =
             !self.has_begun && self.steps.iter().all(|step| *step == StepState::Pending);
-        if event == Event::GateVoided && !is_untouched {
+        if matches!(event, Event::GateVoided | Event::Frozen) && !is_untouched {
             return Err(illegal());
         }
         next.has_begun |= event == Event::Started;
@@ -322,6 +324,7 @@ impl Event {
             self,
             Self::GatesPassed
                 | Self::GateVoided
+                | Self::Frozen
                 | Self::Rejected
                 | Self::Expired
                 | Self::Claimed
@@ -337,9 +340,10 @@ mod tests {
     use proptest::prelude::*;
     use std::fmt::Write as _;
 
-    const EVENTS: [Event; 20] = [
+    const EVENTS: [Event; 21] = [
         E::GatesPassed,
         E::GateVoided,
+        E::Frozen,
         E::Rejected,
         E::Expired,
         E::Claimed,

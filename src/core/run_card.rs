@@ -8,7 +8,8 @@ use super::decision_card;
 use super::emergency::{self, Review};
 use super::evidence::Evidence;
 use super::follow_up_card;
-use super::gate;
+use super::freeze_card;
+use super::gate::{self, Gate};
 use super::host_card;
 use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
@@ -119,10 +120,12 @@ pub struct StepView {
     pub tail: String,
 }
 
-/// The run's card.
-pub fn card(run: &RunView, lang: Lang) -> Card {
-    let mut parts = vec![Part::Header(headline(run, lang))];
+/// The run's card, as it is at a moment.
+pub fn card(run: &RunView, lang: Lang, now_ms: i64) -> Card {
+    let headline = headline(run, lang, now_ms);
+    let mut parts = vec![Part::Header(headline.clone())];
     parts.extend(emergency::on_card(run, lang));
+    parts.extend(freeze_card::overridden(&run.plan, lang));
     parts.push(Part::Fields(fields(run, lang)));
     if !run.plan.reason().is_empty() {
         let mut line = vec![Span::Bold(lang.pick("原因", "Reason").into()), text(" ")];
@@ -139,6 +142,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     parts.extend(queue_card::on_card(run, lang));
     parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
     parts.extend(decision_card::question(run, lang));
+    parts.extend(freeze_card::question(run, lang, now_ms));
     parts.extend(queue_card::voided(run, lang));
     parts.extend(decision_card::decisions(run, lang));
     parts.extend(queue_card::taken_over(run, lang));
@@ -155,7 +159,7 @@ pub fn card(run: &RunView, lang: Lang) -> Card {
     parts.extend(decision_card::buttons(run, lang));
     parts.extend(emergency::buttons(run, lang));
     parts.push(Part::Context(times(run, lang)));
-    Card { summary: headline(run, lang), tone: tone_of(run), parts }
+    Card { summary: headline, tone: tone_of(run), parts }
 }
 
 /// The words with which a run ends, for its thread; `None` while it goes on.
@@ -210,18 +214,35 @@ pub fn closing_card(run: &RunView, lang: Lang) -> Option<Card> {
     Some(Card { summary: words.to_owned(), tone: tone_of(run), parts })
 }
 
-fn headline(run: &RunView, lang: Lang) -> String {
+fn headline(run: &RunView, lang: Lang, now_ms: i64) -> String {
     let banner = emergency::banner(run, lang);
     match closing_words(run) {
         Some(words) => format!("{banner}{}", words.get(lang)),
         None => format!(
             "{banner}{} {} → {} · {}",
-            icon(run.state),
+            standing_icon(run, now_ms),
             run.plan.title(),
             run.plan.environment,
-            gate::standing(run).get(lang)
+            standing(run, now_ms).get(lang)
         ),
     }
+}
+
+/// Its state in words: what waits does not always wait for people.
+pub fn standing(run: &RunView, now_ms: i64) -> Text {
+    if freeze_card::is_all_that_it_waits_for(run, now_ms) {
+        return Text::new("等待冻结结束", "waiting for a freeze to end");
+    }
+    let open = gate::open(run, now_ms);
+    if run.state == State::Waiting && open.first() == Some(&Gate::Checklist) {
+        return Text::new("等待检查清单", "waiting for its checklist");
+    }
+    run.state.text()
+}
+
+/// The same as one sign.
+pub fn standing_icon(run: &RunView, now_ms: i64) -> &'static str {
+    if freeze_card::is_all_that_it_waits_for(run, now_ms) { "❄️" } else { icon(run.state) }
 }
 
 fn fields(run: &RunView, lang: Lang) -> Vec<(String, Line)> {

@@ -1,12 +1,15 @@
 //! The gates of a run that waits: asked whenever one of them may have opened. What opens by itself, and not
 //! by a press, is looked for.
 
-use super::{Engine, Error, Facts, apply_in, view};
-use crate::core::gate;
+use super::{Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, hold, put_slot, view};
+use crate::core::freeze;
+use crate::core::freeze_card;
+use crate::core::gate::{self, Gate};
 use crate::core::id::RunId;
 use crate::core::run::{Event, State};
 use crate::core::run_card::RunView;
-use crate::store::{Unit, checks, runs};
+use crate::store::{Unit, checks, queue, runs};
+use serde_json::json;
 
 /// Runs that are asked about in one look.
 const LOOKED_AT_MAX: i64 = 500;
@@ -24,7 +27,12 @@ impl Engine {
         for id in found {
             let run = RunId::new(id);
             let row = view::row(&mut reader, &run).await?;
-            if gate::open(&view::with_parts(&mut reader, row).await?).is_empty() {
+            // A frozen run is looked at for as long as its freeze lasts: its plan alone tells.
+            let now_ms = self.clock().now_ms();
+            if !freeze::waited_for(&view::plan(&run, &row)?.freezes, now_ms).is_empty() {
+                continue;
+            }
+            if gate::open(&view::with_parts(&mut reader, row).await?, now_ms).is_empty() {
                 due.push(run);
             }
         }
@@ -45,6 +53,48 @@ impl Engine {
         }
         Ok(queued)
     }
+
+    /// Puts a run back before its first step, because a freeze is in force: it waits for the end, its
+    /// approvals stand, and it gives its environment back.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a step has begun.
+    pub async fn freeze(&self, driven: &Driven) -> Result<(), Error> {
+        self.patiently(|| {
+            let driven = driven.clone();
+            let lease_ms = self.identity.lease_ms;
+            self.store.unit(move |unit| {
+                Box::pin(async move {
+                    hold(unit, &driven, lease_ms).await?;
+                    freeze_in(unit, &driven.run).await
+                })
+            })
+        })
+        .await?;
+        self.metrics.run_event("run.frozen");
+        self.mail.notify_one();
+        self.work.notify_one();
+        Ok(())
+    }
+}
+
+async fn freeze_in(unit: &mut Unit, run: &RunId) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    let row = view::row(unit.connection(), run).await?;
+    let plan = view::plan(run, &row)?;
+    let names: Vec<&str> = freeze::waited_for(&plan.freezes, now_ms)
+        .into_iter()
+        .map(|freeze| freeze.name.as_str())
+        .collect();
+    let ends_ms = freeze::wait_ends_ms(&plan.freezes, now_ms).unwrap_or(0);
+    // It waits for nobody: what it was approved for stands.
+    let host = plan.host.as_deref().unwrap_or_default();
+    queue::wait_again(unit.connection(), run.as_str(), (0, host)).await?;
+    let detail = json!({"freezes": names, "ends_ms": ends_ms});
+    let facts = Facts { detail, ..Facts::default() };
+    let after = apply_in(unit, run, &[Event::Frozen], facts).await?;
+    let card = freeze_card::frozen_card(&after, after.plan.language, now_ms);
+    put_slot(unit, &after, format!("{run}/frozen.{ends_ms}"), PRIORITY_THREAD, &card).await
 }
 
 impl Engine {
@@ -76,7 +126,13 @@ async fn look_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
         return Ok(false);
     }
     let after = ask(unit, run, Facts::default()).await?;
-    Ok(after.state == State::Queued)
+    let is_queued = after.state == State::Queued;
+    if is_queued && !after.plan.freezes.is_empty() {
+        let card = freeze_card::over_card(&after, after.plan.language);
+        let key = format!("{run}/thawed.{}", unit.now_ms());
+        put_slot(unit, &after, key, PRIORITY_THREAD, &card).await?;
+    }
+    Ok(is_queued)
 }
 
 /// Asks every gate of a run that waits and whose row is held: it is queued if none is open, and its card
@@ -88,7 +144,11 @@ pub(super) async fn ask(unit: &mut Unit, run: &RunId, facts: Facts) -> Result<Ru
         let seen = (checks.run.as_str(), checks.state.as_str());
         checks::put_seen(unit.connection(), run.as_str(), seen).await?;
     }
-    let is_open = gate::open(&standing).is_empty();
-    let events: &[Event] = if is_open { &[Event::GatesPassed] } else { &[] };
+    let open = gate::open(&standing, unit.now_ms());
+    if open == [Gate::Freeze] && standing.expires_ms > 0 {
+        // Nobody is asked any more, so nobody can be too late.
+        runs::wait_for_nobody(unit.connection(), run.as_str()).await?;
+    }
+    let events: &[Event] = if open.is_empty() { &[Event::GatesPassed] } else { &[] };
     apply_in(unit, run, events, facts).await
 }

@@ -544,7 +544,7 @@ async fn apply_in(
         State::Succeeded if view.taken_over.is_none() => releases::go_live(unit, &view).await?,
         _ => None,
     };
-    if events.contains(&Event::GateVoided) {
+    if events.iter().any(|event| matches!(event, Event::GateVoided | Event::Frozen)) {
         runs::release_lock(unit.connection(), run.as_str()).await?;
     }
     if view.state.is_final() {
@@ -625,7 +625,7 @@ async fn change_run(
         row.started_ms = now_ms;
     }
     if progress.state == State::Waiting {
-        // Its gate was voided at its turn: it has not begun after all.
+        // A gate did not hold at its turn: it has not begun after all.
         row.started_ms = 0;
     }
     if progress.state.is_final() {
@@ -673,7 +673,7 @@ async fn put_messages(
 
 /// The card in its latest state.
 async fn put_card(unit: &mut Unit, view: &RunView) -> Result<(), Error> {
-    let card = run_card::card(view, view.plan.language);
+    let card = run_card::card(view, view.plan.language, unit.now_ms());
     put_slot(unit, view, card_key(&view.id), PRIORITY_CARD, &card).await
 }
 
@@ -760,6 +760,7 @@ fn event_kind(event: Event) -> &'static str {
     match event {
         Event::GatesPassed => "run.queued",
         Event::GateVoided => "run.gate_voided",
+        Event::Frozen => "run.frozen",
         Event::Rejected => "run.rejected",
         Event::Expired => "run.expired",
         Event::Claimed => "run.started",

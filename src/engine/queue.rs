@@ -307,7 +307,7 @@ async fn show_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
     }
     queue::put_shown(unit.connection(), run.as_str(), &now).await?;
     let lang = view.plan.language;
-    let card = run_card::card(&view, lang);
+    let card = run_card::card(&view, lang, unit.now_ms());
     put_slot(unit, &view, super::card_key(run), super::PRIORITY_CARD, &card).await?;
     Ok(true)
 }

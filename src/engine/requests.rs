@@ -214,6 +214,14 @@ async fn request_in(
     if let Some(reusable) = reusable {
         reuse::write(unit, asked, (run, plan), reusable).await?;
     }
+    if let Some(overrides) = &plan.overrides {
+        let detail = json!({
+            "freezes": overrides.freezes, "roles": overrides.roles, "reason": plan.reason(),
+            "digest": plan.digest(),
+        });
+        let now_ms = unit.now_ms();
+        unit.journal(request_entry(asked, "freeze.overridden", run.as_str(), detail, now_ms));
+    }
     if plan.emergency.is_some() {
         let row = view::row(unit.connection(), run).await?;
         let asked_for = view::with_parts(unit.connection(), row).await?;

@@ -443,6 +443,18 @@ pub async fn waiting_for_nobody(
     .await
 }
 
+/// A run that waits does so for nobody's decision any more, and expires no more. Its row is held.
+///
+/// # Errors
+/// The database's.
+pub async fn wait_for_nobody(connection: &mut AnyConnection, id: &str) -> sqlx::Result<()> {
+    sqlx::query("update runs set expires_ms = 0 where id = $1 and state = 'waiting'")
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Takes the row lock of a run that waits for a person, and shuts out whoever drove it: from this
 /// moment on its host may claim it. `false`: it waits for nobody.
 ///

@@ -8,6 +8,8 @@ use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::card::Card;
 use crate::core::decision::AtItsTurn;
 use crate::core::evidence::{End, Evidence, Survivor};
+use crate::core::freeze;
+use crate::core::freeze_card;
 use crate::core::host_card;
 use crate::core::id::AttemptId;
 use crate::core::plan::{PlannedStep, Work};
@@ -237,8 +239,12 @@ impl At<'_> {
             );
             return Ok(Turn::Never(words.get(plan.language).to_owned()));
         }
+        if let Some(turn) = self.frozen().await? {
+            return Ok(turn);
+        }
         match self.means.gates.people(self.engine, self.view).await {
-            AtItsTurn::Stands => Ok(Turn::Begins),
+            // Asking took time, in which a freeze may have begun.
+            AtItsTurn::Stands => Ok(self.frozen().await?.unwrap_or(Turn::Begins)),
             AtItsTurn::AskerLost => {
                 let roles = plan.roles().collect::<Vec<_>>().join("` / `");
                 let why = Text::new(
@@ -277,6 +283,22 @@ impl At<'_> {
             info!(run.id = %self.view.id, "{} is not what was asked for: {drift:?}", self.view.id);
             Turn::Never(drift.text().get(plan.language).to_owned())
         }))
+    }
+
+    /// What becomes of a run at whose turn a freeze is in force; `None`: none is. Between this look and the
+    /// start of the program lies a moment in which one may begin: that is tolerated.
+    async fn frozen(&self) -> Result<Option<Turn>, Error> {
+        let (plan, now_ms) = (&self.view.plan, self.engine.clock().now_ms());
+        if let Some(why) = freeze_card::never(plan, now_ms) {
+            info!(run.id = %self.view.id, "{} is frozen: {}", self.view.id, why.en);
+            return Ok(Some(Turn::Never(why.get(plan.language).to_owned())));
+        }
+        if freeze::waited_for(&plan.freezes, now_ms).is_empty() {
+            return Ok(None);
+        }
+        info!(run.id = %self.view.id, "{} waits again: a freeze has begun", self.view.id);
+        self.engine.freeze(self.driven).await?;
+        Ok(Some(Turn::NotYet))
     }
 
     /// Whether a person wants this step not to go on. Cleanup is done all the same.

@@ -34,6 +34,15 @@ const ACTIONS: &str = r#"
       why: {type: text, default: none}
     steps:
       - {name: Break, run: [sh, -c, "echo \"broken $1\" >> $MARKS; exit 3", sh, "{why}"], timeout: 20s}
+  frozen:
+    summary: frozen
+    role: operator
+    lock: none
+    steps:
+      - {name: Frozen, run: [sh, -c, "echo frozen >> $MARKS"], timeout: 20s}
+freezes:
+  all-but-mon: {summary: Nearly always, actions: [frozen], weekly: [mon 00:01 - mon 00:00], zone: UTC}
+  all-but-tue: {summary: Nearly always, actions: [frozen], weekly: [tue 00:01 - tue 00:00], zone: UTC}
 "#;
 
 async fn place(database_url: &str) -> Process {
@@ -115,6 +124,18 @@ both_engines! {
         let (failed, said) = types(&bot, &["broken"]).await;
         assert_eq!(failed, 1, "{said}");
         assert!(said.contains("1. Break — failed") && said.contains("failed: somebody must act now"), "{said}");
+    }
+
+    async fn what_waits_for_the_end_of_a_freeze_is_told_so_and_not_followed(database: TestDatabase) {
+        let mut bot = start(&database.url, "U0BOB").await;
+
+        let (code, said) = types(&bot, &["frozen"]).await;
+
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("frozen → production · waiting for a freeze to end"), "{said}");
+        assert!(said.contains(" Nearly always, until more than 400 days from now") && !said.contains("approval:"), "{said}");
+        bot.until("its card", |bot| bot.everything().contains("waiting for a freeze to end")).await;
+        assert!(bot.place.marks().is_empty());
     }
 
     async fn another_person_approves_and_nobody_their_own(database: TestDatabase) {

@@ -55,7 +55,34 @@ const ACTIONS: &str = r#"
     role: operator
     steps:
       - {name: {zh: 睡觉, en: Sleep}, run: [sh, -c, "echo begun >> $MARKS; sleep 60"], timeout: 90s}
+  ship:
+    summary: {zh: 上架, en: Ship}
+    role: operator
+    parameters: {reason: {type: text}}
+    steps:
+      - {name: {zh: 上架, en: Ship}, run: ["true"], timeout: 20s}
+  halt:
+    summary: {zh: 停机, en: Halt}
+    role: operator
+    parameters: {reason: {type: text}}
+    steps:
+      - {name: {zh: 停机, en: Halt}, run: ["true"], timeout: 20s}
 emergency: {role: operator, actions: [by-two], review: lead}
+freezes:
+  trading-hours:
+    summary: {zh: 交易时段, en: Trading hours}
+    environments: [production]
+    actions: [ship]
+    weekly: [mon-fri 09:15-15:00]
+    zone: Asia/Shanghai
+    override: lead
+  year-end:
+    summary: {zh: 年终, en: Year end}
+    actions: [halt]
+    from: 2026-11-20 18:00
+    until: 2026-12-20 08:00
+    zone: Europe/Berlin
+    then: refuse
 "#;
 
 /// Everybody reads one language; the channels too.
@@ -239,6 +266,7 @@ async fn album(database: TestDatabase, lang: &str) -> String {
     ends(&mut album).await;
     releases(&mut album).await;
     lost(&mut album).await;
+    frozen(&mut album).await;
     let Album { bot, text } = album;
     bot.finish().await;
     text
@@ -394,6 +422,23 @@ async fn releases(album: &mut Album) {
     album.says("U0BOB", "audit outcome maybe").await;
     album.says("U0BOB", &format!("logs {run}")).await;
     album.says("U0BOB", &format!("logs {run} 7")).await;
+}
+
+/// What a freeze stops, and what goes ahead in spite of it.
+async fn frozen(album: &mut Album) {
+    album.says("U0BOB", "freeze").await;
+    album.says("U0BOB", "halt for the audit").await;
+    album.says("U0BOB", "halt --override-freeze for the audit").await;
+    album.says("U0BOB", "plan ship now").await;
+    album.says("U0BOB", "ship now").await;
+    album.settles("frozen").await;
+    let run = album.bot.run_id();
+    album.says("U0BOB", &format!("cancel {run}")).await;
+    album.settles("frozen and cancelled").await;
+    album.says("U0BOB", "ship --override-freeze the exchange asks").await;
+    album.settles("overridden").await;
+    album.says("U0BOB", &format!("cancel {}", album.bot.run_id())).await;
+    album.settles("overridden and cancelled").await;
 }
 
 /// A step whose supervisor died.

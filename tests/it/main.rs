@@ -26,6 +26,7 @@ mod deploy;
 mod emergency;
 mod exec;
 mod export;
+mod freeze;
 mod golden;
 mod harness;
 mod hostile;

@@ -9,7 +9,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 27] = [
+const BY_ITSELF: [(&str, &str); 28] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
@@ -18,6 +18,7 @@ const BY_ITSELF: [(&str, &str); 27] = [
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),
     ("forget_people", "what Slack said too long ago"),
+    ("freeze", "a run waits for the end of a freeze, under the fence of whoever drives it"),
     ("gate_unasked", "a run waits, under the fence of whoever drives it"),
     ("keep_members", "what Slack said of groups"),
     ("keep_standing", "what Slack said of a person"),

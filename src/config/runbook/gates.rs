@@ -5,14 +5,15 @@ use super::steps::milliseconds;
 use super::{Reading, is_true, key_at, text_of};
 use crate::config::fault::mean_or_list;
 use crate::config::tree::{Entry, Node};
-use crate::core::action::{Action, Approval, Emergency, Member, Parameter, ParameterKind, Role};
+use crate::core::action::{
+    APPROVAL_EXPIRES_DEFAULT_MS, Action, Approval, Emergency, Member, Parameter, ParameterKind,
+    Role,
+};
 use crate::core::param::REASON;
 use std::collections::BTreeMap;
 
 /// Approvals wanted where the runbook does not say how many.
 const APPROVALS_DEFAULT: u32 = 1;
-/// How long an approval is waited for where the runbook does not say.
-const APPROVAL_EXPIRES_DEFAULT_MS: u64 = 15 * 60_000;
 
 impl Reading<'_> {
     pub(super) fn check_role(&mut self, node: Option<&Node>, roles: &BTreeMap<String, Role>) {

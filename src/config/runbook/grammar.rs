@@ -1,6 +1,7 @@
 //! The runbook's grammar: the one description that checks it and prints its schema.
 
 mod checklists;
+mod freezes;
 mod rules;
 
 use crate::config::shape::{
@@ -279,6 +280,7 @@ static RUNBOOK: Object = Object {
             Shape::Object(&EMERGENCY),
             "Break-glass: what may be done without its gates, with `--emergency` and a reason",
         ),
+        freezes::FIELD,
         optional(
             "command_line",
             Shape::Object(&COMMAND_LINE),
