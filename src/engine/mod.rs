@@ -6,7 +6,6 @@
 //! refused.
 
 mod announcements;
-pub mod compliance;
 mod decisions;
 mod delegations;
 mod follow_up;
