@@ -3,13 +3,12 @@
 use super::export;
 use crate::config::protection::Declared;
 use crate::core::action::Runbook;
+use crate::core::compliance::KIND_REPORTED;
 use crate::core::text::Lang;
-use crate::engine::Error;
-use crate::engine::compliance::{KIND_REPORTED, digest, facts};
 use crate::slack::plain::plain;
 use crate::slack::render::render;
-use crate::store::Store;
-use crate::store::compliance::is_connection_encrypted;
+use crate::store::compliance::{facts, is_connection_encrypted};
+use crate::store::{Error, Store};
 use serde_json::json;
 
 /// The report on the last `window_ms`, written into the journal before anybody reads it.
@@ -30,7 +29,7 @@ pub async fn compliance(
     let report = facts(store, runbook, protection, span, by.to_owned()).await?.report(lang);
     let detail = json!({
         "window": crate::core::duration::spell(window_ms), "since_ms": since_ms,
-        "until_ms": until_ms, "runbook": runbook.digest, "sha256": digest(&report),
+        "until_ms": until_ms, "runbook": runbook.digest, "sha256": report.digest(),
     });
     export::journal(store, by, KIND_REPORTED, detail).await?;
     let cards = [&report.head].into_iter().chain(&report.sections);

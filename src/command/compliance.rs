@@ -3,15 +3,14 @@
 use super::filter::{invalid, once, take_named};
 use super::{Context, Spec, answer_with, ephemeral, refusal, refusal_detail, text, with_code};
 use crate::core::card::{Card, Part, Span, Tone};
-use crate::core::compliance::{WINDOW_DEFAULT_MS, WINDOW_MS_MAX, WINDOW_MS_MIN};
+use crate::core::compliance::{Posting, WINDOW_DEFAULT_MS, WINDOW_MS_MAX, WINDOW_MS_MIN};
 use crate::core::duration;
 use crate::core::param::{ArgumentFault, narrow_word};
 use crate::core::policy::Authorized;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
-use crate::engine::compliance::{Posting, facts};
 use crate::engine::{Asked, Error};
-use crate::store::compliance::is_connection_encrypted;
+use crate::store::compliance::{facts, is_connection_encrypted};
 use serde_json::json;
 
 /// How it is asked for.

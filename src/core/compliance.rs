@@ -14,12 +14,17 @@ pub use used::{KINDS, Used};
 use super::action::{Action, Runbook, StepKind};
 use super::card::{Card, Line, Part, Span, Tone, text};
 use super::duration;
+use super::id::ChannelId;
 use super::journal::Anchor;
 use super::param::cut;
 use super::text::{Lang, Text};
 use page::Group;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use used::{person, run_line};
 
+/// The journal's kind of a report.
+pub const KIND_REPORTED: &str = "compliance.reported";
 /// How far back a report looks when nobody says.
 pub const WINDOW_DEFAULT_MS: u64 = 30 * DAY_MS;
 /// The shortest and the longest look back.
@@ -194,6 +199,28 @@ pub struct Report {
     pub head: Card,
     /// The facts.
     pub sections: Vec<Card>,
+}
+
+impl Report {
+    /// What the journal names it by: SHA-256 of its messages.
+    pub fn digest(&self) -> String {
+        let cards = [&self.head].into_iter().chain(&self.sections);
+        let bodies = cards.map(|card| serde_json::to_string(card).unwrap_or_default());
+        hex::encode(bodies.fold(Sha256::new(), Sha256::chain_update).finalize())
+    }
+}
+
+/// A report that is to be posted.
+#[derive(Debug, Clone)]
+pub struct Posting {
+    /// Where.
+    pub channel: ChannelId,
+    /// What.
+    pub report: Report,
+    /// The answer to whoever asked.
+    pub answer: String,
+    /// More for the journal.
+    pub detail: Value,
 }
 
 /// Whether an action proves that a backup restores: it bears the manual's name for that, or a step does.

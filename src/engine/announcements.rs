@@ -1,15 +1,21 @@
 //! What the bot itself has to say to people: an entry of the journal and a message, in one
-//! transaction, once.
+//! transaction, once. A compliance report is several messages.
 
-use super::{Engine, Error, bot_entry};
+use super::requests::{request_entry, stored_answer};
+use super::{Asked, Engine, Error, bot_entry};
 use crate::core::card::Card;
+use crate::core::compliance::{KIND_REPORTED, Posting};
 use crate::core::id::ChannelId;
+use crate::core::policy::Authorized;
 use crate::store::outbox::{self, Slot};
-use serde_json::Value;
+use crate::store::{Unit, deliveries};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Such a message goes before what runs say.
 const PRIORITY_ANNOUNCEMENT: i64 = 30;
+/// What runs say goes before a report.
+const PRIORITY_REPORT: i64 = 5;
 
 /// Something to be written down and, where there is a channel, told.
 #[derive(Debug, Clone)]
@@ -70,6 +76,61 @@ impl Engine {
         self.mail.notify_one();
         Ok(())
     }
+}
+
+impl Engine {
+    /// Posts a report: its first message, the others in its thread, and the entry. The same delivery twice
+    /// posts once.
+    ///
+    /// # Errors
+    /// The database's; then nothing is written.
+    pub async fn post_report(
+        &self,
+        asked: Asked,
+        by: &Authorized,
+        posting: Posting,
+    ) -> Result<String, Error> {
+        let key = format!("compliance/{}", hex::encode(crate::entropy::bytes::<8>()));
+        let wish = Arc::new((asked, by.role().to_owned(), posting, key));
+        let answer = self
+            .patiently(|| {
+                let wish = Arc::clone(&wish);
+                self.store.unit(move |unit| Box::pin(async move { post_in(unit, &wish).await }))
+            })
+            .await?;
+        self.mail.notify_one();
+        Ok(answer)
+    }
+}
+
+async fn post_in(
+    unit: &mut Unit,
+    (asked, role, posting, key): &(Asked, String, Posting, String),
+) -> Result<String, Error> {
+    let Posting { channel, report, answer, detail } = posting;
+    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
+        return stored_answer(unit, &asked.delivery).await;
+    }
+    let now_ms = unit.now_ms();
+    let sections = report.sections.iter().enumerate();
+    let sections = sections.map(|(index, card)| (format!("{key}/{}", index + 1), card));
+    for (name, card) in [(key.clone(), &report.head)].into_iter().chain(sections) {
+        let parent = if name == *key { String::new() } else { key.clone() };
+        let slot = Slot {
+            key: name,
+            channel: channel.to_string(),
+            parent,
+            priority: PRIORITY_REPORT,
+            run_id: String::new(),
+            body: serde_json::to_string(card).unwrap_or_default(),
+        };
+        outbox::put(unit.connection(), &slot, now_ms).await?;
+    }
+    let mut detail = detail.clone();
+    detail["role"] = json!(role);
+    detail["sha256"] = json!(report.digest());
+    unit.journal(request_entry(asked, KIND_REPORTED, "journal", detail, now_ms));
+    Ok(answer.clone())
 }
 
 fn slot(notice: &Notice) -> Slot {

@@ -7,7 +7,6 @@
 
 mod announcements;
 mod checks;
-pub mod compliance;
 mod decisions;
 mod delegations;
 mod follow_up;

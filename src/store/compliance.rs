@@ -1,5 +1,9 @@
 //! What a compliance report asks of the database: one function a question. Writes nothing.
 
+mod facts;
+
+pub use facts::facts;
+
 use super::{Error, Store};
 use sqlx::AnyConnection;
 

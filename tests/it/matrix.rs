@@ -878,7 +878,7 @@ fn the_ways_in_are_those_of_the_matrix() {
 }
 
 /// The files of a folder, with their text.
-fn sources_of(folder: &str) -> Vec<(String, String)> {
+pub fn sources_of(folder: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join(folder)];
     let mut found = Vec::new();

@@ -2,6 +2,7 @@
 //! nobody makes such a proof but `core::policy`, and that no deed does without, does not even compile: see
 //! the examples at `Authorized`.
 
+use crate::matrix::sources_of;
 use std::path::Path;
 
 /// Takes what somebody asked, and no proof.
@@ -102,4 +103,31 @@ fn what_the_engine_writes_unasked_is_known_by_name() {
 
     let known: Vec<&str> = BY_ITSELF.iter().map(|(name, _)| *name).collect();
     assert_eq!(unasked, known, "say by what right it writes, or take an `&Authorized`");
+}
+
+/// Who has the rules make a proof, how often, and of what.
+const MAKERS: [(&str, usize, &str); 4] = [
+    ("src/command/help.rs", 1, "to list what the reader may; the proof is thrown away"),
+    ("src/command/powers.rs", 3, "of what Slack said of the asker, and of whoever let them decide"),
+    ("src/command/whoami.rs", 1, "to say which roles the asker holds; the proof is thrown away"),
+    ("src/pipeline.rs", 1, "about oneself, for `whoami`"),
+];
+
+#[test]
+fn proofs_are_made_where_it_is_known_of_what() {
+    let calls = ["authorize(", "authorize_all(", "authorize_in_place_of(", "about_oneself("];
+    let mut found = Vec::new();
+    for (path, text) in sources_of("src") {
+        if path == "src/core/policy.rs" {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let made: usize = calls.iter().map(|call| code.matches(call).count()).sum();
+        found.extend((made > 0).then_some((path, made)));
+    }
+    found.sort();
+
+    let known: Vec<(String, usize)> =
+        MAKERS.iter().map(|(path, made, _)| ((*path).to_owned(), *made)).collect();
+    assert_eq!(found, known, "say of what it is a proof, and who asked Slack for that");
 }

@@ -1,47 +1,26 @@
-//! The compliance report: what the database tells for it, and the report as messages with its entry, in
-//! one transaction.
+//! Gathers what a compliance report tells, as the database stands now. Writes nothing.
 
-use super::requests::{request_entry, stored_answer};
-use super::{Asked, Engine, Error};
+use super::{
+    DelegatedRow, EmergencyRow, EndedRow, OwnApprovalRow, delegations, ended_last,
+    open_emergencies, own_approvals, reviewed_emergencies,
+};
 use crate::core::action::Runbook;
 use crate::core::compliance::{
     Delegated, Emergency, Facts, Few, JournalFacts, KINDS, LISTED_MAX, Newest, OwnApproval,
-    Protection, Report, RestoreTest, TESTS_MAX, TestRun, Used, is_restore_test,
+    Protection, RestoreTest, TESTS_MAX, TestRun, Used, is_restore_test,
 };
-use crate::core::id::ChannelId;
 use crate::core::plan::Plan;
-use crate::core::policy::Authorized;
 use crate::core::run::State;
 use crate::core::text::Text;
-use crate::store::compliance::{self, EmergencyRow, EndedRow};
 use crate::store::journal::{self, Filter, Search};
-use crate::store::outbox::{self, Slot};
-use crate::store::{Store, Unit, deliveries};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use crate::store::{Error, Store};
+use serde_json::Value;
 use sqlx::AnyConnection;
-use std::sync::Arc;
 
-/// The kind of the entry.
-pub const KIND_REPORTED: &str = "compliance.reported";
 /// Entries that are counted; a window with more is cut, and the report says so.
 const ENTRIES_MAX: u64 = 50_000;
 /// Entries read at a time: a plan stands in some.
 const PAGE_ENTRIES: i64 = 500;
-/// What runs say goes before it.
-const PRIORITY_REPORT: i64 = 5;
-
-/// A report that is to be posted.
-pub struct Posting {
-    /// Where.
-    pub channel: ChannelId,
-    /// What.
-    pub report: Report,
-    /// The answer to whoever asked.
-    pub answer: String,
-    /// More for the journal.
-    pub detail: Value,
-}
 
 /// Gathers what a report on a window of time tells, as it stands now.
 ///
@@ -57,18 +36,18 @@ pub async fn facts<'f>(
     let used = used(store, since_ms).await?;
     let mut reader = store.read().await?;
     let limit = LISTED_MAX as i64;
-    let (open, open_total) = compliance::open_emergencies(&mut reader, limit).await?;
-    let (seen, seen_total) = compliance::reviewed_emergencies(&mut reader, since_ms, limit).await?;
-    let (own, own_total) = compliance::own_approvals(&mut reader, since_ms, limit).await?;
-    let (delegated, total) = compliance::delegations(&mut reader, since_ms, limit).await?;
-    let own = own.into_iter().map(|row| OwnApproval {
+    let (open, open_total) = open_emergencies(&mut reader, limit).await?;
+    let (seen, seen_total) = reviewed_emergencies(&mut reader, since_ms, limit).await?;
+    let (own, own_total) = own_approvals(&mut reader, since_ms, limit).await?;
+    let (delegated, total) = delegations(&mut reader, since_ms, limit).await?;
+    let own = own.into_iter().map(|row: OwnApprovalRow| OwnApproval {
         run: row.run_id,
         action: row.action,
         environment: row.environment,
         actor: row.actor,
         at_ms: row.at_ms,
     });
-    let delegated = delegated.into_iter().map(|row| Delegated {
+    let delegated = delegated.into_iter().map(|row: DelegatedRow| Delegated {
         role: row.role,
         from: row.from_user,
         to: row.to_user,
@@ -89,68 +68,6 @@ pub async fn facts<'f>(
         protection,
         tests: tests(&mut reader, runbook).await?,
     })
-}
-
-/// What the journal names a report by: SHA-256 of its messages.
-pub fn digest(report: &Report) -> String {
-    let cards = [&report.head].into_iter().chain(&report.sections);
-    let bodies = cards.map(|card| serde_json::to_string(card).unwrap_or_default());
-    hex::encode(bodies.fold(Sha256::new(), Sha256::chain_update).finalize())
-}
-
-impl Engine {
-    /// Posts a report: its first message, the others in its thread, and the entry. The same delivery twice
-    /// posts once.
-    ///
-    /// # Errors
-    /// The database's; then nothing is written.
-    pub async fn post_report(
-        &self,
-        asked: Asked,
-        by: &Authorized,
-        posting: Posting,
-    ) -> Result<String, Error> {
-        let key = format!("compliance/{}", hex::encode(crate::entropy::bytes::<8>()));
-        let wish = Arc::new((asked, by.role().to_owned(), posting, key));
-        let answer = self
-            .patiently(|| {
-                let wish = Arc::clone(&wish);
-                self.store.unit(move |unit| Box::pin(async move { post_in(unit, &wish).await }))
-            })
-            .await?;
-        self.mail.notify_one();
-        Ok(answer)
-    }
-}
-
-async fn post_in(
-    unit: &mut Unit,
-    (asked, role, posting, key): &(Asked, String, Posting, String),
-) -> Result<String, Error> {
-    let Posting { channel, report, answer, detail } = posting;
-    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
-        return stored_answer(unit, &asked.delivery).await;
-    }
-    let now_ms = unit.now_ms();
-    let sections = report.sections.iter().enumerate();
-    let sections = sections.map(|(index, card)| (format!("{key}/{}", index + 1), card));
-    for (name, card) in [(key.clone(), &report.head)].into_iter().chain(sections) {
-        let parent = if name == *key { String::new() } else { key.clone() };
-        let slot = Slot {
-            key: name,
-            channel: channel.to_string(),
-            parent,
-            priority: PRIORITY_REPORT,
-            run_id: String::new(),
-            body: serde_json::to_string(card).unwrap_or_default(),
-        };
-        outbox::put(unit.connection(), &slot, now_ms).await?;
-    }
-    let mut detail = detail.clone();
-    detail["role"] = json!(role);
-    detail["sha256"] = json!(digest(report));
-    unit.journal(request_entry(asked, KIND_REPORTED, "journal", detail, now_ms));
-    Ok(answer.clone())
 }
 
 fn few<T>(shown: impl Iterator<Item = T>, total: i64) -> Few<T> {
@@ -234,9 +151,9 @@ async fn tests(reader: &mut AnyConnection, runbook: &Runbook) -> Result<Vec<Rest
     for action in runbook.actions.values().filter(|action| is_restore_test(action)) {
         for environment in runbook.environments.keys().take(TESTS_MAX - found.len()) {
             let of = |state| (action.name.as_str(), environment.as_str(), state);
-            let last = compliance::ended_last(reader, of("")).await?;
+            let last = ended_last(reader, of("")).await?;
             let good = of(State::Succeeded.as_str());
-            let succeeded = compliance::ended_last(reader, good).await?;
+            let succeeded = ended_last(reader, good).await?;
             found.push(RestoreTest {
                 action: action.name.clone(),
                 environment: environment.clone(),
