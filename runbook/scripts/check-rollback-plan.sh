@@ -5,8 +5,9 @@
 #
 #   check-rollback-plan.sh <version> <live-version>     在服务的 git 仓库里运行 / in the service's repository
 #
-# live-version    线上的版本，即回滚目标；为空则没有目标，计划无法确认
-#                 what is live and would be returned to; empty: there is no target, so no plan
+# live-version    线上的版本，即回滚目标；为空则是首次登记，没有可回滚的版本，只检查 db:rollback
+#                 what is live and would be returned to; empty: none is known to be, there is nothing to return
+#                 to yet, and only db:rollback is looked at
 # MIGRATIONS_DIR  迁移文件夹 / the folder of migrations (apps/server/db)
 #
 # 可逆 / reversible: NAME.up.sql 或 NAME.sql 旁边有不为空的 NAME.down.sql / has a NAME.down.sql that is not empty
@@ -47,7 +48,7 @@ check_way_back() {
 check_target() {
     case $live in
     '')
-        bad "没有线上版本，回滚没有目标 / nothing is live, so there is nothing to return to"
+        say "⚠️ 首次登记：没有已知的线上版本，暂无回滚目标 / none is known to be live: nothing to return to yet"
         return
         ;;
     -* | *[[:space:]]*) refuse "不是版本 / not a version: '$live'" ;;
@@ -85,5 +86,8 @@ check_way_back
 [ -z "$target" ] || check_migrations
 if [ "$faults" -gt 0 ]; then
     failed "回滚计划无法确认：$faults 个问题 / the way back is not confirmed, $faults faults"
+fi
+if [ -z "$live" ]; then
+    passed "首次登记 $version：之前没有可回滚的版本 / the first that is known: there is nothing to return to"
 fi
 passed "回滚计划已确认：$version → $live / the way back is confirmed"

@@ -101,7 +101,7 @@ fn said(step: &StepView) -> Option<String> {
     let last = step.tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     let last = last.strip_prefix("! ").unwrap_or(last);
     // The item has a sign of its own.
-    let last = last.trim_start_matches(['✅', '❌', '⚠', '\u{fe0f}', ' ']);
+    let last = last.trim_start_matches(['✅', '❌', '⚠', '⛔', '\u{fe0f}', ' ']);
     let mut words: String = last.chars().take(SAID_CHARS_MAX).collect();
     if last.chars().count() > SAID_CHARS_MAX {
         words.push('…');

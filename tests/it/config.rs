@@ -25,8 +25,55 @@ fn the_shipped_runbook_passes_its_own_check() {
 
     assert!(report.ok, "{}", report.text);
     let says = "service neostock: 2 environments (production by default, staging); \
-                4 roles (lead, oncall, operator, viewer); 4 actions (backup-verify, deploy, log-audit, rollback)";
+                4 roles (lead, oncall, operator, viewer); 6 actions (backup-verify, deploy, \
+                disaster-recovery, log-audit, rollback, security-review)";
     assert!(report.text.contains(says), "{}", report.text);
+}
+
+/// The manual's lists, word for word.
+const LISTS: [(&str, &str); 3] = [
+    (
+        "production",
+        "- [ ] 所有测试通过(单元测试、集成测试、E2E测试)
+- [ ] 代码安全扫描通过(零高危漏洞)
+- [ ] 性能基准测试通过
+- [ ] 数据库迁移脚本验证
+- [ ] 回滚计划确认
+- [ ] 监控告警配置验证
+- [ ] 负载均衡器健康检查配置",
+    ),
+    (
+        "security-scan",
+        "- [ ] 静态代码安全分析(SAST)
+- [ ] 依赖漏洞扫描(SCA)
+- [ ] Docker镜像安全扫描
+- [ ] API安全测试
+- [ ] 认证机制验证
+- [ ] 数据加密验证",
+    ),
+    (
+        "disaster-recovery",
+        "- [ ] 识别故障范围和影响
+- [ ] 评估数据完整性
+- [ ] 选择恢复策略(回滚vs修复)
+- [ ] 执行恢复程序
+- [ ] 验证系统功能
+- [ ] 通知用户和利益相关者
+- [ ] 进行故障分析和预防措施",
+    ),
+];
+
+#[test]
+fn the_shipped_checklists_are_the_manuals() {
+    let runbook = runbook::load(&project().join("runbook/runbook.yml")).unwrap();
+
+    assert_eq!(runbook.checklists.len(), LISTS.len());
+    for (name, manual) in LISTS {
+        let items = runbook.checklists[name].items.iter();
+        let written: Vec<_> = items.map(|item| format!("- [ ] {}", item.name.zh)).collect();
+        assert_eq!(written.join("\n"), manual);
+    }
+    assert_eq!(runbook.actions["deploy"].checklist.as_deref(), Some("production"));
 }
 
 #[test]

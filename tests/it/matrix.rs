@@ -207,15 +207,14 @@ fn needed(
         }
         Meaning::Review if template.is_emergency => one(&emergency.review),
         Meaning::Tick(0) => one("oncall"),
-        Meaning::Tick(1) => one("lead"),
         Meaning::Decide(Verdict::Cancelled)
         | Meaning::Retry
         | Meaning::Settle(_)
         | Meaning::Review
-        | Meaning::Tick(_)
+        | Meaning::Tick(2..)
         | Meaning::Recheck
         | Meaning::Logs => one(&of_run.role),
-        Meaning::Unlock | Meaning::Delegate => one("lead"),
+        Meaning::Unlock | Meaning::Delegate | Meaning::Tick(1) => one("lead"),
         Meaning::Stale { action } => one(role_of(&runbook.actions[action])?),
         Meaning::Ask { action, is_emergency } => {
             let role = role_of(&runbook.actions[action])?.to_owned();

@@ -35,8 +35,8 @@ async fn bot(database: &TestDatabase, parts: &Parts) -> Bot {
 /// Somebody asks for a deploy, and a lead agrees.
 async fn deploy(bot: &Bot, text: &str) {
     let answer = bot.say("U0ANN", text).await;
-    assert!(answer.contains("等待批准"), "{answer}");
-    bot.until_card("✋").await;
+    assert!(answer.contains("等待批准和检查清单"), "{answer}");
+    bot.until_card("生产部署检查清单 7/7").await;
     let answer = bot.click("U0BOB", "批准").await;
     assert!(answer.contains("approved by you"), "{answer}");
 }
@@ -122,9 +122,22 @@ fn a_deploy_goes_live_without_a_lost_request_a_bad_one_never_does_and_a_rollback
         assert_eq!(live_version(&parts).await, "1.2.0");
         assert_eq!(migrations(&parts).await, ["0001", "0002"]);
 
-        // One that is ill: the traffic stays.
+        let thread = bot.thread().join("\n");
+        assert!(!thread.contains("check-"), "what was in order is not told: {thread}");
+
+        // One that is ill: its own tests say so, and nothing begins.
         let upstream = std::fs::read_to_string(parts.upstream_file()).unwrap();
-        deploy(&bot, "deploy v1.3.0 试试").await;
+        bot.say("U0ANN", "deploy v1.3.0 试试").await;
+        let card = bot.until_card("⛔ 1 项不通过，执行不会开始").await;
+        assert!(
+            card.contains("❌ 1. 所有测试通过(单元测试、集成测试、E2E测试) — 未通过"),
+            "{card}"
+        );
+        assert!(card.contains("✅ 5. 回滚计划确认 — 回滚计划已确认：v1.3.0 → v1.2.0"), "{card}");
+        bot.say("U0BOB", &format!("reject {} its tests fail", bot.run_id())).await;
+        bot.until_card("已被拒绝").await;
+        // Without its checklist, in an emergency: the traffic stays all the same.
+        bot.say("U0ANN", "deploy v1.3.0 试试 --emergency").await;
         let card = bot.until_card("❌ 版本 v1.3.0 部署失败").await;
         assert!(card.contains("健康检查失败"), "{card}");
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);

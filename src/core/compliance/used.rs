@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// The kinds of entries that are counted.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 28] = [
     "run.requested",
     "run.follows",
     "run.superseded",
@@ -39,6 +39,9 @@ pub const KINDS: [&str; 25] = [
     "lock.refused",
     "lock.taken_over",
     "approval.reused",
+    "freeze.overridden",
+    "checklist.ticked",
+    "checklist.refused",
 ];
 
 /// Different things that are told apart, each.
@@ -126,6 +129,7 @@ pub struct Used {
     refusals: Tally<(String, String, String)>,
     takeovers: Deeds,
     reused: Deeds,
+    overridden: Deeds,
 }
 
 impl Used {
@@ -149,6 +153,11 @@ impl Used {
                 self.takeovers.add(deed(word(&detail["environment"]), word(&detail["reason"])));
             }
             "approval.reused" => self.reused.add(deed(word(&detail["from"]), String::new())),
+            "freeze.overridden" => {
+                let names = detail["freezes"].as_array().map_or(&[][..], Vec::as_slice);
+                let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+                self.overridden.add(deed(names.join(", "), word(&detail["reason"])));
+            }
             kind if is_denial(kind) => {
                 let reason = Reason::of(row, &detail);
                 self.denials.add((asked(&detail), row.actor.clone(), reason));
@@ -179,7 +188,7 @@ impl Used {
         ]
     }
 
-    /// Locks that were taken over, and approvals that counted twice.
+    /// Locks that were taken over, approvals that counted twice, and freezes that were to be passed.
     pub(super) fn bypasses(&self, lang: Lang) -> Vec<Group> {
         let source = lang.pick("审计日志", "the journal");
         let line = |deed: &Deed, between: &str| {
@@ -194,6 +203,8 @@ impl Used {
         let rest = |deeds: &Deeds| deeds.total - deeds.newest.len() as u64;
         let takeovers = self.takeovers.newest.iter();
         let takeovers = takeovers.map(|deed| line(deed, lang.pick(" 失去 ", " lost ")));
+        let overridden = self.overridden.newest.iter();
+        let overridden = overridden.map(|deed| line(deed, lang.pick(" 越过 ", " in spite of ")));
         let reused = self.reused.newest.iter();
         let reused = reused.map(|deed| line(deed, lang.pick(" 沿用 ", " on the approvals of ")));
         vec![
@@ -206,6 +217,9 @@ impl Used {
             Group::new(lang.pick("沿用的批准", "Approvals that were used again"), source)
                 .with(reused)
                 .and_more(rest(&self.reused)),
+            Group::new(lang.pick("申请越过的冻结", "Freezes that were to be passed"), source)
+                .with(overridden)
+                .and_more(rest(&self.overridden)),
         ]
     }
 
@@ -325,6 +339,20 @@ mod tests {
         let shown = format!("{card:?}");
         assert!(card.parts.len() < 20 && shown.len() < 20_000, "{}", shown.len());
         assert!(shown.contains("and 2030 more") && shown.contains("and 2035 more"), "{shown}");
+    }
+
+    #[test]
+    fn a_freeze_that_was_to_be_passed_is_named_with_its_reason() {
+        let mut used = Used::default();
+        let detail = json!({"freezes": ["trading-hours"], "reason": "it burns"});
+        used.add(&row("U0ANN", "freeze.overridden", "slash", &detail));
+
+        let card = super::super::page::card("Used", used.bypasses(Lang::En), Lang::En);
+
+        let shown = format!("{card:?}");
+        for words in ["trading-hours", " in spite of ", "it burns", "U0ANN", "R-7K3QZD5A"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
     }
 
     #[test]
