@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -109,17 +110,34 @@ impl Row {
 
     /// The hash that this row's columns have under a key.
     pub fn hash_under(&self, key: &Key) -> String {
-        key.digest(&self.encoded())
+        String::from_utf8_lossy(&self.hex_under(key)).into_owned()
     }
 
-    /// The bytes that a hash covers.
-    fn encoded(&self) -> Vec<u8> {
+    /// Whether its hash is the one that its columns have under a key.
+    fn is_sealed_by(&self, key: &Key) -> bool {
+        self.hash.as_bytes() == self.hex_under(key)
+    }
+
+    fn hex_under(&self, key: &Key) -> [u8; HASH_CHARS] {
+        key.digest(|take| self.encode(take))
+    }
+
+    /// The bytes that a hash covers, a piece at a time: a million rows are hashed without a copy.
+    fn encode(&self, mut take: impl FnMut(&[u8])) {
         let seq = self.seq.to_be_bytes();
         let at_ms = self.at_ms.to_be_bytes();
-        let columns: [&[u8]; 10] = [
+        for column in self.columns(&seq, &at_ms) {
+            // Each column behind its length, so that no two rows share an encoding.
+            take(&(column.len() as u64).to_be_bytes());
+            take(column);
+        }
+    }
+
+    fn columns<'r>(&'r self, seq: &'r [u8], at_ms: &'r [u8]) -> [&'r [u8]; 10] {
+        [
             FORMAT.as_bytes(),
-            &seq,
-            &at_ms,
+            seq,
+            at_ms,
             self.actor.as_bytes(),
             self.origin.as_bytes(),
             self.kind.as_bytes(),
@@ -127,23 +145,22 @@ impl Row {
             self.detail.as_bytes(),
             self.key_id.as_bytes(),
             self.prev_hash.as_bytes(),
-        ];
-        // Each column behind its length, so that no two rows share an encoding.
-        let mut bytes = Vec::with_capacity(columns.iter().map(|column| column.len() + 8).sum());
-        for column in columns {
-            bytes.extend_from_slice(&(column.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(column);
-        }
-        bytes
+        ]
+    }
+
+    /// How many bytes a hash covers.
+    fn encoded_len(&self) -> usize {
+        let number = [0; size_of::<i64>()];
+        self.columns(&number, &number).iter().map(|column| column.len() + size_of::<u64>()).sum()
     }
 
     /// The key that the next row must be under.
-    fn next_key_id(&self) -> String {
+    fn next_key_id(&self) -> Cow<'_, str> {
         if self.kind != KIND_KEY_CHANGED {
-            return self.key_id.clone();
+            return Cow::Borrowed(&self.key_id);
         }
         let detail: Value = serde_json::from_str(&self.detail).unwrap_or_default();
-        detail["to"].as_str().unwrap_or(&self.key_id).to_owned()
+        Cow::Owned(detail["to"].as_str().unwrap_or(&self.key_id).to_owned())
     }
 }
 
@@ -201,11 +218,23 @@ impl Key {
         &self.id
     }
 
-    fn digest(&self, bytes: &[u8]) -> String {
-        match &self.mac {
-            Some(mac) => hex::encode(mac.clone().chain_update(bytes).finalize().into_bytes()),
-            None => hex::encode(Sha256::digest(bytes)),
-        }
+    /// Of what `encode` gives, as hexadecimal digits.
+    fn digest(&self, encode: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; HASH_CHARS] {
+        let digest = match &self.mac {
+            Some(mac) => {
+                let mut mac = mac.clone();
+                encode(&mut |bytes| mac.update(bytes));
+                mac.finalize().into_bytes()
+            }
+            None => {
+                let mut hash = Sha256::new();
+                encode(&mut |bytes| hash.update(bytes));
+                hash.finalize()
+            }
+        };
+        let mut digits = [0; HASH_CHARS];
+        hex::encode_to_slice(digest, &mut digits).expect("32 bytes are 64 digits");
+        digits
     }
 }
 
@@ -288,9 +317,8 @@ pub struct Seal(Sha256);
 impl Seal {
     /// Takes the next row.
     pub fn push(&mut self, row: &Row) {
-        let bytes = row.encoded();
-        self.0.update((bytes.len() as u64).to_be_bytes());
-        self.0.update(&bytes);
+        self.0.update((row.encoded_len() as u64).to_be_bytes());
+        row.encode(|bytes| self.0.update(bytes));
         self.0.update((row.hash.len() as u64).to_be_bytes());
         self.0.update(row.hash.as_bytes());
     }

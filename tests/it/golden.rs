@@ -67,6 +67,22 @@ const ACTIONS: &str = r#"
     parameters: {reason: {type: text}}
     steps:
       - {name: {zh: 停机, en: Halt}, run: ["true"], timeout: 20s}
+  listed:
+    summary: {zh: 有检查清单, en: With a checklist}
+    role: operator
+    approval: {from: lead, expires: 15m}
+    checklist: before
+    steps:
+      - {name: {zh: 什么也不做, en: Do nothing}, run: ["true"], timeout: 20s}
+checklists:
+  before:
+    title: {zh: 执行前的检查清单, en: Before it begins}
+    items:
+      - {name: {zh: 检查通过, en: What passes}, run: [sh, -c, "echo '✅ all 7 <passed> & more'"], timeout: 20s}
+      - {name: {zh: 检查不通过, en: What fails}, run: [sh, -c, "echo '❌ 2 of 7 <!channel>'; exit 1"], timeout: 20s}
+      - {name: {zh: 无法检查, en: What cannot be checked}, run: [sh, -c, "echo no scanner; exit 69"], timeout: 20s}
+      - {name: {zh: 有人值守, en: Somebody watches}, tick: operator}
+      - {name: {zh: 已经演练, en: It was rehearsed}, tick: lead, self: false}
 emergency: {role: operator, actions: [by-two], review: lead}
 freezes:
   trading-hours:
@@ -266,6 +282,7 @@ async fn album(database: TestDatabase, lang: &str) -> String {
     ends(&mut album).await;
     releases(&mut album).await;
     lost(&mut album).await;
+    listed(&mut album).await;
     frozen(&mut album).await;
     let Album { bot, text } = album;
     bot.finish().await;
@@ -422,6 +439,23 @@ async fn releases(album: &mut Album) {
     album.says("U0BOB", "audit outcome maybe").await;
     album.says("U0BOB", &format!("logs {run}")).await;
     album.says("U0BOB", &format!("logs {run} 7")).await;
+}
+
+/// What a checklist asks of programs and people.
+async fn listed(album: &mut Album) {
+    album.says("U0BOB", "plan listed").await;
+    album.says("U0BOB", "listed").await;
+    album.bot.until_card("3. ").await;
+    album.bot.until("all is checked", |bot| bot.buttons().len() == 7).await;
+    album.settles("checked").await;
+    album.presses("U0BOB", "tick_5").await;
+    album.presses("U0BOB", "tick_4").await;
+    album.settles("ticked off").await;
+    let run = album.bot.run_id();
+    album.says("U0BOB", &format!("tick {run} 9")).await;
+    album.says("U0BOB", &format!("cancel {run}")).await;
+    album.settles("checked and cancelled").await;
+    album.says("U0BOB", &format!("recheck {run}")).await;
 }
 
 /// What a freeze stops, and what goes ahead in spite of it.
