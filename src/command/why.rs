@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::action::{Lock, Role, Runbook};
 use crate::core::card::{Card, Line, Part, Span, Tone};
+use crate::core::checklist_card;
 use crate::core::duration;
 use crate::core::freeze_card;
 use crate::core::param::{ArgumentFault, cut};
@@ -323,6 +324,8 @@ async fn action_rules(
         Some(approval) => approval_rule(approval, context),
         None => vec![text(lang.pick("不需要审批。", "Needs nobody's approval."))],
     }));
+    let checklist = plan.checklist.as_ref();
+    parts.extend(checklist.map(|list| Part::Paragraph(checklist_card::planned(list, lang))));
     let now_ms = context.engine.clock().now_ms();
     parts.extend(freeze_card::now(&plan, lang, now_ms).map(Part::Paragraph));
     let ahead = action::ahead_of(&plan, context).await?;

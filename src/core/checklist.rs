@@ -32,6 +32,8 @@ pub struct Checklist {
     pub items: Vec<Item>,
     /// How long a run waits for it.
     pub expires_ms: u64,
+    /// How long what was found counts.
+    pub valid_ms: u64,
 }
 
 /// One line of a checklist.
@@ -68,6 +70,8 @@ pub struct PlannedChecklist {
     pub items: Vec<PlannedItem>,
     /// How long the run waits for it.
     pub expires_ms: u64,
+    /// How long what was found counts: what is older when the run's turn comes is looked at anew.
+    pub valid_ms: u64,
     /// The checks, in the order of their items; `None`: people tick all of it off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks: Option<Box<Plan>>,
@@ -138,6 +142,7 @@ impl Plan {
             title: checklist.title.clone(),
             items,
             expires_ms: checklist.expires_ms,
+            valid_ms: checklist.valid_ms,
             checks,
         });
         Ok(self)
@@ -271,10 +276,10 @@ impl PlannedChecklist {
     }
 
     /// The decisive part of it, without what only names things or calls people.
-    pub fn terms(&self) -> (&str, u64, Vec<Option<(&str, bool)>>) {
+    fn terms(&self) -> (&str, u64, u64, Vec<Option<(&str, bool)>>) {
         let ticks = self.items.iter().map(|item| item.tick.as_ref());
         let ticks = ticks.map(|tick| tick.map(|tick| (tick.role.as_str(), tick.allows_self)));
-        (&self.name, self.expires_ms, ticks.collect())
+        (&self.name, self.expires_ms, self.valid_ms, ticks.collect())
     }
 }
 
@@ -305,6 +310,17 @@ fn found(step: &StepView) -> Standing<'_> {
 pub fn is_done(run: &RunView) -> bool {
     let Some(checklist) = &run.plan.checklist else { return true };
     checklist.standings(&run.checklist).into_iter().all(Standing::is_in_order)
+}
+
+/// Whether something that was found in order was found so too long ago to count.
+pub fn is_old(run: &RunView, now_ms: i64) -> bool {
+    let Some(checklist) = &run.plan.checklist else { return false };
+    let since_ms = now_ms.saturating_sub_unsigned(checklist.valid_ms);
+    checklist.standings(&run.checklist).into_iter().any(|standing| match standing {
+        Standing::Passed(step) => step.ended_ms < since_ms,
+        Standing::Ticked(tick) => tick.at_ms < since_ms,
+        _ => false,
+    })
 }
 
 /// The one run of a run's checks with this number has its id from both: asked twice, it is the same.
@@ -508,6 +524,7 @@ mod tests {
             title: Text::same("Before it"),
             items: items.collect(),
             expires_ms: 1,
+            valid_ms: 1_000,
             checks: None,
         }
     }

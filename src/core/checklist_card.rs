@@ -1,7 +1,9 @@
 //! What a run's card says of its checklist: every item, who or what found it in order, and the buttons that
 //! tick items off or have them checked again.
 
-use super::card::{Button, ButtonStyle, Confirm, Line, Part, Span, mention, prose, text};
+use super::card::{
+    Button, ButtonStyle, Card, Confirm, Line, Part, Span, Tone, mention, prose, text,
+};
 use super::checklist::{PlannedChecklist, PlannedTick, Standing};
 use super::evidence::Evidence;
 use super::press::Press;
@@ -23,6 +25,10 @@ pub(super) fn on_card(run: &RunView, lang: Lang) -> Vec<Part> {
         text("📋 "),
         Span::Bold(format!("{} {done}/{}", checklist.title.get(lang), standings.len())),
     ];
+    if let Some(checks) = &run.checklist.checks {
+        // Under this id `logs` gives what each of its checks printed.
+        line.extend([text(" · "), Span::Code(checks.run.to_string())]);
+    }
     for (index, (item, standing)) in checklist.items.iter().zip(&standings).enumerate() {
         let name = item.name.get(lang);
         line.push(text(format!("\n{} {}. {name}", icon(*standing), index + 1)));
@@ -197,8 +203,41 @@ pub(super) fn buttons(run: &RunView, lang: Lang) -> Option<Part> {
     (!row.is_empty()).then_some(Part::Buttons(row))
 }
 
+/// Calls people again: at the run's turn, what was found of its checklist was too old.
+pub fn old_card(run: &RunView, lang: Lang) -> Card {
+    let checklist = run.plan.checklist.as_ref();
+    let valid = checklist.map_or_else(String::new, |list| super::duration::spell(list.valid_ms));
+    let title = run.plan.title();
+    let words = Text::new(
+        format!(
+            "📋 {title} 轮到时，检查清单中有超过 {valid} 的结果，先不执行：正在重新检查，请重新确认过期的项。"
+        ),
+        format!(
+            "📋 When the turn of {title} came, some of its checklist was older than {valid}, so nothing was \
+             done: it is being checked anew, and what was ticked off too long ago is to be ticked off again."
+        ),
+    );
+    let mut line = vec![text(words.get(lang)), text(" ")];
+    if let Some(checklist) = checklist {
+        let standings = checklist.standings(&run.checklist);
+        for (item, standing) in checklist.items.iter().zip(standings) {
+            if let (Some(tick), Standing::Open) = (&item.tick, standing) {
+                for id in &tick.call {
+                    line.extend([mention(id), text(" ")]);
+                }
+            }
+        }
+    }
+    line.push(Span::User(run.actor.clone()));
+    Card {
+        summary: words.get(lang).to_owned(),
+        tone: Tone::Warning,
+        parts: vec![Part::Paragraph(line)],
+    }
+}
+
 /// A checklist in a plan: every item with who or what finds it in order.
-pub(super) fn planned(checklist: &PlannedChecklist, lang: Lang) -> Line {
+pub fn planned(checklist: &PlannedChecklist, lang: Lang) -> Line {
     let count = checklist.items.len();
     let within = super::duration::spell(checklist.expires_ms);
     let mut line = vec![

@@ -111,7 +111,7 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "follows the failure of another run",
     ),
     ("run.queued", Outcome::Progress, "进入队列", "was queued"),
-    ("run.gate_voided", Outcome::Progress, "批准失效", "lost its approval"),
+    ("run.gate_voided", Outcome::Progress, "批准或检查失效", "lost a gate that held"),
     (
         "run.frozen",
         Outcome::Progress,

@@ -2,17 +2,22 @@
 //! into account; and people tick items off.
 
 use super::requests::{insert_run, request_entry, stored_answer};
-use super::{Asked, Engine, Error, Facts, apply_in, bot_entry, gates, view};
+use super::{
+    Asked, Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, gates, hold,
+    put_slot, view,
+};
 use crate::core::checklist::{
     Asks, Checks, Refused, Seen, Tick, checks_of, may_check_again, may_tick,
 };
+use crate::core::checklist_card;
+use crate::core::gate;
 use crate::core::id::{RunId, UserId};
 use crate::core::plan::Plan;
 use crate::core::policy::Authorized;
 use crate::core::run::{Event, State};
 use crate::core::run_card::RunView;
 use crate::store::checks::{self, TickRow};
-use crate::store::{Unit, deliveries, runs};
+use crate::store::{Unit, deliveries, queue, runs};
 use serde_json::json;
 use sqlx::AnyConnection;
 use std::sync::Arc;
@@ -69,6 +74,29 @@ impl Engine {
         self.work.notify_one();
         self.mail.notify_one();
         Ok(answer)
+    }
+
+    /// Puts a run back before its first step, because what was found of its checklist is too old: that is
+    /// checked and ticked off anew, what is younger stands, and so do its approvals.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a step has begun.
+    pub async fn check_anew(&self, driven: &Driven) -> Result<(), Error> {
+        self.patiently(|| {
+            let driven = driven.clone();
+            let lease_ms = self.identity.lease_ms;
+            self.store.unit(move |unit| {
+                Box::pin(async move {
+                    hold(unit, &driven, lease_ms).await?;
+                    check_anew_in(unit, &driven.run).await
+                })
+            })
+        })
+        .await?;
+        self.metrics.run_event("run.gate_voided");
+        self.mail.notify_one();
+        self.work.notify_one();
+        Ok(())
     }
 
     /// Whether a run still waits for the checks that a driver has in hand.
@@ -136,6 +164,28 @@ pub(super) async fn begin(
     ORIGIN.clone_into(&mut entry.origin);
     unit.journal(entry);
     apply_in(unit, &id, &[Event::GatesPassed], Facts::default()).await.map(drop)
+}
+
+async fn check_anew_in(unit: &mut Unit, run: &RunId) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    let row = view::row(unit.connection(), run).await?;
+    let before = view::with_parts(unit.connection(), row).await?;
+    let Some(checklist) = &before.plan.checklist else { return Ok(()) };
+    let since_ms = now_ms.saturating_sub_unsigned(checklist.valid_ms);
+    let host = before.plan.host.as_deref().unwrap_or_default();
+    let expires_ms = gate::expires_ms(&before.plan, now_ms);
+    queue::wait_again(unit.connection(), run.as_str(), (expires_ms, host)).await?;
+    let ticks = checks::void_ticks_before(unit.connection(), run.as_str(), since_ms).await?;
+    let checked = before.checklist.checks.iter().flat_map(|checks| &checks.steps);
+    if checked.clone().any(|step| step.ended_ms < since_ms) {
+        begin(unit, (run, &before.plan), before.actor.as_str()).await?;
+    }
+    let detail =
+        json!({"checklist": checklist.name, "older_than_ms": checklist.valid_ms, "ticks": ticks});
+    let facts = Facts { detail, ..Facts::default() };
+    let after = apply_in(unit, run, &[Event::GateVoided], facts).await?;
+    let card = checklist_card::old_card(&after, after.plan.language);
+    put_slot(unit, &after, format!("{run}/checked_anew.{now_ms}"), PRIORITY_THREAD, &card).await
 }
 
 async fn listed_in(

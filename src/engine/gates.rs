@@ -125,9 +125,11 @@ async fn look_in(unit: &mut Unit, run: &RunId) -> Result<bool, Error> {
     if row.state != State::Waiting.as_str() {
         return Ok(false);
     }
+    // One that waited for people, or for its checks, did not wait for a freeze alone.
+    let was_frozen = row.expires_ms == 0;
     let after = ask(unit, run, Facts::default()).await?;
     let is_queued = after.state == State::Queued;
-    if is_queued && !after.plan.freezes.is_empty() {
+    if is_queued && was_frozen && !after.plan.freezes.is_empty() {
         let card = freeze_card::over_card(&after, after.plan.language);
         let key = format!("{run}/thawed.{}", unit.now_ms());
         put_slot(unit, &after, key, PRIORITY_THREAD, &card).await?;

@@ -121,7 +121,8 @@ pub(super) async fn begin(unit: &mut Unit, asked: &Asked, run: &RunView) -> Resu
     reviews::begin(unit.connection(), run.id.as_str(), (now_ms, due_ms)).await?;
     let detail = json!({
         "text": asked.text, "role": emergency.role, "review": emergency.review,
-        "reason": run.plan.reason(), "without": emergency.without, "digest": run.plan.digest(),
+        "reason": run.plan.reason(), "without": emergency.without,
+        "without_checklist": emergency.without_checklist, "digest": run.plan.digest(),
     });
     unit.journal(request_entry(asked, "emergency.used", run.id.as_str(), detail, now_ms));
     Ok(())

@@ -138,6 +138,23 @@ pub async fn insert_tick(
     Ok(())
 }
 
+/// Sets aside what was ticked off before a moment; how much.
+///
+/// # Errors
+/// The database's.
+pub async fn void_ticks_before(
+    connection: &mut AnyConnection,
+    run_id: &str,
+    before_ms: i64,
+) -> sqlx::Result<u64> {
+    let gone = sqlx::query("delete from ticks where run_id = $1 and at_ms < $2")
+        .bind(run_id)
+        .bind(before_ms)
+        .execute(connection)
+        .await?;
+    Ok(gone.rows_affected())
+}
+
 /// Sets aside what one person ticked off; the journal keeps who did.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use super::{output, tail};
 use crate::command::unchanged;
 use crate::config::settings::DATABASE_VARIABLE;
 use crate::core::card::Card;
+use crate::core::checklist;
 use crate::core::decision::AtItsTurn;
 use crate::core::evidence::{End, Evidence, Survivor};
 use crate::core::freeze;
@@ -241,6 +242,11 @@ impl At<'_> {
         }
         if let Some(turn) = self.frozen().await? {
             return Ok(turn);
+        }
+        if checklist::is_old(self.view, self.engine.clock().now_ms()) {
+            info!(run.id = %self.view.id, "{} waits again: its checklist is too old", self.view.id);
+            self.engine.check_anew(self.driven).await?;
+            return Ok(Turn::NotYet);
         }
         match self.means.gates.people(self.engine, self.view).await {
             // Asking took time, in which a freeze may have begun.

@@ -306,6 +306,39 @@ both_engines! {
         bot.finish().await;
     }
 
+    async fn what_was_found_too_long_ago_is_looked_at_anew_when_the_turn_comes(database: TestDatabase) {
+        let bot = Bot::start(&database, &format!("{HOLD}{}", ACTIONS.replace(
+            "    title: {zh: 生产部署检查清单, en: Production checklist}\n",
+            "    title: {zh: 生产部署检查清单, en: Production checklist}\n    valid: 2h\n",
+        ))).await;
+        bot.say("U0BOB", "hold").await;
+        bot.until_card("running").await;
+        bot.say("U0ANN", "deploy v1.1").await;
+        bot.until_card("Production checklist 2/4").await;
+        bot.say("U0ANN", &format!("tick {} 3", bot.run_id())).await;
+        bot.advance_ms(90 * MINUTE_MS);
+        bot.say("U0BOB", &format!("tick {} 4", bot.run_id())).await;
+        bot.click("U0BOB", "Approve").await;
+        bot.until_card("queued").await;
+
+        bot.advance_ms(45 * MINUTE_MS);
+        set(&bot, "go", "");
+        // Checks and one tick are older than two hours; the other tick and the approval are not.
+        let card = bot.until_card("Production checklist 3/4").await;
+        assert!(card.contains("⬜ 3. The way back is rehearsed"), "{card}");
+        assert!(card.contains("waiting for its checklist"), "{card}");
+        assert_eq!(checked(&bot), ["tests", "scan", "tests", "scan"]);
+        bot.until_quiet().await;
+        let thread = bot.thread().join("\n");
+        assert!(thread.contains("some of its checklist was older than 2h"), "{thread}");
+        bot.say("U0ANN", &format!("tick {} 3", bot.run_id())).await;
+        ended(&bot, 1).await;
+
+        assert_eq!(count(&bot, "run.gate_voided").await, 1);
+        assert_eq!(bot.place.marks(), ["deployed v1.1"]);
+        bot.finish().await;
+    }
+
     async fn a_bot_that_dies_while_it_checks_goes_on_where_it_was(database: TestDatabase) {
         let mut bot = Bot::start(&database, ACTIONS).await;
         set(&bot, "slow", "2");

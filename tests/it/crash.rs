@@ -94,11 +94,49 @@ const FOLLOWED: &str = r#"
       - {name: Undo, run: [sh, -c, "echo undo >> $MARKS"], timeout: 20s}
 "#;
 
-/// A failure with what follows it, and one death at `fault`; whether the bot died of it.
+/// A run that waits for its checks: what it does itself, it does once; a check may be done again.
+const LISTED: &str = r#"
+  work:
+    summary: work
+    role: operator
+    checklist: before
+    steps:
+      - {name: Work, run: [sh, -c, "echo work >> $MARKS"], timeout: 20s}
+checklists:
+  before:
+    title: before
+    items:
+      - {name: First, run: [sh, -c, "echo first >> $MARKS"], timeout: 20s}
+      - {name: Second, run: [sh, -c, "echo second >> $MARKS"], timeout: 20s}
+"#;
+
+/// What is asked with one word and goes on by itself.
+struct Scenario {
+    actions: &'static str,
+    /// With which each of its runs ends, in its thread.
+    ends: &'static [&'static str],
+    /// What may happen twice after a death.
+    repeatable: &'static [&'static str],
+    marks: &'static [&'static str],
+}
+
 async fn one_death_of_two(engine: Engine, fault: String) -> bool {
+    let ends = &["work 🚨 failed", "undo ✅ done"];
+    let marks = &["work", "clean", "undo"];
+    one_death_of(engine, fault, Scenario { actions: FOLLOWED, ends, repeatable: &[], marks }).await
+}
+
+async fn one_death_of_a_list(engine: Engine, fault: String) -> bool {
+    let (repeatable, marks) = (&["first", "second"], &["first", "second", "work"]);
+    let ends = &["work ✅ done"];
+    one_death_of(engine, fault, Scenario { actions: LISTED, ends, repeatable, marks }).await
+}
+
+/// A scenario with one death at `fault`; whether the bot died of it.
+async fn one_death_of(engine: Engine, fault: String, scenario: Scenario) -> bool {
     let fault = fault.as_str();
     let database = TestDatabase::new(engine).await;
-    let mut bot = Process::new(&database.url, FOLLOWED).await;
+    let mut bot = Process::new(&database.url, scenario.actions).await;
     let ends = |bot: &Process, words: &str| {
         let messages = bot.workspace.messages("C0OPS");
         let is_end = |one: &&neostock_ops::sandbox::Message| {
@@ -106,7 +144,7 @@ async fn one_death_of_two(engine: Engine, fault: String) -> bool {
         };
         messages.iter().filter(is_end).count()
     };
-    let all = |bot: &Process| ends(bot, "work 🚨 failed") > 0 && ends(bot, "undo ✅ done") > 0;
+    let all = |bot: &Process| scenario.ends.iter().all(|words| ends(bot, words) > 0);
 
     if bot.start(Some(fault)).await {
         bot.workspace.say("U0ANN", "C0OPS", "work").await;
@@ -125,11 +163,14 @@ async fn one_death_of_two(engine: Engine, fault: String) -> bool {
     bot.until(fault, |bot| all(bot)).await;
 
     let seen = format!("{fault}\n{}\n{}", bot.everything(), bot.log());
-    assert_eq!(bot.place.marks(), ["work", "clean", "undo"], "{seen}");
+    let mut marks = bot.place.marks();
+    let again = |mark: &str| scenario.repeatable.contains(&mark);
+    marks.dedup_by(|one, other| one == other && again(one));
+    assert_eq!(marks, scenario.marks, "{seen}");
     let messages = bot.workspace.messages("C0OPS");
     let cards = messages.iter().filter(|one| one.is_bot && one.thread_ts.is_none()).count();
-    let counts = (cards, ends(&bot, "work 🚨 failed"), ends(&bot, "undo ✅ done"));
-    assert_eq!(counts, (2, 1, 1), "{seen}");
+    let counts: Vec<usize> = scenario.ends.iter().map(|words| ends(&bot, words)).collect();
+    assert_eq!((cards, counts), (scenario.ends.len(), vec![1; scenario.ends.len()]), "{seen}");
     bot.kill();
     bot.workspace.shutdown().await;
     died
@@ -207,6 +248,8 @@ sweeps! {
     killed_after_a_call_to_slack_on_sqlite: one_death on Sqlite, "sender.after_call", 3;
     killed_between_a_failure_and_what_follows_it_on_sqlite: one_death_of_two on Sqlite, "unit.before_commit", 12;
     killed_between_a_failure_and_what_follows_it_on_postgres: one_death_of_two on Postgres, "unit.before_commit", 12;
+    killed_between_a_checklist_and_its_run_on_sqlite: one_death_of_a_list on Sqlite, "unit.before_commit", 18;
+    killed_between_a_checklist_and_its_run_on_postgres: one_death_of_a_list on Postgres, "unit.before_commit", 18;
 }
 
 /// Prints twenty lines in two seconds.

@@ -76,7 +76,7 @@ both_engines! {
 
         let form = bot.opens("U0BOB", "Review").await.unwrap();
         assert_eq!(bot.submits("U0BOB", &form, "right; the alert came late").await, "");
-        let card = bot.until_card("🔎 An emergency (no approval), reviewed by <@U0BOB>: right; the alert came late").await;
+        let card = bot.until_card("🔎 An emergency (without approval), reviewed by <@U0BOB>: right; the alert came late").await;
         assert!(!card.contains("EMERGENCY") && !card.contains("🔴"), "{card}");
         assert_eq!(bot.buttons(), Vec::<String>::new());
         let late = bot.say("U0CAT", &format!("review {} 我也看了", bot.run_id())).await;

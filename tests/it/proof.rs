@@ -10,11 +10,12 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 28] = [
+const BY_ITSELF: [(&str, &str); 29] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
     ("begin", "ends what this bot's earlier process leased"),
+    ("check_anew", "a run waits for its checklist again, under the fence of whoever drives it"),
     ("claim_together", "takes runs whose gates have opened"),
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),

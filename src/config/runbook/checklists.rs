@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// How long a run waits for its checklist when the runbook does not say.
 const EXPIRES_DEFAULT_MS: u64 = 2 * 3_600_000;
+/// How long what was found counts when the runbook does not say.
+const VALID_DEFAULT_MS: u64 = 24 * 3_600_000;
 /// What a rule says where no checklist is needed.
 const NONE: &str = "none";
 
@@ -116,6 +118,7 @@ impl Reading<'_> {
             title: localized(node.get("title")),
             items,
             expires_ms: milliseconds(node.get("expires")).unwrap_or(EXPIRES_DEFAULT_MS),
+            valid_ms: milliseconds(node.get("valid")).unwrap_or(VALID_DEFAULT_MS),
         }
     }
 
@@ -172,7 +175,7 @@ checklists:
         let runbook = parse("runbook.yml", text.as_bytes()).unwrap();
 
         let list = &runbook.checklists["before"];
-        assert_eq!(list.expires_ms, 7_200_000);
+        assert_eq!((list.expires_ms, list.valid_ms), (7_200_000, 86_400_000));
         let By::Check(step) = &list.items[0].by else { panic!("a check") };
         assert!(step.idempotent);
         let ticked = By::Tick { role: "operator".into(), allows_self: false };

@@ -8,6 +8,7 @@ use crate::config::shape::{List, Map, Object, Shape, Text, default, optional, re
 use crate::core::checklist::ITEMS_MAX;
 
 const CHECKLISTS_MAX: usize = 50;
+const VALIDITY: Shape = Shape::Duration { min_ms: 60_000, max_ms: 30 * 24 * 3_600_000 };
 
 pub(super) static CHECKLIST_NAME: Text = word("a checklist's name", &NAME);
 
@@ -26,6 +27,12 @@ static CHECKLIST: Object = Object {
     fields: &[
         required("title", Shape::Localized(&SUMMARY), "What people call it"),
         default("expires", "2h", APPROVAL_WAIT, "How long a run waits for it"),
+        default(
+            "valid",
+            "1d",
+            VALIDITY,
+            "How long what was found counts; what is older when the run's turn comes is looked at anew",
+        ),
         required("items", Shape::List(&ITEMS), "In the order in which people read them"),
     ],
     exactly_one: &[],
