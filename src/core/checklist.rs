@@ -157,7 +157,7 @@ impl Plan {
                     (Some(then), Some(now)) => then.differing_step(now).is_none(),
                     (then, now) => then.is_none() && now.is_none(),
                 };
-                then.terms() == now.terms() && is_same_check
+                then.is_like(now) && is_same_check
             }
             _ => false,
         };
@@ -275,11 +275,14 @@ impl PlannedChecklist {
         step.map_or(Standing::Open, found)
     }
 
-    /// The decisive part of it, without what only names things or calls people.
-    fn terms(&self) -> (&str, u64, u64, Vec<Option<(&str, bool)>>) {
-        let ticks = self.items.iter().map(|item| item.tick.as_ref());
-        let ticks = ticks.map(|tick| tick.map(|tick| (tick.role.as_str(), tick.allows_self)));
-        (&self.name, self.expires_ms, self.valid_ms, ticks.collect())
+    /// Whether another says the same, apart from what only names things or calls people.
+    fn is_like(&self, other: &Self) -> bool {
+        let terms = |list: &Self| (list.name.clone(), list.expires_ms, list.valid_ms);
+        let ticks = |list: &Self| -> Vec<Option<(String, bool)>> {
+            let ticks = list.items.iter().map(|item| item.tick.as_ref());
+            ticks.map(|tick| tick.map(|tick| (tick.role.clone(), tick.allows_self))).collect()
+        };
+        terms(self) == terms(other) && ticks(self) == ticks(other)
     }
 }
 

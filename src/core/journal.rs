@@ -220,17 +220,14 @@ impl Key {
 
     /// Of what `encode` gives, as hexadecimal digits.
     fn digest(&self, encode: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; HASH_CHARS] {
-        let digest = match &self.mac {
-            Some(mac) => {
-                let mut mac = mac.clone();
-                encode(&mut |bytes| mac.update(bytes));
-                mac.finalize().into_bytes()
-            }
-            None => {
-                let mut hash = Sha256::new();
-                encode(&mut |bytes| hash.update(bytes));
-                hash.finalize()
-            }
+        let digest = if let Some(mac) = &self.mac {
+            let mut mac = mac.clone();
+            encode(&mut |bytes| mac.update(bytes));
+            mac.finalize().into_bytes()
+        } else {
+            let mut hash = Sha256::new();
+            encode(&mut |bytes| hash.update(bytes));
+            hash.finalize()
         };
         let mut digits = [0; HASH_CHARS];
         hex::encode_to_slice(digest, &mut digits).expect("32 bytes are 64 digits");
