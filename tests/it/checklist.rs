@@ -1,7 +1,7 @@
 //! Checklists: a run begins when programs and people have found every item in order, and not before.
 
 use crate::harness::bot::{Bot, shown};
-use crate::harness::database::both_engines;
+use crate::harness::database::{Engine, both_engines, run};
 use crate::harness::place::Place;
 use crate::releases::ended;
 use neostock_ops::core::id::RunId;
@@ -352,6 +352,36 @@ both_engines! {
         assert_eq!(checked(&bot), ["tests", "scan"]);
         bot.end_waiting().await;
     }
+}
+
+#[test]
+fn of_several_bots_one_begins_what_the_checks_of_another_let_through() {
+    run(Engine::Postgres, |database| async move {
+        let bot = Bot::start(&database, ACTIONS).await;
+        let (stop, second) = bot.second().await;
+        for round in 1..=4 {
+            // Now this one, now the other, claims the checks; both look for opened gates.
+            bot.say("U0ANN", &format!("deploy v1.{} round {round}", round % 3)).await;
+            bot.until_card("Production checklist 2/4").await;
+            let id = bot.run_id();
+            bot.say("U0ANN", &format!("tick {id} 3")).await;
+            bot.say("U0BOB", &format!("approve {id}")).await;
+            // The last gate, pressed twice.
+            for _ in 0..2 {
+                bot.say("U0BOB", &format!("tick {id} 4")).await;
+            }
+            ended(&bot, round).await;
+        }
+
+        assert_eq!(bot.place.marks().len(), 4);
+        assert_eq!(checked(&bot).len(), 8);
+        let queued = count(&bot, "run.queued").await;
+        assert_eq!(queued, 8, "four runs and their checks");
+        assert_eq!(refusals(&bot).await.len(), 4, "{:?}", refusals(&bot).await);
+        stop.cancel();
+        second.await.unwrap().unwrap();
+        bot.finish().await;
+    });
 }
 
 impl Bot {
