@@ -7,10 +7,13 @@ use crate::core::plan::{Plan, PlannedStep, Work};
 use crate::core::text::Text;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A script larger than this is not read into the plan's digest; it is named as too large instead.
 const SCRIPT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// What scripts are written in: one in one of them may call one in another.
+const SCRIPTS: [&str; 10] = ["bash", "js", "mjs", "pl", "py", "rb", "sh", "sql", "ts", "zsh"];
 /// Files beside a script that are looked at.
 const NEIGHBOURS_MAX: usize = 100;
 
@@ -96,14 +99,18 @@ fn scripts_of(workdir: &Path, steps: &[PlannedStep]) -> BTreeMap<String, String>
     found
 }
 
-/// The files beside one that have its extension, as a step would name them; the first of them, by name.
+/// The files beside one that have its extension, and beside a script other scripts too, as a step would name
+/// them; the first of them, by name.
 fn neighbours(workdir: &Path, script: &Path) -> Vec<String> {
     let (Some(folder), Some(kind)) = (script.parent(), script.extension()) else {
         return Vec::new();
     };
     let entries = std::fs::read_dir(workdir.join(folder)).into_iter().flatten().flatten();
     let names = entries.map(|entry| folder.join(entry.file_name()));
-    let is_alike = |path: &PathBuf| path.extension() == Some(kind) && workdir.join(path).is_file();
+    let is_script = |kind: &OsStr| SCRIPTS.iter().any(|script| kind == *script);
+    let is_of_kind = |other: &OsStr| other == kind || (is_script(kind) && is_script(other));
+    let is_alike =
+        |path: &PathBuf| path.extension().is_some_and(is_of_kind) && workdir.join(path).is_file();
     let mut alike: Vec<String> =
         names.filter(is_alike).map(|path| path.display().to_string()).collect();
     alike.sort();
@@ -155,4 +162,23 @@ impl Drift {
 
 fn short(commit: &str) -> &str {
     commit.get(..10).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_script_stand_scripts_of_any_language_and_beside_data_its_own_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("scripts")).unwrap();
+        for name in ["check.sh", "lib.sh", "read.js", "notes.md", "a.toml", "b.toml"] {
+            std::fs::write(folder.path().join("scripts").join(name), "x").unwrap();
+        }
+        let beside = |name: &str| neighbours(folder.path(), &Path::new("scripts").join(name));
+
+        assert_eq!(beside("check.sh"), ["scripts/check.sh", "scripts/lib.sh", "scripts/read.js"]);
+        assert_eq!(beside("a.toml"), ["scripts/a.toml", "scripts/b.toml"]);
+        assert_eq!(beside("notes.md"), ["scripts/notes.md"]);
+    }
 }
