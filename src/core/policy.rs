@@ -146,58 +146,74 @@ impl Facts {
 /// Every deed of the engine that a person asks for takes one:
 ///
 /// ```no_run
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deeds(engine: neostock_ops::engine::Engine, by: &neostock_ops::core::policy::Authorized) {
-/// let _ = engine.request_run(todo!(), by, todo!()).await;
-/// let _ = engine.decide(todo!(), by, todo!(), todo!()).await;
-/// let _ = engine.settle(todo!(), by, todo!(), todo!(), todo!()).await;
-/// let _ = engine.hand_on(todo!(), by, todo!(), todo!(), todo!()).await;
-/// let _ = engine.review(todo!(), by, todo!(), todo!()).await;
-/// let _ = engine.delegate(todo!(), by, todo!(), todo!()).await;
-/// let _ = engine.take_over(todo!(), by, todo!(), todo!(), todo!()).await;
-/// let _ = engine.post_report(todo!(), by, todo!()).await;
+/// let _ = engine.request_run(any(), by, any()).await;
+/// let _ = engine.decide(any(), by, any(), any()).await;
+/// let _ = engine.settle(any(), by, any(), any(), any()).await;
+/// let _ = engine.hand_on(any(), by, any(), any(), any()).await;
+/// let _ = engine.review(any(), by, any(), any()).await;
+/// let _ = engine.checklist(any(), by, any(), any()).await;
+/// let _ = engine.delegate(any(), by, any(), any()).await;
+/// let _ = engine.take_over(any(), by, any(), any(), any()).await;
+/// let _ = engine.post_report(any(), by, any()).await;
 /// # }
 /// ```
 ///
 /// and none is done by somebody's name alone:
 ///
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.request_run(todo!(), user, todo!()).await;
+/// let _ = engine.request_run(any(), user, any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.decide(todo!(), user, todo!(), todo!()).await;
+/// let _ = engine.decide(any(), user, any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.settle(todo!(), user, todo!(), todo!(), todo!()).await;
+/// let _ = engine.settle(any(), user, any(), any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.hand_on(todo!(), user, todo!(), todo!(), todo!()).await;
+/// let _ = engine.hand_on(any(), user, any(), any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.review(todo!(), user, todo!(), todo!()).await;
+/// let _ = engine.review(any(), user, any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.delegate(todo!(), user, todo!(), todo!()).await;
+/// let _ = engine.checklist(any(), user, any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.take_over(todo!(), user, todo!(), todo!(), todo!()).await;
+/// let _ = engine.delegate(any(), user, any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
-/// let _ = engine.post_report(todo!(), user, todo!()).await;
+/// let _ = engine.take_over(any(), user, any(), any(), any()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.post_report(any(), user, any()).await;
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
