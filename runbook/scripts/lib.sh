@@ -6,6 +6,9 @@ if [ "${BASH_VERSINFO[0]}" -lt 4 ]; then
     exit 2
 fi
 
+# What the end of a script means to whoever called it: could not be run.
+COULD_NOT_RUN=69
+
 # Fields of the manifest and of psql's answers.
 TAB=$'\t'
 
@@ -13,17 +16,122 @@ say() {
     printf '%s\n' "$*"
 }
 
-# The step failed: exit code 1.
+# The result line: the last line that a script writes, one line of JSON that the bot reads.
+#   {"result":NAME,"outcome":done|passed|failed|could_not_run|dry_run,"zh":…,"en":…,"figures":[…]}
+# README.md says what it may hold; the bot reads no longer one.
+RESULT_CHARS_MAX=300
+result=
+success=done
+words_zh=
+words_en=
+figures=
+is_dry_run=no
+arguments=()
+
+# Every script begins with it: answers `--help` with the script's opening comment, takes `--dry-run` from
+# the arguments and leaves the others in `arguments`, refuses a wrong number of them, and writes the
+# result line whatever the end is.
+#   begin RESULT MIN MAX "$@"
+begin() {
+    local min=$2 max=$3 argument
+    result=$1
+    shift 3
+    for argument in "$@"; do
+        case $argument in
+        --help | -h)
+            sed -n '2,/^$/s/^# \{0,1\}//p' -- "$0"
+            exit 0
+            ;;
+        --dry-run) is_dry_run=yes ;;
+        *) arguments+=("$argument") ;;
+        esac
+    done
+    trap end EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if [ ${#arguments[@]} -lt "$min" ] || [ ${#arguments[@]} -gt "$max" ]; then
+        refuse "参数个数不对：给了 ${#arguments[@]} 个" "wrong number of arguments: ${#arguments[@]}"
+    fi
+}
+
+# Whether nothing is to be changed.
+dry_run() {
+    [ "$is_dry_run" = yes ]
+}
+
+# What a script with more to do at its end defines anew: it gets the exit code, and a code that it
+# returns takes its place.
+clean_up() {
+    return "$1"
+}
+
+# shellcheck disable=SC2317  # the trap calls it
+end() {
+    local code=$?
+    trap - EXIT
+    trap '' HUP INT TERM
+    set +e
+    clean_up "$code"
+    code=$?
+    tell_result "$code"
+    exit "$code"
+}
+
+# The words of the result, in both languages.
+conclude() {
+    words_zh=$1
+    words_en=${2:-$1}
+}
+
+# A number that is compared with the last time's:  figure p99_ms 34.2 "P99（毫秒）" "P99, ms"
+figure() {
+    [[ $2 =~ ^-?[0-9]+(\.[0-9]+)?$ ]] || return 0
+    figures+="${figures:+,}{\"name\":\"$1\",\"value\":$2,\"zh\":$(json_text "$3"),\"en\":$(json_text "$4")}"
+}
+
+json_text() {
+    local LC_ALL=C.UTF-8 text=${1:0:RESULT_CHARS_MAX}
+    text=${text//[[:cntrl:]]/ }
+    text=${text//\\/\\\\}
+    printf '"%s"' "${text//\"/\\\"}"
+}
+
+outcome_of() {
+    case $success-$1 in
+    *-0) if dry_run; then echo dry_run; else echo "$success"; fi ;;
+    passed-1) echo failed ;;
+    passed-* | *-2 | *-69) echo could_not_run ;;
+    *) echo failed ;;
+    esac
+}
+
+tell_result() {
+    [ -n "$words_zh" ] || conclude "以退出码 $1 结束" "ended with exit code $1"
+    printf '{"result":"%s","outcome":"%s","zh":%s,"en":%s,"figures":[%s]}\n' \
+        "$result" "$(outcome_of "$1")" "$(json_text "$words_zh")" "$(json_text "$words_en")" "$figures"
+}
+
+# The step failed: exit code 1. In both languages; never in a subshell, whose words would be lost.
 fail() {
-    printf '❌ %s\n' "$*" >&2
+    conclude "$@"
+    printf '❌ %s\n' "$1${2:+ / ${2#/ }}" >&2
     exit 1
 }
 
 # It was called wrongly or set up wrongly; nothing was done: exit code 2.
 refuse() {
-    printf '❌ %s\n' "$*" >&2
+    conclude "$@"
+    printf '❌ %s\n' "$1${2:+ / ${2#/ }}" >&2
     printf '用法见 / usage: %s --help\n' "$0" >&2
     exit 2
+}
+
+# A tool, a file, the network or the database is missing, so nothing is known: exit code 69.
+cannot_run() {
+    conclude "$@"
+    printf '⛔ %s\n' "$1${2:+ / ${2#/ }}" >&2
+    exit "$COULD_NOT_RUN"
 }
 
 # `--help` prints the opening comment of the script; any other wrong number of arguments is refused.
