@@ -21,7 +21,7 @@ say() {
 # README.md says what it may hold; the bot reads no longer one.
 RESULT_CHARS_MAX=300
 result=
-success=done
+success='done'
 words_zh=
 words_en=
 figures=
