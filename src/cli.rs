@@ -236,7 +236,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check { explain: None, alerting, .. } => {
             let report = match alerting {
                 Some(file) => check::check_alerting(&file),
-                None => check::check(cli.config.as_deref()),
+                None => check::check(cli.config.as_deref(), Clock::System.now_ms()),
             };
             write!(out, "{}", report.text)?;
             Ok(verdict(report.ok))

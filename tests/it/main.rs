@@ -18,6 +18,7 @@ mod command_line;
 mod commands;
 mod compliance;
 mod config;
+mod contacts;
 mod container;
 mod crash;
 mod daily_head;
