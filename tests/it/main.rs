@@ -48,6 +48,7 @@ mod releases;
 mod reload;
 mod replicas;
 mod restore;
+mod results;
 mod rollback;
 mod rules;
 mod sample;
