@@ -24,6 +24,7 @@ mod crash;
 mod daily_head;
 mod delegation;
 mod deploy;
+mod docs;
 mod emergency;
 mod exec;
 mod export;

@@ -1,0 +1,145 @@
+//! Documents that are written from what they are about are what would be written now; and what the others say of
+//! the program's own words is what it says.
+
+use neostock_ops::command::{self, Command};
+use neostock_ops::config::runbook;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Output};
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(project().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The program in a folder, with nothing of the tester's settings.
+fn docs(folder: &Path, arguments: &[&str]) -> Output {
+    Process::new(env!("CARGO_BIN_EXE_neostock-ops"))
+        .arg("docs")
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let (out, error) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(error))
+}
+
+#[test]
+fn no_written_document_is_stale() {
+    for name in ["actions", "configuration"] {
+        let output = docs(&project(), &[name, "--check"]);
+        assert!(output.status.success(), "{}\nhere: cargo run -- docs {name}", said(&output));
+    }
+}
+
+/// A folder with a runbook of its own.
+fn folder_with(actions: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["runbook", "docs"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let head = "service: shop\nenvironments: {production: {workdir: /srv, channel: C0OPS}}\n\
+                roles: {operator: {members: [everyone]}}\nactions:\n";
+    std::fs::write(folder.path().join("runbook/runbook.yml"), format!("{head}{actions}")).unwrap();
+    folder
+}
+
+#[test]
+fn a_stale_document_is_named_with_the_command_that_mends_it() {
+    let action = |most: &str| {
+        format!(
+            "  tidy: {{summary: Tidy up, role: operator, steps: [{{name: Tidy, run: [a], timeout: {most}}}]}}\n"
+        )
+    };
+    let folder = folder_with(&action("5m"));
+    let there = || std::fs::read_to_string(folder.path().join("docs/actions.md")).unwrap();
+
+    assert!(docs(folder.path(), &["actions"]).status.success());
+    assert!(there().contains("| `a` | 5m |"), "{}", there());
+    assert!(docs(folder.path(), &["actions", "--check"]).status.success());
+
+    let text = std::fs::read_to_string(folder.path().join("runbook/runbook.yml")).unwrap();
+    let text = text.replace("timeout: 5m", "timeout: 7m");
+    std::fs::write(folder.path().join("runbook/runbook.yml"), text).unwrap();
+    let stale = docs(folder.path(), &["actions", "--check"]);
+
+    assert_eq!(stale.status.code(), Some(1));
+    let words = said(&stale);
+    let line = there().lines().position(|line| line.contains("| 5m |")).unwrap() + 1;
+    assert!(words.contains(&format!("docs/actions.md is stale from line {line} on")), "{words}");
+    assert!(words.contains("Write it anew: neostock-ops docs actions"), "{words}");
+    assert!(words.contains("已过时"), "{words}");
+    assert!(there().contains("5m"), "a check changed the file");
+    assert!(docs(folder.path(), &["actions"]).status.success());
+    assert!(there().contains("7m") && !there().contains("5m"), "{}", there());
+}
+
+#[test]
+fn a_document_is_not_written_from_what_has_faults_nor_into_what_has_no_place_for_it() {
+    let folder = folder_with("  tidy: {summary: Tidy up, role: nobody, steps: []}\n");
+
+    let output = docs(folder.path(), &["actions"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("there is no role `nobody`"), "{}", said(&output));
+    assert!(!folder.path().join("docs/actions.md").exists());
+
+    std::fs::write(folder.path().join("docs/configuration.md"), "# Mine\n").unwrap();
+    let output = docs(folder.path(), &["configuration"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("lacks one of the lines"), "{}", said(&output));
+    let kept = std::fs::read_to_string(folder.path().join("docs/configuration.md")).unwrap();
+    assert_eq!(kept, "# Mine\n");
+}
+
+#[test]
+fn whatever_a_runbook_says_is_letters_in_the_document() {
+    let folder = folder_with(
+        r#"  tidy:
+    summary: {zh: "<img src=x onerror=alert(1)> | 表", en: "[a](javascript:1) *b* `c` | d"}
+    role: operator
+    steps: [{name: "1. | <b>", run: [sh, -c, "echo `id` | tee <out>"]}]
+    notices: {failed: "two\nlines <!channel>"}
+"#,
+    );
+
+    let output = docs(folder.path(), &["actions"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let page = std::fs::read_to_string(folder.path().join("docs/actions.md")).unwrap();
+
+    for line in [
+        r"| [`tidy`](#tidy) | &lt;img src=x onerror=alert(1)> \| 表 | \[a\](javascript:1) \*b\* &#96;c&#96; \| d | `operator` |",
+        r#"| 1 | 1\. \| &lt;b> | 1\. \| &lt;b> | `` sh -c "echo `id` \| tee <out>" `` | 10m | people decide / 由人决定 |"#,
+        "- ✘ two ⏎ lines &lt;!channel> · two ⏎ lines &lt;!channel>",
+    ] {
+        assert!(page.lines().any(|one| one == line), "{line}\nin\n{page}");
+    }
+}
+
+#[test]
+fn every_action_of_the_runbook_is_documented_with_an_example_that_can_be_typed() {
+    let runbook = runbook::load(&project().join("runbook/runbook.yml")).unwrap();
+    let page = read("docs/actions.md");
+
+    let examples: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("For example / 例如: `/neostock ")?.strip_suffix('`'))
+        .collect();
+
+    let mut documented = BTreeSet::new();
+    for example in &examples {
+        let typed = example.replace("@ann", "<@U0123456789>");
+        let read = command::parse(&typed, &runbook);
+        let Ok(Command::Action(ask)) = &read else { panic!("{example}: {read:?}") };
+        documented.insert(ask.action.name.clone());
+    }
+    let known: BTreeSet<String> = runbook.actions.keys().cloned().collect();
+    assert_eq!(documented, known);
+    assert_eq!(examples.len(), known.len());
+}
