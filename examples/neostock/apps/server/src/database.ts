@@ -28,6 +28,28 @@ export function connect(url: string): Database {
   return pool;
 }
 
+// What the programs beside the server end with when there is no database: EX_UNAVAILABLE of sysexits.h.
+export const UNREACHABLE_CODE = 69;
+
+export class UnreachableError extends Error {
+  constructor(cause: Error & { code?: string }) {
+    // Of several addresses that all refuse, the error has a code alone.
+    super(`连不上数据库 / the database cannot be reached: ${cause.message || cause.code}`);
+  }
+}
+
+// A pool that has been reached, for programs that would rather know at once.
+export async function connectNow(url: string): Promise<Database> {
+  const database = connect(url);
+  try {
+    (await database.connect()).release();
+    return database;
+  } catch (error) {
+    await database.end();
+    throw new UnreachableError(error as Error);
+  }
+}
+
 // PostgreSQL's own words for what went wrong.
 export const UNDEFINED_TABLE = "42P01";
 export const FOREIGN_KEY_VIOLATION = "23503";

@@ -7,6 +7,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
+import { UNREACHABLE_CODE, UnreachableError } from "./database.ts";
+import { readDatabaseUrl, SettingsError } from "./settings.ts";
 
 const FOLDER = join(import.meta.dir, "../db");
 const NAME = /^([0-9]{4}_[a-z0-9_]+)\.up\.sql$/;
@@ -14,11 +16,8 @@ const NAME = /^([0-9]{4}_[a-z0-9_]+)\.up\.sql$/;
 const LOCK = 4_617_230;
 // A migration waits this long for a table that is in use, and then fails, rather than hold everybody up.
 const TABLE_WITHIN = "10s";
-// EX_UNAVAILABLE of sysexits.h.
-const UNREACHABLE = 69;
 
 export class MigrationError extends Error {}
-export class UnreachableError extends Error {}
 
 // The migrations in a list of files, in order.
 export function idsIn(files: string[]): string[] {
@@ -78,9 +77,8 @@ async function git(words: string[]): Promise<string | null> {
 
 async function withLock(url: string, work: (client: Client, applied: string[]) => Promise<void>): Promise<void> {
   const client = new Client({ connectionString: url, application_name: "neostock-migrations" });
-  await client.connect().catch((error: Error & { code?: string }) => {
-    // Of several addresses that refuse, the error has a code alone.
-    throw new UnreachableError(`连不上数据库 / the database cannot be reached: ${error.message || error.code}`);
+  await client.connect().catch((error: Error) => {
+    throw new UnreachableError(error);
   });
   try {
     await client.query("select pg_advisory_lock($1)", [LOCK]);
@@ -116,14 +114,10 @@ async function runOne(client: Client, id: string, way: "up" | "down"): Promise<v
 }
 
 async function main(words: string[]): Promise<number> {
-  const url = process.env.DATABASE_URL;
-  if (!url) {
-    console.error("缺少 DATABASE_URL / DATABASE_URL is not set");
-    return 2;
-  }
   const [verb, to, ...more] = words;
   const version = /^--to=(.+)$/.exec(to ?? "")?.[1];
   try {
+    const url = readDatabaseUrl(process.env);
     if (verb === "up" && !to) await migrate(url, console.log);
     else if (verb === "down" && version && more.length === 0) await rollback(url, version, console.log);
     else {
@@ -133,7 +127,8 @@ async function main(words: string[]): Promise<number> {
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    return error instanceof UnreachableError ? UNREACHABLE : 1;
+    if (error instanceof SettingsError) return 2;
+    return error instanceof UnreachableError ? UNREACHABLE_CODE : 1;
   }
 }
 

@@ -1,4 +1,5 @@
 // The server of NeoStock: starts it, and stops it when it is told to.
+import { version } from "../package.json";
 import { report } from "./report.ts";
 import { serve } from "./server.ts";
 import { readSettings, SettingsError } from "./settings.ts";
@@ -25,6 +26,7 @@ function startOrExit() {
 }
 
 const running = startOrExit();
+console.log(JSON.stringify({ at: new Date().toISOString(), kind: "started", url: running.url.href, version }));
 let isStopping = false;
 
 async function stop(): Promise<void> {

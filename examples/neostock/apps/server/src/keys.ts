@@ -4,9 +4,10 @@
 //   bun run keys list                   {"id":"K1","name":"web","created_at":"…","last_used_at":null,"revoked_at":null}
 //   bun run keys revoke K1              {"id":"K1","revoked_at":"…"}
 //
-// Exit codes: 0 done, 1 failed, 2 called wrongly.
+// Exit codes: 0 done, 1 failed, 2 called wrongly, 69 the database cannot be reached.
 import { createKey, KEY_NAME_PATTERN, listKeys, revokeKey } from "./api-keys.ts";
-import { connect, type Database } from "./database.ts";
+import { connectNow, type Database, UNREACHABLE_CODE, UnreachableError } from "./database.ts";
+import { readDatabaseUrl, SettingsError } from "./settings.ts";
 
 const USAGE = "用法 / usage: bun run keys create --name NAME | list | revoke ID";
 
@@ -31,20 +32,17 @@ async function run(database: Database, words: string[]): Promise<unknown[]> {
 }
 
 async function main(words: string[]): Promise<number> {
-  const url = process.env.DATABASE_URL;
-  if (!url) {
-    console.error("缺少 DATABASE_URL / DATABASE_URL is not set");
-    return 2;
-  }
-  const database = connect(url);
+  let database: Database | null = null;
   try {
+    database = await connectNow(readDatabaseUrl(process.env));
     for (const line of await run(database, words)) console.log(JSON.stringify(line));
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    return error instanceof UsageError ? 2 : 1;
+    if (error instanceof UnreachableError) return UNREACHABLE_CODE;
+    return error instanceof UsageError || error instanceof SettingsError ? 2 : 1;
   } finally {
-    await database.end();
+    await database?.end();
   }
 }
 

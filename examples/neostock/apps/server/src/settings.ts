@@ -18,25 +18,11 @@ export type Settings = {
 
 export class SettingsError extends Error {}
 
-export function readSettings(environment: Record<string, string | undefined>): Settings {
+type Environment = Record<string, string | undefined>;
+
+export function readSettings(environment: Environment): Settings {
   const faults: string[] = [];
 
-  const required = (name: string): string => {
-    const value = environment[name];
-    if (!value) faults.push(`缺少 ${name} / ${name} is not set`);
-    return value ?? "";
-  };
-  // A secret may stand in a file instead: pm2 keeps the environment of what it starts on the disk.
-  const secret = (name: string): string => {
-    const file = environment[`${name}_FILE`];
-    if (!file) return required(name);
-    try {
-      return readFileSync(file, "utf8").trim();
-    } catch {
-      faults.push(`无法读取 ${name}_FILE 指向的文件 / the file that ${name}_FILE names cannot be read`);
-      return "";
-    }
-  };
   const url = (name: string, otherwise: string | null): URL | null => {
     const text = environment[name] || otherwise;
     if (!text) return null;
@@ -46,12 +32,12 @@ export function readSettings(environment: Record<string, string | undefined>): S
     return null;
   };
 
-  const port = Number(required("PORT"));
-  if (environment.PORT && !(Number.isInteger(port) && port >= 0 && port <= 65_535)) {
-    faults.push("PORT 不是端口 / PORT is not a port");
+  const port = Number(environment.PORT || Number.NaN);
+  if (!(Number.isInteger(port) && port >= 0 && port <= 65_535)) {
+    faults.push("缺少 PORT，或不是端口 / PORT is not set or is not a port");
   }
-  const databaseUrl = secret("DATABASE_URL");
-  const authSecret = secret("BETTER_AUTH_SECRET");
+  const databaseUrl = secret(environment, "DATABASE_URL", faults);
+  const authSecret = secret(environment, "BETTER_AUTH_SECRET", faults);
   if (authSecret && authSecret.length < SECRET_CHARACTERS_MIN) {
     faults.push(
       `BETTER_AUTH_SECRET 至少 ${SECRET_CHARACTERS_MIN} 个字符 / needs at least ${SECRET_CHARACTERS_MIN} characters`,
@@ -63,4 +49,28 @@ export function readSettings(environment: Record<string, string | undefined>): S
   if (faults.length > 0 || !publicUrl) throw new SettingsError(faults.join("\n"));
   const apiLogFile = environment.API_LOG_FILE || null;
   return { port, databaseUrl, authSecret, publicUrl, quotesUrl, apiLogFile };
+}
+
+// For the programs beside the server, which need nothing else.
+export function readDatabaseUrl(environment: Environment): string {
+  const faults: string[] = [];
+  const url = secret(environment, "DATABASE_URL", faults);
+  if (faults.length > 0) throw new SettingsError(faults.join("\n"));
+  return url;
+}
+
+// A secret may stand in a file instead: pm2 keeps the environment of what it starts on the disk.
+function secret(environment: Environment, name: string, faults: string[]): string {
+  const file = environment[`${name}_FILE`];
+  let value = environment[name] ?? "";
+  if (file) {
+    try {
+      value = readFileSync(file, "utf8").trim();
+    } catch {
+      faults.push(`无法读取 ${name}_FILE 指向的文件 / the file that ${name}_FILE names cannot be read`);
+      return "";
+    }
+  }
+  if (!value) faults.push(`缺少 ${name} / ${name} is not set`);
+  return value;
 }

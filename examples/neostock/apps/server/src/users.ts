@@ -2,18 +2,19 @@
 //
 //   bun run users role EMAIL user|admin     {"id":"…","email":"…","role":"admin"}
 //
-// Exit codes: 0 done, 1 failed, 2 called wrongly.
-import { connect } from "./database.ts";
+// Exit codes: 0 done, 1 failed, 2 called wrongly, 69 the database cannot be reached.
+import { connectNow, type Database, UNREACHABLE_CODE, UnreachableError } from "./database.ts";
+import { readDatabaseUrl, SettingsError } from "./settings.ts";
 
 async function main(words: string[]): Promise<number> {
-  const url = process.env.DATABASE_URL;
   const [verb, email, role, ...more] = words;
-  if (!url || verb !== "role" || !email || !role || !["user", "admin"].includes(role) || more.length > 0) {
-    console.error(url ? "用法 / usage: bun run users role EMAIL user|admin" : "缺少 DATABASE_URL / DATABASE_URL is not set");
+  if (verb !== "role" || !email || !role || !["user", "admin"].includes(role) || more.length > 0) {
+    console.error("用法 / usage: bun run users role EMAIL user|admin");
     return 2;
   }
-  const database = connect(url);
+  let database: Database | null = null;
   try {
+    database = await connectNow(readDatabaseUrl(process.env));
     const changed = await database.query(
       "update users set role = $2, updated_at = now() where email = lower($1) returning id, email, role",
       [email, role],
@@ -23,9 +24,10 @@ async function main(words: string[]): Promise<number> {
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    return 1;
+    if (error instanceof UnreachableError) return UNREACHABLE_CODE;
+    return error instanceof SettingsError ? 2 : 1;
   } finally {
-    await database.end();
+    await database?.end();
   }
 }
 
