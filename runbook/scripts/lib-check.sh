@@ -163,10 +163,10 @@ check_suites() {
     figure seconds "$((SECONDS - began))" "用时（秒）" "time, s"
     figures+=("${own[@]}")
     if [ ${#wrong[@]} -gt 0 ]; then
-        failed "${zh}未通过：${wrong[*]}${unrun[*]:+；未能执行：${unrun[*]}}" \
-            "$en failed: ${wrong[*]}${unrun[*]:+; could not be run: ${unrun[*]}}"
+        failed "${zh}未通过：${wrong[*]}${unrun[*]:+；未能执行：${unrun[*]}}（$all 个测试中 $all_wrong 个未通过）" \
+            "$en failed: ${wrong[*]}${unrun[*]:+; could not be run: ${unrun[*]}} ($all_wrong of $all tests)"
     elif [ ${#unrun[@]} -gt 0 ]; then
-        cannot_run "${zh}没有真正执行：${unrun[*]}" "$en was not really run: ${unrun[*]}"
+        cannot_run "${zh}没有真正执行：${unrun[*]}" "nothing of $en was really run: ${unrun[*]}"
     fi
     passed "${zh}全部通过：$all 个测试（$*）" "$en passed, all $all tests of: $*"
 }
