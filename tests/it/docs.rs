@@ -143,3 +143,63 @@ fn every_action_of_the_runbook_is_documented_with_an_example_that_can_be_typed()
     assert_eq!(documented, known);
     assert_eq!(examples.len(), known.len());
 }
+
+/// Everything that the product says anywhere: its sources with broken strings joined, its scripts, its runbook.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![project().join("src"), project().join("runbook")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+            if path.is_dir() {
+                folders.push(path);
+            } else if matches!(kind, "rs" | "sh" | "yml" | "js") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, joined(&text)));
+            }
+        }
+    }
+    found
+}
+
+/// A string of Rust that goes on after `\` at the end of a line goes on without the blanks of the next.
+fn joined(text: &str) -> String {
+    let mut pieces = text.split("\\\n");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |whole, piece| whole + piece.trim_start_matches(' '))
+}
+
+#[test]
+fn every_message_that_troubleshooting_quotes_is_still_said() {
+    let sources = sources();
+    let page = read("docs/troubleshooting.md");
+    let quoted: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+
+    assert!(quoted.len() >= 40, "only {} messages", quoted.len());
+    for message in quoted {
+        let fragments: Vec<&str> = message
+            .split('…')
+            .map(|fragment| fragment.trim().trim_matches('`').trim())
+            .filter(|fragment| fragment.chars().count() > 1)
+            .collect();
+        assert!(!fragments.is_empty(), "nothing of `{message}` can be looked for");
+        let says = |text: &str| fragments.iter().all(|fragment| text.contains(fragment));
+        assert!(sources.iter().any(|(_, text)| says(text)), "nothing says `{message}` any more");
+    }
+}
+
+#[test]
+fn every_command_that_troubleshooting_names_exists() {
+    let runbook = runbook::load(&project().join("runbook/runbook.yml")).unwrap();
+    let page = read("docs/troubleshooting.md");
+    let mut named = 0;
+    for after in page.split("`/neostock ").skip(1) {
+        let words = after.split('`').next().unwrap();
+        let verb = words.split(' ').next().unwrap();
+        let is_verb = command::VERBS.iter().any(|spec| spec.name == verb);
+        assert!(is_verb || runbook.actions.contains_key(verb), "`/neostock {words}`");
+        named += 1;
+    }
+    assert!(named > 10, "only {named} commands");
+}
