@@ -62,6 +62,7 @@ mod shipped;
 mod slack_storm;
 mod stop;
 mod store;
+mod system;
 mod tamper;
 mod tidy;
 mod torture;
