@@ -203,3 +203,106 @@ fn every_command_that_troubleshooting_names_exists() {
     }
     assert!(named > 10, "only {named} commands");
 }
+
+/// The headings of a document, as they stand there.
+fn headings(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with("## ")).collect()
+}
+
+/// What follows `- **Date / 日期**: ` and its like.
+fn stated<'t>(text: &'t str, what: &str) -> &'t str {
+    let mut all = text.lines().filter_map(|line| line.strip_prefix("- **")?.split_once("**: "));
+    all.find(|(name, _)| *name == what).map_or("", |(_, value)| value)
+}
+
+#[test]
+fn every_decision_record_is_whole_and_in_the_list() {
+    let folder = project().join("docs/adr");
+    let list = read("docs/adr/README.md");
+    let template = read("docs/adr/0000-template.md");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["README.md", "0000-template.md"].contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    assert!(names.len() >= 8, "{names:?}");
+
+    for (index, name) in names.iter().enumerate() {
+        let text = read(&format!("docs/adr/{name}"));
+        let number = format!("{:04}", index + 1);
+        assert!(name.starts_with(&format!("{number}-")), "{name}: the next number is {number}");
+        assert_eq!(headings(&text), headings(&template), "{name}");
+        let title = text.lines().next().unwrap();
+        let title = title
+            .strip_prefix(&format!("# {number}. "))
+            .unwrap_or_else(|| panic!("{name}: {title}"));
+        assert!(title.contains(" / "), "{name}: in both languages");
+        let (date, status) = (stated(&text, "Date / 日期"), stated(&text, "Status / 状态"));
+        let is_date = chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok();
+        assert!(is_date, "{name}: the date `{date}`");
+        let row = format!("| [{number}]({name}) | {title} | {date} | {status} |");
+        assert!(list.lines().any(|line| line == row), "docs/adr/README.md lacks\n{row}");
+        assert!(text.lines().count() <= 50, "{name} is longer than half a page or so");
+    }
+    let rows = list.lines().filter(|line| line.starts_with("| [")).count();
+    assert_eq!(rows, names.len(), "a row of docs/adr/README.md leads nowhere");
+}
+
+/// Every document that people read here.
+fn documents() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        ["README.md", "README.zh-CN.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "runbook/README.md"]
+            .map(PathBuf::from)
+            .to_vec();
+    for folder in ["docs", "docs/adr"] {
+        for entry in std::fs::read_dir(project().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                found.push(Path::new(folder).join(name));
+            }
+        }
+    }
+    found
+}
+
+/// The name under which a heading can be linked to, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = words
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut followed = 0;
+    for document in documents() {
+        let text = read(&document.display().to_string());
+        for after in text.split("](").skip(1) {
+            let target = after.split(')').next().unwrap();
+            if target.contains("://") || target.starts_with("mailto:") || target.contains(' ') {
+                continue;
+            }
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let whole = project().join(&path);
+            assert!(whole.exists(), "{}: ({target}) leads nowhere", document.display());
+            if !place.is_empty() {
+                let there = std::fs::read_to_string(whole).unwrap();
+                let mut anchors = there.lines().filter(|line| line.starts_with('#')).map(anchor);
+                assert!(
+                    anchors.any(|one| one == place),
+                    "{}: ({target}): no such heading",
+                    document.display()
+                );
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 50, "only {followed} links");
+}

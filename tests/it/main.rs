@@ -35,6 +35,7 @@ mod hostile;
 mod journal;
 mod live;
 mod log_audit;
+mod manual;
 mod matrix;
 mod neostock;
 mod outage;

@@ -149,7 +149,8 @@ fn example(action: &Action, runbook: &Runbook) -> anyhow::Result<String> {
 fn given(parameter: &Parameter) -> String {
     let default = || parameter.default.clone();
     match &parameter.kind {
-        ParameterKind::GitRef => default().unwrap_or_else(|| VERSION.to_owned()),
+        // Not the default: it may be what a rule denies.
+        ParameterKind::GitRef => VERSION.to_owned(),
         ParameterKind::Choice(choices) => {
             let other = choices.iter().find(|choice| Some(*choice) != parameter.default.as_ref());
             other.or(choices.first()).cloned().unwrap_or_default()
