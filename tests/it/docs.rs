@@ -257,9 +257,9 @@ fn documents() -> Vec<PathBuf> {
             .to_vec();
     for folder in ["docs", "docs/adr"] {
         for entry in std::fs::read_dir(project().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
-                found.push(Path::new(folder).join(name));
+            let path = Path::new(folder).join(entry.unwrap().file_name());
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
             }
         }
     }
