@@ -26,7 +26,7 @@ const upstream = Bun.serve({
 const service = await startService({ quotesUrl: new URL("/quotes", upstream.url) });
 const apiKeyFile = join(service.folder, "web.key");
 writeFileSync(apiKeyFile, (await createKey(service.database, "web")).key, { mode: 0o600 });
-const web = serveWeb({ port: 0, serverUrl: service.url, apiKeyFile });
+const web = serveWeb({ host: "127.0.0.1", port: 0, serverUrl: service.url, apiKeyFile });
 
 async function stop(): Promise<never> {
   await web.stop();

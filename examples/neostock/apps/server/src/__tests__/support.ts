@@ -103,6 +103,7 @@ export async function startService(more: Partial<Settings> = {}): Promise<Servic
   const folder = await mkdtemp(join(tmpdir(), "neostock-test-"));
   const database = connect(scratch.url);
   const running = serve({
+    host: "127.0.0.1",
     port: 0,
     databaseUrl: scratch.url,
     authSecret: newSecret(),
