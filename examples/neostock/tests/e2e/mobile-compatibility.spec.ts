@@ -18,6 +18,7 @@ for (const { name, viewport } of PHONES) {
     test("is no wider than its screen, signed out and in, with long texts", async ({ page }) => {
       const widthIn = () => page.evaluate(() => document.documentElement.scrollWidth);
       await page.goto("/");
+      await expect(page.locator("#account")).toBeVisible();
       expect(await widthIn()).toBe(viewport.width);
 
       await fillIn(page, `${"long".repeat(10)}.${newEmail()}`, PASSWORD);
@@ -33,6 +34,7 @@ for (const { name, viewport } of PHONES) {
 
     test("everything that is tapped is large enough, and on the screen", async ({ page }) => {
       await page.goto("/");
+      await expect(page.locator("#account")).toBeVisible();
       const signedOut = await targets(page);
       await fillIn(page, newEmail(), PASSWORD);
       await page.getByRole("button", { name: "注册 / Sign up" }).tap();

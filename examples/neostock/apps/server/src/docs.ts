@@ -133,7 +133,7 @@ export function typeOf(schema: Schema): string {
     case "object":
       return objectType(schema);
     case "array":
-      return `${typeOf(schema.items as Schema)}[]`;
+      return arrayType(schema.items as Schema);
     case "string":
       return stringType(schema);
     case "integer":
@@ -144,6 +144,11 @@ export function typeOf(schema: Schema): string {
     default:
       throw new Error(`no words for this schema: ${JSON.stringify(schema)}`);
   }
+}
+
+function arrayType(items: Schema): string {
+  const type = typeOf(items);
+  return Array.isArray(items.enum) ? `(${type})[]` : `${type}[]`;
 }
 
 function objectType(schema: Schema): string {
