@@ -1,7 +1,7 @@
 //! `docs/actions.md`: what the runbook lets people do, from the runbook itself. What stands in a runbook is text
 //! here, whatever it holds.
 
-use super::markdown::{code, plain, row};
+use super::markdown::{code, plain, row, sentence};
 use anyhow::{Context as _, bail};
 use neostock_ops::command::{self, Command, action_usage};
 use neostock_ops::core::action::{
@@ -254,7 +254,8 @@ fn ruled(rule: &Rule) -> String {
     let when = code(&when);
     match &rule.then {
         Then::Deny(words) => {
-            format!("{when}: denied / 禁止: {} · {}", plain(&words.zh), plain(&words.en))
+            // As in chat, what stands between backticks is code.
+            format!("{when}: denied / 禁止: {} · {}", sentence(&words.zh), sentence(&words.en))
         }
         Then::Allow { role, approval: terms, checklist } => {
             let asker = role.as_ref().map(|name| format!("role / 角色 {}", code(name)));
