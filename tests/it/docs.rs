@@ -244,8 +244,8 @@ fn every_decision_record_is_whole_and_in_the_list() {
         let row = format!("| [{number}]({name}) | {title} | {date} | {status} |");
         assert!(list.lines().any(|line| line == row), "docs/adr/README.md lacks\n{row}");
         let roots = ["src/", "tests/", "runbook/", "docs/", "examples/"];
-        let named = text.split('`').skip(1).step_by(2);
-        for path in named.filter(|code| roots.iter().any(|root| code.starts_with(root))) {
+        let codes = text.split('`').skip(1).step_by(2);
+        for path in codes.filter(|code| roots.iter().any(|root| code.starts_with(root))) {
             assert!(project().join(path).exists(), "{name}: there is no {path}");
         }
         assert!(text.lines().count() <= 50, "{name} is longer than half a page or so");
