@@ -1,0 +1,125 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts about keys, secrets and logs share. Sourced by them after lib.sh, never run by itself.
+
+# What is left of a script that was killed belongs to nobody any more.
+UPKEEP_LEFT_MINUTES=1440
+
+scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+scratch=
+
+needs() {
+    local program missing=()
+    for program in "$@"; do
+        command -v -- "$program" >/dev/null || missing+=("$program")
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+        cannot_run "PATH 里没有程序 ${missing[*]}" "not in PATH: ${missing[*]}"
+    fi
+}
+
+# A folder of this run's own, for its owner only; `clean_up` removes it.
+make_scratch() {
+    local folder=${TMPDIR:-/tmp}
+    umask 077
+    find "$folder" -mindepth 1 -maxdepth 1 -type d -name 'neostock-upkeep-*' -user "$(id -u)" \
+        -mmin "+$UPKEEP_LEFT_MINUTES" -exec rm -rf -- {} + 2>/dev/null || true
+    scratch=$(mktemp -d -- "$folder/neostock-upkeep-XXXXXX") ||
+        cannot_run "无法在 $folder 建立临时目录" "cannot make a scratch folder in $folder"
+}
+
+remove_scratch() {
+    [ -z "$scratch" ] || rm -rf -- "$scratch"
+}
+
+clean_up() {
+    remove_scratch
+    return "$1"
+}
+
+# How far to look back: `30m`, `2h`, `1d`, a month at most.
+window_is() {
+    local window=$1
+    [[ $window =~ ^[1-9][0-9]{0,4}[mhd]$ ]] ||
+        refuse "时间范围写作 30m、2h 或 1d，现在是：$window" "the window is written 30m, 2h or 1d, not: $window"
+    local minutes=${window%?}
+    case $window in
+    *h) minutes=$((minutes * 60)) ;;
+    *d) minutes=$((minutes * 1440)) ;;
+    esac
+    [ "$minutes" -le 44640 ] ||
+        refuse "时间范围最长 31 天，现在是：$window" "the window is at most 31 days, not: $window"
+}
+
+# A setting that is a number, with its default.
+number_is() {
+    printf -v "$1" '%s' "${!1:-$2}"
+    whole_number_is "$1"
+    export "${1?}"
+}
+
+# Files that the patterns name. Nothing to read is nothing known.
+#   logs_are NAME PATTERNS
+logs_are() {
+    local name=$1 pattern
+    local -a patterns found=()
+    if [[ $2 == *$'\n'* ]]; then mapfile -t patterns <<<"$2"; else read -r -a patterns <<<"$2"; fi
+    for pattern in "${patterns[@]}"; do
+        [[ $pattern == /* ]] ||
+            refuse "$name 必须是绝对路径，现在是：$pattern" "$name must be an absolute path, is: $pattern"
+        mapfile -t -O "${#found[@]}" found < <(compgen -G "$pattern")
+    done
+    [ ${#found[@]} -gt 0 ] ||
+        cannot_run "没有日志文件：$2" "there is no log file: $2"
+    log_files=${#found[@]}
+}
+
+# Runs a reader of ours, away from the .env and bunfig.toml of whatever folder this is, shows its report and
+# takes its facts: `verdict`, the words of the result, the figures.
+#   read_logs READER [argument…]
+read_logs() {
+    local facts=$scratch/facts code=0 kind one two three four
+    verdict=
+    (cd -- "$scripts" && bun "./$1" "$facts" "${@:2}") || code=$?
+    while IFS=$TAB read -r kind one two three four; do
+        case $kind in
+        figure) figure "$one" "$two" "$three" "$four" ;;
+        words) conclude "$one" "$two" ;;
+        verdict) verdict=$one ;;
+        esac
+    done < <(cat -- "$facts" 2>/dev/null)
+    if [ "$code" -ne 0 ] || [ -z "$verdict" ]; then
+        cannot_run "读日志的程序中断了（$code），没有结论" "the reader of the logs broke off ($code): there is no verdict"
+    fi
+}
+
+# The keys CLI of the release that is live. What it says on standard error is for people, and holds no key.
+keys_cli() {
+    (cd -- "$release" && bun run --cwd apps/server keys "$@")
+}
+
+# Where the live release is, into `release`.
+find_release() {
+    ports_are_set
+    settings_are RELEASES_DIR
+    colour=$(live_colour)
+    release=$RELEASES_DIR/$colour
+    [ -e "$release/.git" ] ||
+        fail "$release 不是已部署的版本" "$release is not a deployed release"
+}
+
+# Every key, a line of JSON each, without its secret, into `key_list`; else why not, into `key_trouble`.
+list_keys() {
+    local trouble=$scratch/trouble
+    key_trouble=
+    if ! (find_release) 2>"$trouble" >&2; then
+        key_trouble=$(tail -n 1 -- "$trouble")
+        return 1
+    fi
+    find_release
+    if ! key_list=$(keys_cli list 2>"$trouble"); then
+        key_trouble=$(tail -n 1 -- "$trouble")
+        return 1
+    fi
+    # bun itself writes no line here; a line that is none of JSON would be one of a program that is not ours.
+    key_list=$(grep '^{' <<<"$key_list" || true)
+}
