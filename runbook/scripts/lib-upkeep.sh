@@ -123,3 +123,34 @@ list_keys() {
     # bun itself writes no line here; a line that is none of JSON would be one of a program that is not ours.
     key_list=$(grep '^{' <<<"$key_list" || true)
 }
+
+# What a line of the list says of a key: `key_id`, `key_name`, `key_created` in seconds, `key_is_valid`.
+KEY_ID='K[A-Za-z0-9]{1,20}'
+read_key() {
+    [[ $1 =~ \"id\":\"($KEY_ID)\" ]] || return 1
+    key_id=${BASH_REMATCH[1]}
+    [[ $1 =~ \"name\":\"([a-z0-9-]{1,64})\" ]] || return 1
+    key_name=${BASH_REMATCH[1]}
+    [[ $1 =~ \"created_at\":\"([0-9TZ:.+-]+)\" ]] || return 1
+    key_created=$(date -d "${BASH_REMATCH[1]}" +%s) || return 1
+    key_is_valid=no
+    if [[ $1 =~ \"revoked_at\":null ]]; then key_is_valid=yes; fi
+}
+
+# For scripts that tell everything before they end: one line each, and how many were not well.
+faults=0
+unknowns=0
+
+good() {
+    say "✅ $1 / $2"
+}
+
+bad() {
+    say "❌ $1 / $2"
+    faults=$((faults + 1))
+}
+
+unsure() {
+    say "⛔ 未能查明：$1 / could not be found out: $2"
+    unknowns=$((unknowns + 1))
+}

@@ -21,9 +21,9 @@
 # A revocation cannot be undone. Every other valid key of the name is revoked too: a name belongs to one consumer.
 # Keys are never on a command line or in the output.
 #
-# 退出码 / exit code: 0 完成 done, 1 失败，旧密钥仍有效 failed, the old key is in force, 129、130、143 被中止，同样还原
-# stopped, undone as well, 2 用法或设置错误 called or set wrongly, 4 旧密钥已吊销，但新密钥未通过最后验证，立即处理 the old key is revoked and the new one did not pass the last
-# look: act at once, 69 未能执行，什么都没改 could not be run, nothing was changed.
+# 退出码 / exit code: 0 完成 done, 1 失败，旧密钥仍有效 failed, the old key is in force, 2 用法或设置错误 called or set wrongly,
+# 4 旧密钥已吊销，但新密钥未通过最后验证，立即处理 the old key is revoked, but the new one did not pass the last look: act
+# at once, 69 未能执行，什么都没改 could not be run, nothing was changed, 129、130、143 被中止，同样还原 stopped, undone as well.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -35,7 +35,7 @@ REVOKED_BUT_ILL=4
 OVERLAP_SECONDS_MAX=3600
 DAY_SECS=86400
 KEY='nsk_[A-Za-z0-9_-]{20,200}'
-ID='K[A-Za-z0-9]{1,20}'
+ID=$KEY_ID
 
 # How far it has come: what must be undone when it ends here.
 #   nothing → creating → created → written → revoking → revoked
@@ -89,15 +89,10 @@ find_valid() {
     list_keys || return 1
     valid=()
     while read -r line; do
-        [[ $line =~ \"id\":\"($ID)\" ]] || continue
-        local id=${BASH_REMATCH[1]}
-        [[ $line =~ \"name\":\"([^\"]*)\" ]] || continue
-        names[$id]=${BASH_REMATCH[1]}
-        [[ $line =~ \"created_at\":\"([0-9TZ:.+-]+)\" ]] || continue
-        created[$id]=$(date -d "${BASH_REMATCH[1]}" +%s) || continue
-        if [ "${names[$id]}" = "$name" ] && [[ $line =~ \"revoked_at\":null ]]; then
-            valid+=("$id")
-        fi
+        read_key "$line" || continue
+        names[$key_id]=$key_name
+        created[$key_id]=$key_created
+        if [ "$key_name" = "$name" ] && [ "$key_is_valid" = yes ]; then valid+=("$key_id"); fi
     done <<<"$key_list"
     mapfile -t valid < <(for id in "${valid[@]}"; do printf '%s %s\n' "${created[$id]}" "$id"; done |
         sort -k1,1n -k2,2V | cut -d ' ' -f 2)
@@ -391,5 +386,9 @@ else
 fi
 find_valid || true
 figures_are "$age" $((SECONDS - since))
-conclude "$name 的密钥已轮换：$new_id 有效，${gone[*]:-（无）} 已吊销（不可撤销）" "the key of $name is rotated: $new_id is valid, ${gone[*]:-none} revoked (cannot be undone)"
+if [ ${#gone[@]} -gt 0 ]; then
+    conclude "$name 的密钥已轮换：$new_id 有效，${gone[*]} 已吊销（不可撤销）" "the key of $name is rotated: $new_id is valid, ${gone[*]} revoked (which cannot be undone)"
+else
+    conclude "$name 有了第一把有效的密钥 $new_id" "$name has its first valid key, $new_id"
+fi
 say "✅ $words_zh / $words_en"
