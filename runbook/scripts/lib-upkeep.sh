@@ -4,6 +4,9 @@
 # What is left of a script that was killed belongs to nobody any more.
 UPKEEP_LEFT_MINUTES=1440
 
+# The longest window that logs are read for: a month.
+WINDOW_SECS_MAX=2678400
+
 scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 scratch=
 
@@ -36,18 +39,20 @@ clean_up() {
     return "$1"
 }
 
-# How far to look back: `30m`, `2h`, `1d`, a month at most.
+# How far to look back: `90s`, `30m`, `2h`, `1d`, a month at most.
 window_is() {
-    local window=$1
-    [[ $window =~ ^[1-9][0-9]{0,4}[mhd]$ ]] ||
-        refuse "时间范围写作 30m、2h 或 1d，现在是：$window" "the window is written 30m, 2h or 1d, not: $window"
-    local minutes=${window%?}
-    case $window in
-    *h) minutes=$((minutes * 60)) ;;
-    *d) minutes=$((minutes * 1440)) ;;
-    esac
-    [ "$minutes" -le 44640 ] ||
-        refuse "时间范围最长 31 天，现在是：$window" "the window is at most 31 days, not: $window"
+    local window=$1 seconds=0
+    if [[ $window =~ ^[1-9][0-9]{0,6}[smhd]$ ]]; then
+        seconds=${window%?}
+        case $window in
+        *m) seconds=$((seconds * 60)) ;;
+        *h) seconds=$((seconds * 3600)) ;;
+        *d) seconds=$((seconds * 86400)) ;;
+        esac
+    fi
+    if [ "$seconds" -lt 1 ] || [ "$seconds" -gt "$WINDOW_SECS_MAX" ]; then
+        refuse "时间范围写作 90s、30m、2h 或 1d，最长 31 天，现在是：$window" "the window is written 90s, 30m, 2h or 1d, at most 31 days, not: $window"
+    fi
 }
 
 # A setting that is a number, with its default.

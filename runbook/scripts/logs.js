@@ -20,7 +20,7 @@ const CHARS_MAX = 200;
 const AHEAD_MS = 5 * 60_000;
 // While logs are rotated, names change between a look and the opening.
 const LOOKS_MAX = 5;
-const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const WINDOW_MS_MAX = 31 * UNITS_MS.d;
 // Beyond it a Date has no text.
 const TIME_MS_MAX = 8.64e15;
@@ -34,7 +34,7 @@ export function plain(text, chars = CHARS_MAX) {
 
 /** `2h`, `1d` in milliseconds; nothing where it is no window of at most a month. */
 export function windowOf(text) {
-  const [, count, unit] = /^([1-9][0-9]{0,4})([mhd])$/.exec(text ?? "") ?? [];
+  const [, count, unit] = /^([1-9][0-9]{0,6})([smhd])$/.exec(text ?? "") ?? [];
   const ms = Number(count) * UNITS_MS[unit];
   return ms <= WINDOW_MS_MAX ? ms : undefined;
 }

@@ -13,7 +13,7 @@ const KEYS_MAX = 10_000;
 const MINUTE_MS = 60_000;
 const DENIED = [401, 403];
 // What the server calls a route that it does not have.
-const NO_ROUTE = ["unknown", "(unknown)", "none", "*", "(none)", "-"];
+const NO_ROUTE = "other";
 
 const [factsFile, window, keysFile] = process.argv.slice(2);
 const limits = {
@@ -104,7 +104,7 @@ function count(call) {
     deniedByAddress.add(call.address);
     deniedByActor.add(call.actor);
   }
-  if (NO_ROUTE.includes(call.route)) {
+  if (call.route === NO_ROUTE) {
     calls.noRoute += 1;
     noRouteByAddress.add(call.address);
   }
