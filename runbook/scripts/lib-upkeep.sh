@@ -112,17 +112,22 @@ find_release() {
         fail "$release 不是已部署的版本" "$release is not a deployed release"
 }
 
+# What a program said last in $scratch/trouble, without what bun adds around it.
+last_words() {
+    { grep -vE '^(\$ |error: script |$)' -- "$scratch/trouble" || true; } | tail -n 1
+}
+
 # Every key, a line of JSON each, without its secret, into `key_list`; else why not, into `key_trouble`.
 list_keys() {
     local trouble=$scratch/trouble
     key_trouble=
     if ! (find_release) 2>"$trouble" >&2; then
-        key_trouble=$(tail -n 1 -- "$trouble")
+        key_trouble=$(last_words)
         return 1
     fi
     find_release
     if ! key_list=$(keys_cli list 2>"$trouble"); then
-        key_trouble=$(tail -n 1 -- "$trouble")
+        key_trouble=$(last_words)
         return 1
     fi
     # bun itself writes no line here; a line that is none of JSON would be one of a program that is not ours.

@@ -121,11 +121,8 @@ revoke() {
     [ "$is_well" = yes ]
 }
 
-# Where the file goes through on its way, beside it; what is left of one that was killed is removed.
+# The file as it is gets a second name, so that going back needs no room on the disk.
 hold_file() {
-    before=$folder/.$base.before
-    next=$folder/.$base.next
-    rm -f -- "$before" "$next" || return 1
     [ ! -e "$file" ] || ln -T -- "$file" "$before"
 }
 
@@ -138,8 +135,9 @@ write_file() {
     sync -- "$next" && [ "$(<"$next")" = "$new" ] && mv -T -- "$next" "$file" && sync -- "$folder"
 }
 
-# The file as it was: the same one, so that it needs no room on the disk.
 put_file_back() {
+    # It was not written: mv refuses two names of one file.
+    if [ "$before" -ef "$file" ]; then return 0; fi
     if [ -e "$before" ]; then
         mv -T -- "$before" "$file" && sync -- "$folder"
     else
@@ -282,6 +280,10 @@ if ! dry_run; then
     exec {lock}>>"$folder/.$base.lock"
     flock --nonblock "$lock" ||
         cannot_run "另一次密钥轮换正在进行，这次什么都没做" "another rotation is under way; this one did nothing"
+    # Left by one that was killed; the file itself holds a valid key at every moment.
+    before=$folder/.$base.before
+    next=$folder/.$base.next
+    rm -f -- "$before" "$next" || cannot_run "无法在 $folder 里写入" "nothing can be written in $folder"
 fi
 
 find_release
@@ -357,7 +359,7 @@ fi
 hold_file || fail "无法在 $folder 里写入" "nothing can be written in $folder"
 stage=creating
 made=$(keys_cli create --name "$name" 2>"$scratch/trouble") ||
-    fail "新建密钥失败：$(tail -n 1 -- "$scratch/trouble")" "the new key could not be made: $(tail -n 1 -- "$scratch/trouble")"
+    fail "新建密钥失败：$(last_words)" "the new key could not be made: $(last_words)"
 if [[ $made =~ \"id\":\"($ID)\" ]]; then new_id=${BASH_REMATCH[1]}; fi
 if [[ $made =~ \"key\":\"($KEY)\" ]]; then new=${BASH_REMATCH[1]}; fi
 unset made

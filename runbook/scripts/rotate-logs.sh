@@ -21,8 +21,6 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib-upkeep.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib-upkeep.sh"
 
-# logrotate's own exit code for a state that somebody else holds.
-STATE_LOCKED=3
 LINES_MAX=50
 
 # logrotate, what it says in $scratch/said.
@@ -73,7 +71,8 @@ fi
 
 code=0
 run_logrotate --verbose "${force[@]}" || code=$?
-if [ "$code" -eq "$STATE_LOCKED" ] || grep -q '^error: state file .* is already locked' -- "$scratch/said"; then
+# Its exit code for that, 3, is the same where the state cannot be opened at all.
+if grep -q '^error: state file .* is already locked' -- "$scratch/said"; then
     cannot_run "另一次日志轮转正在进行" "another rotation of the logs is under way"
 fi
 mapfile -t moved < <(sed -nE 's/^(renaming|copying) (.*) to (.*)$/\2\t\3/p' -- "$scratch/said")

@@ -183,11 +183,11 @@ search_history() {
         unsure "这里不是 git 仓库" "this is no git repository"
         return
     fi
-    { cat -- "$needles" && printf '%s\n+++ b/\n' "$mark"; } >"$scratch/markers"
+    { cat -- "$needles" && printf '%s\n--- a/\n+++ b/\n' "$mark"; } >"$scratch/markers"
     while IFS= read -r line; do
         case $line in
         "$mark"*) commit=${line:1:12} place='' commits=$((commits + 1)) ;;
-        '+++ b/'*) place=${line#+++ b/} ;;
+        '--- a/'* | '+++ b/'*) place=${line#????b/} place=${place#????a/} ;;
         *) hits["$commit ${place:-（提交说明 / message）}"]=found ;;
         esac
     done < <(

@@ -62,4 +62,5 @@ mod store;
 mod tamper;
 mod tidy;
 mod torture;
+mod upkeep;
 mod verbs;
