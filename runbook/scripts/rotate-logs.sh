@@ -75,14 +75,14 @@ run_logrotate --verbose "${force[@]}" || code=$?
 if grep -q '^error: state file .* is already locked' -- "$scratch/said"; then
     cannot_run "另一次日志轮转正在进行" "another rotation of the logs is under way"
 fi
-mapfile -t moved < <(sed -nE 's/^(renaming|copying) (.*) to (.*)$/\2\t\3/p' -- "$scratch/said")
+# Where names are numbers, the older ones are moved about as well: they are not told.
+mapfile -t moved < <(sed -nE '/ \(rotatecount /d; s/^(renaming|copying) (.*) to (.*)$/\2\t\3/p' -- "$scratch/said")
 rotated=0
 bytes=0
 for pair in "${moved[@]}"; do
     from=${pair%%"$TAB"*}
     to=${pair#*"$TAB"}
-    # Older names are moved about as well; and without `delaycompress` it is compressed by now.
-    case $to in *.gz) continue ;; esac
+    # Without `delaycompress` it is compressed by now.
     [ -e "$to" ] || to=$to.gz
     size=$(stat -c %s -- "$to" 2>/dev/null) || size=0
     rotated=$((rotated + 1))

@@ -122,6 +122,8 @@ fn a_rotation_that_cannot_be_made_says_why_and_touches_nothing() {
 
     // Somebody else rotates at this moment.
     let state = desk.write("state", "logrotate state -- version 2\n");
+    // One that everybody can read is one that everybody could lock: logrotate does not heed that.
+    std::fs::set_permissions(&state, Permissions::from_mode(0o600)).unwrap();
     let held = std::fs::File::options().write(true).open(state).unwrap();
     rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();
     desk.expect(COULD_NOT_RUN, ROTATE, &["now"], &[], &["另一次日志轮转正在进行"]);

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 const VERIFY: &str = "verify-secrets.sh";
 const AUTH: &str = "3f9a1c5e7b2d4860a8c6e4f20b1d3957f1e2d3c4";
 const KEY: &str = "nsk_Zk3vX9qLmT7bR2wYc8NfHs5JdPgQa1Ue6oViKtBxErM";
+/// It gets onto a command line, where the tests beside this one would find it as well.
+const LEAKED: &str = "nsk_Qw7eR2tY9uI4oP6aS1dF8gH3jK5lZ0xC_vB-nM2sXrT";
 const PASSWORD: &str = "pT8-kW3_xZ6-mQ9_vB2-nL5_rH7-cJ4_sD1";
 
 /// Everything is as it should be: a repository, secrets in files of one's own, a young key.
@@ -198,21 +200,23 @@ fn files_that_others_can_read_or_that_git_knows_are_told() {
 
 #[test]
 fn a_secret_that_got_out_is_found_and_its_place_is_told() {
-    let desk = desk();
+    let mut desk = desk();
+    desk.secrets.push(LEAKED.to_owned());
+    secret(&desk, "private/web.key", LEAKED);
     desk.write("repo/config/old.env", format!("A=1\nSECRET={AUTH}\n"));
     commit(&desk, "a file");
     std::fs::remove_file(desk.path("repo/config/old.env")).unwrap();
-    commit(&desk, &format!("remove it, it was {KEY}"));
+    commit(&desk, &format!("remove it, it was {LEAKED}"));
     desk.write(
         "pm2/logs/neostock-server-blue-error.log",
         format!("x\ncannot connect with {PASSWORD}\n"),
     );
     let mut gzip =
         Command::new("gzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    gzip.stdin.take().unwrap().write_all(format!("key {KEY}\n").as_bytes()).unwrap();
+    gzip.stdin.take().unwrap().write_all(format!("key {LEAKED}\n").as_bytes()).unwrap();
     desk.write("logs/api.log-1.gz", gzip.wait_with_output().unwrap().stdout);
     let mut leaking =
-        Command::new("sh").args(["-c", "read line", KEY]).stdin(Stdio::piped()).spawn().unwrap();
+        Command::new("sh").args(["-c", "read line", LEAKED]).stdin(Stdio::piped()).spawn().unwrap();
 
     let ended = verify(
         &desk,
