@@ -23,15 +23,13 @@ begin logs.errors 0 1 "$@"
 window=${arguments[0]:-24h}
 window_is "$window"
 export ERROR_LOG_FILES=${ERROR_LOG_FILES:-"$(pm2_home)/logs/*error.log*"}
-needs bun
+programs_are bun
 logs_are ERROR_LOG_FILES "$ERROR_LOG_FILES"
 if dry_run; then
-    say "会读 $log_files 个文件 / would read $log_files files: $ERROR_LOG_FILES"
-    conclude "会汇总最近 $window 的 $log_files 个错误日志" "would read $log_files error logs, the last $window"
-    exit 0
+    end_dry_run "会汇总最近 $window 的 $log_files 个日志文件：$ERROR_LOG_FILES" "would read $log_files log files, the last $window: $ERROR_LOG_FILES"
 fi
 
 make_scratch
 read_logs read-errors.js "$window"
 [ "$verdict" = good ] || cannot_run "$words_zh" "$words_en"
-say "✅ $words_zh / $words_en"
+succeed "$words_zh" "$words_en"

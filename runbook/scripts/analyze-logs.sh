@@ -22,8 +22,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib-upkeep.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib-upkeep.sh"
 
-begin logs.analyze 0 1 "$@"
-success=passed
+begin_check logs.analyze 0 1 "$@"
 window=${arguments[0]:-24h}
 window_is "$window"
 API_LOG_FILES=${API_LOG_FILES:-${API_LOG_FILE:+$API_LOG_FILE*}}
@@ -32,18 +31,16 @@ settings_are REQUEST_LOG_FILES
 export REQUEST_LOG_FILES
 export SIGN_IN_PATHS=${SIGN_IN_PATHS:-/api/auth/sign-in}
 export DATA_FETCH_PATHS=${DATA_FETCH_PATHS:-/api/trpc/quotes.refresh}
-needs bun
+programs_are bun
 logs_are REQUEST_LOG_FILES "$REQUEST_LOG_FILES"
 if dry_run; then
-    say "会读 $log_files 个文件 / would read $log_files files: $REQUEST_LOG_FILES"
-    conclude "会分析最近 $window 的 $log_files 个日志文件" "would read $log_files log files, the last $window"
-    exit 0
+    end_dry_run "会分析最近 $window 的 $log_files 个日志文件：$REQUEST_LOG_FILES" "would read $log_files log files, the last $window: $REQUEST_LOG_FILES"
 fi
 
 make_scratch
 read_logs read-requests.js "$window"
 case $verdict in
-found) fail "$words_zh" "$words_en" ;;
+found) failed "$words_zh" "$words_en" ;;
 unknown) cannot_run "$words_zh" "$words_en" ;;
 esac
-say "✅ $words_zh / $words_en"
+passed "$words_zh" "$words_en"

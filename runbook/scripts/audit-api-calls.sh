@@ -29,8 +29,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib-upkeep.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib-upkeep.sh"
 
-begin audit.calls 0 1 "$@"
-success=passed
+begin_check audit.calls 0 1 "$@"
 window=${arguments[0]:-24h}
 window_is "$window"
 API_LOG_FILES=${API_LOG_FILES:-${API_LOG_FILE:+$API_LOG_FILE*}}
@@ -40,22 +39,22 @@ number_is DENIED_ACTOR_MAX 20
 number_is KEY_ADDRESSES_MAX 5
 number_is BURST_MAX 600
 number_is UNKNOWN_ROUTE_MAX 50
-needs bun
+programs_are bun
 logs_are API_LOG_FILES "$API_LOG_FILES"
 if dry_run; then
-    say "会读 $log_files 个文件 / would read $log_files files: $API_LOG_FILES"
-    conclude "会审计最近 $window 的 $log_files 个日志文件" "would audit $log_files log files, the last $window"
-    exit 0
+    end_dry_run "会审计最近 $window 的 $log_files 个日志文件：$API_LOG_FILES" "would audit $log_files log files, the last $window: $API_LOG_FILES"
 fi
 
 make_scratch
 keys=-
+trouble_zh=
 if [ -n "${RELEASES_DIR:-}" ]; then
     if list_keys; then
         keys=$scratch/keys
         printf '%s\n' "$key_list" >"$keys"
     else
-        say "⛔ 无法取得密钥清单 / the list of keys cannot be had: $key_trouble"
+        trouble_zh=$words_zh trouble_en=$words_en
+        say "⛔ $trouble_zh / $trouble_en"
     fi
 else
     say "ℹ️ 未设 RELEASES_DIR，不核对密钥清单 / RELEASES_DIR is not set: keys are not compared with their list"
@@ -63,10 +62,10 @@ fi
 export API_LOG_FILES
 read_logs read-calls.js "$window" "$keys"
 case $verdict in
-found) fail "$words_zh" "$words_en" ;;
+found) failed "$words_zh" "$words_en" ;;
 unknown) cannot_run "$words_zh" "$words_en" ;;
 esac
-if [ -n "${key_trouble:-}" ]; then
-    cannot_run "日志没有异常，但无法取得密钥清单：$key_trouble" "nothing unusual in the log, but the list of keys cannot be had: $key_trouble"
+if [ -n "$trouble_zh" ]; then
+    cannot_run "日志没有异常，但是$trouble_zh" "nothing unusual in the log, but $trouble_en"
 fi
-say "✅ $words_zh / $words_en"
+passed "$words_zh" "$words_en"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 # What the scripts about keys, secrets and logs share. Sourced by them after lib.sh, never run by itself.
 
 # What is left of a script that was killed belongs to nobody any more.
@@ -7,18 +7,7 @@ UPKEEP_LEFT_MINUTES=1440
 # The longest window that logs are read for: a month.
 WINDOW_SECS_MAX=2678400
 
-scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 scratch=
-
-needs() {
-    local program missing=()
-    for program in "$@"; do
-        command -v -- "$program" >/dev/null || missing+=("$program")
-    done
-    if [ ${#missing[@]} -gt 0 ]; then
-        cannot_run "PATH 里没有程序 ${missing[*]}" "not in PATH: ${missing[*]}"
-    fi
-}
 
 # A folder of this run's own, for its owner only; `clean_up` removes it.
 make_scratch() {
@@ -102,14 +91,20 @@ keys_cli() {
     (cd -- "$release" && bun run --cwd apps/server keys "$@")
 }
 
-# Where the live release is, into `release`.
-find_release() {
+# Where the live release is, into `release`. Where there is none, the words of the result say why, and it returns 1.
+read_release() {
     ports_are_set
     settings_are RELEASES_DIR
-    colour=$(live_colour)
-    release=$RELEASES_DIR/$colour
-    [ -e "$release/.git" ] ||
-        fail "$release 不是已部署的版本" "$release is not a deployed release"
+    read_colours || return 1
+    release=$RELEASES_DIR/$live
+    if [ ! -e "$release/.git" ]; then
+        conclude "$release 不是已部署的版本" "$release is not a deployed release"
+        return 1
+    fi
+}
+
+find_release() {
+    read_release || "$absent" "$words_zh" "$words_en"
 }
 
 # What a program said last in $scratch/trouble, without what bun adds around it.
@@ -117,20 +112,15 @@ last_words() {
     { grep -vE '^(\$ |error: script |$)' -- "$scratch/trouble" || true; } | tail -n 1
 }
 
-# Every key, a line of JSON each, without its secret, into `key_list`; else why not, into `key_trouble`.
+# Every key, a line of JSON each, without its secret, into `key_list`; else the words of the result say why, and it
+# returns 1.
 list_keys() {
-    local trouble=$scratch/trouble
-    key_trouble=
-    if ! (find_release) 2>"$trouble" >&2; then
-        key_trouble=$(last_words)
+    read_release || return 1
+    if ! key_list=$(keys_cli list 2>"$scratch/trouble"); then
+        conclude "无法取得密钥清单：$(last_words)" "the list of keys cannot be had: $(last_words)"
         return 1
     fi
-    find_release
-    if ! key_list=$(keys_cli list 2>"$trouble"); then
-        key_trouble=$(last_words)
-        return 1
-    fi
-    # bun itself writes no line here; a line that is none of JSON would be one of a program that is not ours.
+    # A line that is no JSON is one of a program that is not ours.
     key_list=$(grep '^{' <<<"$key_list" || true)
 }
 
@@ -147,17 +137,15 @@ read_key() {
     if [[ $1 =~ \"revoked_at\":null ]]; then key_is_valid=yes; fi
 }
 
-# For scripts that tell everything before they end: one line each, and how many were not well.
-faults=0
+# For scripts that tell everything before they end: one line each, in both languages, and how many were not well.
 unknowns=0
 
-good() {
-    say "✅ $1 / $2"
+sound() {
+    good "$1 / $2"
 }
 
-bad() {
-    say "❌ $1 / $2"
-    faults=$((faults + 1))
+fault() {
+    bad "$1 / $2"
 }
 
 unsure() {

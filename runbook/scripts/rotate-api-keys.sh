@@ -25,6 +25,7 @@
 # 4 旧密钥已吊销，但新密钥未通过最后验证，立即处理 the old key is revoked, but the new one did not pass the last look: act
 # at once, 69 未能执行，什么都没改 could not be run, nothing was changed, 129、130、143 被中止，同样还原 stopped, undone as well.
 
+# shellcheck disable=SC2317  # the end calls what undoes
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -98,6 +99,14 @@ find_valid() {
         sort -k1,1n -k2,2V | cut -d ' ' -f 2)
 }
 
+# The same where the words of the result are said already.
+look_again() {
+    local zh=$words_zh en=$words_en
+    find_valid && return 0
+    conclude "$zh" "$en"
+    return 1
+}
+
 age_days() {
     echo $((($(date +%s) - ${created[$1]}) / DAY_SECS))
 }
@@ -114,7 +123,7 @@ revoke() {
     for id in "$@"; do
         keys_cli revoke "$id" >/dev/null 2>&1 || true
     done
-    find_valid || return 1
+    look_again || return 1
     for id in "$@"; do
         if is_valid "$id"; then is_well=no; fi
     done
@@ -160,7 +169,7 @@ leave_new() {
 # Whether the file holds what it held before, or can keep the new key; told.
 take_back() {
     if [ "$stage" = revoking ]; then
-        if ! find_valid; then
+        if ! look_again; then
             leave_new "无法确认旧密钥的状态" "what became of the old key is not known"
             return 1
         fi
@@ -187,7 +196,7 @@ undo() {
     written | revoking) take_back || return 0 ;;
     esac
     # Not by its id alone: `keys create` may have been cut off before it said which it made.
-    if find_valid; then
+    if look_again; then
         for id in "${valid[@]}"; do
             [[ " ${known[*]} " == *" $id "* ]] || leftover+=("$id")
         done
@@ -199,13 +208,9 @@ undo() {
     add_words "旧密钥 ${old_id:-（无）} 仍有效，新密钥 ${new_id:-？} 未能吊销，再运行一次会收尾" "the old key, ${old_id:-none}, is in force; the new one, ${new_id:-?}, could not be revoked: run this again"
 }
 
-# shellcheck disable=SC2317  # end calls it
 clean_up() {
     if [ -n "$pause" ]; then kill "$pause" 2>/dev/null; fi
-    if [ "$1" -ne 0 ]; then
-        [ -n "$words_zh" ] || conclude "被中止（$1）" "stopped ($1)"
-        undo
-    fi
+    if [ "$1" -ne 0 ]; then undo; fi
     if [ -n "${next:-}" ]; then rm -f -- "$next" "$before"; fi
     remove_scratch
     return "$1"
@@ -218,21 +223,17 @@ revoke_old() {
     stage=revoked
     # Whoever used to be let in must be refused now, and the consumer must go on working.
     if [ -n "$old" ] && [ "$old" != "$new" ] && { ! ask_server "$old" || [ -n "$who" ]; }; then
-        conclude "密钥 $* 已吊销，但服务仍接受旧密钥，或没有回答" "key $* is revoked, but the server still takes it, or does not answer"
-        printf '🚨 %s / %s\n' "$words_zh" "$words_en" >&2
-        exit "$REVOKED_BUT_ILL"
+        fail_with "$REVOKED_BUT_ILL" "🚨 密钥 $* 已吊销，但服务仍接受旧密钥，或没有回答，立即处理" "key $* is revoked, but the server still takes it, or does not answer: act at once"
     fi
     if ! consumer_uses "$in_force"; then
-        conclude "旧密钥已吊销，但使用方用新密钥 $in_force 未通过验证，立即处理" "the old key is revoked, but the consumer does not work with the new one, $in_force: act at once"
-        printf '🚨 %s / %s\n' "$words_zh" "$words_en" >&2
-        exit "$REVOKED_BUT_ILL"
+        fail_with "$REVOKED_BUT_ILL" "🚨 旧密钥已吊销，但使用方用新密钥 $in_force 未通过验证，立即处理" "the old key is revoked, but the consumer does not work with the new one, $in_force: act at once"
     fi
 }
 
 overlap() {
     say "新旧密钥同时有效 $OVERLAP_SECONDS 秒 / both are valid for $OVERLAP_SECONDS s"
     # Without the lock: it must not outlive this script in a child.
-    sleep "$OVERLAP_SECONDS" {lock}>&- &
+    sleep "$OVERLAP_SECONDS" {lock}>&- {told}>&- {told_out}>&- >/dev/null 2>&1 &
     pause=$!
     wait "$pause"
     pause=
@@ -257,7 +258,7 @@ OVERLAP_SECONDS=${OVERLAP_SECONDS:-5}
 if [[ ! $OVERLAP_SECONDS =~ ^[0-9]{1,4}$ ]] || [ "$OVERLAP_SECONDS" -gt "$OVERLAP_SECONDS_MAX" ]; then
     refuse "OVERLAP_SECONDS 是 0 到 $OVERLAP_SECONDS_MAX 的整数，现在是：$OVERLAP_SECONDS" "OVERLAP_SECONDS is a whole number of at most $OVERLAP_SECONDS_MAX, is: $OVERLAP_SECONDS"
 fi
-needs bun curl flock
+programs_are bun curl flock
 make_scratch
 declare -A created=() names=()
 
@@ -287,9 +288,9 @@ if ! dry_run; then
 fi
 
 find_release
-server=http://127.0.0.1:$(port_of "$colour" server)
-web=http://127.0.0.1:$(port_of "$colour" web)
-find_valid || cannot_run "无法取得密钥清单：$key_trouble" "the list of keys cannot be had: $key_trouble"
+server=http://127.0.0.1:$(port_of "$live" server)
+web=http://127.0.0.1:$(port_of "$live" web)
+find_valid || cannot_run "$words_zh" "$words_en"
 known=("${valid[@]}")
 
 if [ -f "$file" ]; then
@@ -332,14 +333,11 @@ if [ -n "$old_id" ] && [ ${#others[@]} -gt 0 ] && [ "$is_newest" = yes ]; then i
 if dry_run; then
     figures_are "$age" "$OVERLAP_SECONDS"
     if [ "$is_unfinished" = yes ]; then
-        conclude "会收尾上次中断的轮换：吊销 ${others[*]}，保留 $old_id" "would finish the rotation that broke off: revoke ${others[*]}, keep $old_id"
-    else
-        due=
-        if [ "$age" -ge "$KEY_MAX_DAYS" ]; then due=yes; fi
-        conclude "会轮换 $name 的密钥 ${old_id:-（无）}，已用 $age 天${due:+，已到期}" "would rotate the key of $name, ${old_id:-none}, $age days old${due:+: it is due}"
+        end_dry_run "会收尾上次中断的轮换：吊销 ${others[*]}，保留 $old_id" "would finish the rotation that broke off: revoke ${others[*]}, keep $old_id"
     fi
-    say "$words_zh / $words_en"
-    exit 0
+    due=
+    if [ "$age" -ge "$KEY_MAX_DAYS" ]; then due=yes; fi
+    end_dry_run "会轮换 $name 的密钥 ${old_id:-（无）}，已用 $age 天${due:+，已到期}" "would rotate the key of $name, ${old_id:-none}, $age days old${due:+: it is due}"
 fi
 
 if [ -n "$old_id" ] && [ ${#others[@]} -gt 0 ]; then
@@ -349,9 +347,7 @@ if [ -n "$old_id" ] && [ ${#others[@]} -gt 0 ]; then
     consumer_uses "$old_id" || fail "收尾之后使用方不能用 $old_id" "after that the consumer does not work with $old_id"
     if [ "$is_unfinished" = yes ]; then
         figures_are "$age" 0
-        conclude "上次中断的轮换已完成：$old_id 有效，${others[*]} 已吊销" "the rotation that broke off is finished: $old_id is valid, ${others[*]} revoked"
-        say "✅ $words_zh / $words_en"
-        exit 0
+        succeed "上次中断的轮换已完成：$old_id 有效，${others[*]} 已吊销" "the rotation that broke off is finished: $old_id is valid, ${others[*]} revoked"
     fi
     others=()
 fi
@@ -386,11 +382,9 @@ if [ ${#gone[@]} -gt 0 ]; then
 else
     stage=revoked
 fi
-find_valid || true
+look_again || true
 figures_are "$age" $((SECONDS - since))
 if [ ${#gone[@]} -gt 0 ]; then
-    conclude "$name 的密钥已轮换：$new_id 有效，${gone[*]} 已吊销（不可撤销）" "the key of $name is rotated: $new_id is valid, ${gone[*]} revoked (which cannot be undone)"
-else
-    conclude "$name 有了第一把有效的密钥 $new_id" "$name has its first valid key, $new_id"
+    succeed "$name 的密钥已轮换：$new_id 有效，${gone[*]} 已吊销（不可撤销）" "the key of $name is rotated: $new_id is valid, ${gone[*]} revoked (which cannot be undone)"
 fi
-say "✅ $words_zh / $words_en"
+succeed "$name 有了第一把有效的密钥 $new_id" "$name has its first valid key, $new_id"

@@ -47,8 +47,8 @@ read -r -a command <<<"${LOGROTATE_COMMAND:-logrotate}"
 [ ${#command[@]} -gt 0 ] || refuse "LOGROTATE_COMMAND 是空的" "LOGROTATE_COMMAND is empty"
 # The tools of an administrator stand there, which not everybody's PATH holds.
 PATH=$PATH:/usr/sbin:/sbin
-needs "${command[0]}"
-[ "${command[0]##*/}" != sudo ] || needs logrotate
+programs_are "${command[0]}"
+[ "${command[0]##*/}" != sudo ] || programs_are logrotate
 [ -r "$LOGROTATE_CONFIG" ] ||
     cannot_run "没有可读的 logrotate 配置：$LOGROTATE_CONFIG" "there is no configuration of logrotate to be read: $LOGROTATE_CONFIG"
 make_scratch
@@ -64,9 +64,7 @@ if dry_run; then
         say "会轮转 / would rotate:"
         say "$due"
     fi
-    conclude "配置正确，会轮转 $count 个日志" "the configuration is good, $count logs would be rotated"
-    say "$words_zh / $words_en"
-    exit 0
+    end_dry_run "配置正确，会轮转 $count 个日志" "the configuration is good, $count logs would be rotated"
 fi
 
 code=0
@@ -97,8 +95,6 @@ if [ "$code" -ne 0 ] || [ -n "$(told_errors)" ]; then
     fail "轮转失败（$code），已轮转 $rotated 个" "a rotation failed ($code), $rotated were rotated"
 fi
 if [ "$rotated" -eq 0 ]; then
-    conclude "没有到期的日志" "no log is due"
-else
-    conclude "轮转了 $rotated 个日志，共 $bytes 字节" "$rotated logs were rotated, $bytes bytes"
+    succeed "没有到期的日志" "no log is due"
 fi
-say "✅ $words_zh / $words_en"
+succeed "轮转了 $rotated 个日志，共 $bytes 字节" "$rotated logs were rotated, $bytes bytes"

@@ -75,12 +75,12 @@ find_secret() {
         from="ENV_FILE: $name"
     fi
     if [ -z "$value" ]; then
-        bad "缺少 $name" "$name has no value"
+        fault "缺少 $name" "$name has no value"
     elif [[ $value =~ ^[a-z][a-z0-9+.-]*://([^/@]*@)? ]]; then
         if [[ $value =~ ^[^:]+://[^/@:]*:([^/@]+)@ ]]; then
             add_secret "$from（口令 / password）" "${BASH_REMATCH[1]}"
         else
-            good "$name 里没有口令" "$name holds no password"
+            sound "$name 里没有口令" "$name holds no password"
         fi
     else
         add_secret "$from" "$value"
@@ -90,64 +90,64 @@ find_secret() {
 is_strong() {
     local label=$1 value=$2 lower=${2,,} word different
     if [ ${#value} -lt "$SECRET_CHARS_MIN" ]; then
-        bad "$label 只有 ${#value} 个字符，至少要 $SECRET_CHARS_MIN 个" "$label has ${#value} characters, it must have $SECRET_CHARS_MIN"
+        fault "$label 只有 ${#value} 个字符，至少要 $SECRET_CHARS_MIN 个" "$label has ${#value} characters, it must have $SECRET_CHARS_MIN"
         return
     fi
     for word in "${PLACEHOLDERS[@]}"; do
         if [[ $lower == *"$word"* ]]; then
-            bad "$label 是占位值（含 $word）" "$label is a placeholder: it holds $word"
+            fault "$label 是占位值（含 $word）" "$label is a placeholder: it holds $word"
             return
         fi
     done
     different=$(printf '%s' "$value" | grep -o . | sort -u | wc -l)
     if [ "$different" -lt "$DIFFERENT_CHARS_MIN" ]; then
-        bad "$label 只用了 $different 种字符" "$label is made of $different different characters only"
+        fault "$label 只用了 $different 种字符" "$label is made of $different different characters only"
         return
     fi
-    good "$label 够强" "$label is strong enough"
+    sound "$label 够强" "$label is strong enough"
 }
 
 # A file with secrets: its owner alone, nobody else's eyes on the way, and not in git.
 file_is_safe() {
     local label=$1 file top mode before=$((faults + unknowns))
     if [ ! -e "$2" ]; then
-        bad "$label 不存在：$2" "$label is not there: $2"
+        fault "$label 不存在：$2" "$label is not there: $2"
         return
     fi
     file=$(realpath -- "$2")
     if [ ! -f "$file" ]; then
-        bad "$label 不是普通文件：$file" "$label is no plain file: $file"
+        fault "$label 不是普通文件：$file" "$label is no plain file: $file"
         return
     fi
     if [ "$(stat -c %u -- "$file")" != "$(id -u)" ]; then
-        bad "$label 属于 $(stat -c %U -- "$file")，不是 $(id -un)" "$label belongs to $(stat -c %U -- "$file"), not to $(id -un)"
+        fault "$label 属于 $(stat -c %U -- "$file")，不是 $(id -un)" "$label belongs to $(stat -c %U -- "$file"), not to $(id -un)"
     fi
     mode=$(stat -c %a -- "$file")
     if (((8#$mode & 8#177) != 0)); then
-        bad "$label 的权限是 $mode，应为 600：$file" "$label has mode $mode, must be 600: $file"
+        fault "$label 的权限是 $mode，应为 600：$file" "$label has mode $mode, must be 600: $file"
     fi
     folders_are_safe "$label" "$(dirname -- "$file")"
     if top=$(git -C "$(dirname -- "$file")" rev-parse --show-toplevel 2>/dev/null); then
         if git -C "$top" ls-files --error-unmatch -- "$file" >/dev/null 2>&1; then
-            bad "$label 被 git 跟踪：$file" "$label is tracked by git: $file"
+            fault "$label 被 git 跟踪：$file" "$label is tracked by git: $file"
         elif ! git -C "$top" check-ignore --quiet -- "$file"; then
-            bad "$label 在 git 仓库里且未被忽略：$file" "$label stands in a git repository and is not ignored: $file"
+            fault "$label 在 git 仓库里且未被忽略：$file" "$label stands in a git repository and is not ignored: $file"
         fi
     fi
-    if [ $((faults + unknowns)) -eq "$before" ]; then good "$label：$file" "$label is safe"; fi
+    if [ $((faults + unknowns)) -eq "$before" ]; then sound "$label：$file" "$label is safe"; fi
 }
 
 folders_are_safe() {
     local label=$1 folder=$2 mode
     mode=$(stat -c %a -- "$folder")
     if (((8#$mode & 8#004) != 0)); then
-        bad "$label 所在目录他人可读（$mode）：$folder" "the folder of $label can be read by others ($mode): $folder"
+        fault "$label 所在目录他人可读（$mode）：$folder" "the folder of $label can be read by others ($mode): $folder"
     fi
     while true; do
         mode=$(stat -c %a -- "$folder")
         # The sticky bit keeps others from replacing what is not theirs.
         if (((8#$mode & 8#1002) == 8#002)); then
-            bad "$label 的上级目录任何人可写（$mode）：$folder" "a folder above $label can be written by all ($mode): $folder"
+            fault "$label 的上级目录任何人可写（$mode）：$folder" "a folder above $label can be written by all ($mode): $folder"
         fi
         [ "$folder" != / ] || break
         folder=$(dirname -- "$folder")
@@ -159,7 +159,7 @@ alike() {
     for ((i = 0; i < ${#values[@]}; i++)); do
         for ((j = i + 1; j < ${#values[@]}; j++)); do
             if [ "${values[i]}" = "${values[j]}" ]; then
-                bad "${labels[i]} 与 ${labels[j]} 相同" "${labels[i]} and ${labels[j]} are alike"
+                fault "${labels[i]} 与 ${labels[j]} 相同" "${labels[i]} and ${labels[j]} are alike"
             fi
         done
     done
@@ -202,13 +202,13 @@ search_history() {
     elif [ "$commits" -eq 0 ]; then
         unsure "git 仓库里没有提交" "the repository has no commit"
     elif [ ${#hits[@]} -eq 0 ]; then
-        good "最近 $commits 个提交里没有机密" "no secret in the last $commits commits"
+        sound "最近 $commits 个提交里没有机密" "no secret in the last $commits commits"
     fi
     if [ ${#hits[@]} -gt "$HITS_MAX" ]; then
         say "❌ 共 ${#hits[@]} 处，列出 $HITS_MAX 处 / ${#hits[@]} places, of which $HITS_MAX are shown"
     fi
     while IFS= read -r line; do
-        [ -z "$line" ] || bad "git 历史里有机密，必须更换：$line" "a secret is in the history of git and must be replaced: $line"
+        [ -z "$line" ] || fault "git 历史里有机密，必须更换：$line" "a secret is in the history of git and must be replaced: $line"
     done < <(printf '%s\n' "${!hits[@]}" | sort | head -n "$HITS_MAX")
 }
 
@@ -216,9 +216,9 @@ search_processes() {
     local file pid before=$faults
     while IFS= read -r file; do
         pid=${file#/proc/} pid=${pid%/cmdline}
-        bad "进程 $pid（$(cat -- "/proc/$pid/comm" 2>/dev/null)）的命令行里有机密" "a secret is on the command line of process $pid"
+        fault "进程 $pid（$(cat -- "/proc/$pid/comm" 2>/dev/null)）的命令行里有机密" "a secret is on the command line of process $pid"
     done < <(grep -laF -f "$needles" -- /proc/[0-9]*/cmdline 2>/dev/null)
-    if [ "$faults" -eq "$before" ]; then good "没有进程的命令行里有机密" "no secret on a command line of a process"; fi
+    if [ "$faults" -eq "$before" ]; then sound "没有进程的命令行里有机密" "no secret on a command line of a process"; fi
 }
 
 search_logs() {
@@ -237,13 +237,13 @@ search_logs() {
             if ! count=$(gzip -cdfq -- "$file" 2>/dev/null | { grep -acF -f "$needles" || true; }); then
                 unsure "日志无法读取：$file" "a log cannot be read: $file"
             elif [ "$count" -gt 0 ]; then
-                bad "日志里有机密（$count 行），必须更换：$file" "a secret is in a log ($count lines) and must be replaced: $file"
+                fault "日志里有机密（$count 行），必须更换：$file" "a secret is in a log ($count lines) and must be replaced: $file"
             fi
             searched=$((searched + 1))
         done
     done
     if [ $((faults + unknowns)) -eq "$before" ]; then
-        good "$searched 个日志里没有机密" "no secret in $searched logs"
+        sound "$searched 个日志里没有机密" "no secret in $searched logs"
     fi
 }
 
@@ -254,7 +254,8 @@ keys_are_young() {
         return
     fi
     if ! list_keys; then
-        unsure "无法取得密钥清单：$key_trouble" "the list of keys cannot be had: $key_trouble"
+        unsure "$words_zh" "$words_en"
+        conclude ""
         return
     fi
     while read -r line; do
@@ -263,17 +264,16 @@ keys_are_young() {
         days=$((($(date +%s) - key_created) / DAY_SECS))
         if [ "$days" -gt "$oldest" ]; then oldest=$days; fi
         if [ "$days" -gt "$KEY_MAX_DAYS" ]; then
-            bad "API 密钥 $key_id（$key_name）已用 $days 天，超过 $KEY_MAX_DAYS 天，请轮换" "API key $key_id ($key_name) is $days days old, more than $KEY_MAX_DAYS: rotate it"
+            fault "API 密钥 $key_id（$key_name）已用 $days 天，超过 $KEY_MAX_DAYS 天，请轮换" "API key $key_id ($key_name) is $days days old, more than $KEY_MAX_DAYS: rotate it"
         fi
     done <<<"$key_list"
     figure key_age_days "$oldest" "最老的 API 密钥（天）" "oldest API key, days"
     if [ "$count" -eq 0 ] || [ "$oldest" -le "$KEY_MAX_DAYS" ]; then
-        good "$count 把有效的 API 密钥，最老 $oldest 天" "$count valid API keys, the oldest is $oldest days old"
+        sound "$count 把有效的 API 密钥，最老 $oldest 天" "$count valid API keys, the oldest is $oldest days old"
     fi
 }
 
-begin secrets.verify 0 0 "$@"
-success=passed
+begin_check secrets.verify 0 0 "$@"
 number_is HISTORY_COMMITS 1000
 number_is KEY_MAX_DAYS 90
 read -r -a required <<<"${REQUIRED_SECRETS:-BETTER_AUTH_SECRET DATABASE_URL}"
@@ -281,12 +281,11 @@ for name in "${required[@]}"; do
     [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || refuse "REQUIRED_SECRETS 里的 $name 不是变量名" "in REQUIRED_SECRETS, $name is no name of a variable"
 done
 SECRET_LOG_FILES=${SECRET_LOG_FILES:-"$(pm2_home)/logs/* ${API_LOG_FILES:-} ${API_LOG_FILE:+$API_LOG_FILE*}"}
-needs git grep gzip
+programs_are git grep gzip
 if dry_run; then
     say "会检查 / would look at: ${required[*]}; ENV_FILE=${ENV_FILE:-} API_KEY_FILE=${API_KEY_FILE:-} PGPASSFILE=${PGPASSFILE:-} $(pm2_home)/dump.pm2*"
     say "会查找 / would search: $HISTORY_COMMITS 个提交 / commits, /proc/*/cmdline, $SECRET_LOG_FILES"
-    conclude "会检查 ${#required[@]} 个机密及其文件，并在历史、进程和日志里查找" "would look at ${#required[@]} secrets and their files, and search history, processes and logs"
-    exit 0
+    end_dry_run "会检查 ${#required[@]} 个机密及其文件，并在历史、进程和日志里查找" "would look at ${#required[@]} secrets and their files, and search history, processes and logs"
 fi
 
 make_scratch
@@ -328,10 +327,9 @@ figure secrets $((${#values[@]} + ${#more[@]})) "机密" "secrets"
 figure findings "$faults" "问题" "faults"
 figure commits "$commits" "查过的提交" "commits searched"
 if [ "$faults" -gt 0 ]; then
-    fail "机密有 $faults 处问题" "$faults faults with the secrets"
+    failed "机密有 $faults 处问题" "$faults faults with the secrets"
 fi
 if [ "$unknowns" -gt 0 ]; then
     cannot_run "没有发现问题，但有 $unknowns 项未能查明" "no fault, but $unknowns things could not be found out"
 fi
-conclude "${#values[@]} 个机密都安全" "all ${#values[@]} secrets are safe"
-say "✅ $words_zh / $words_en"
+passed "${#values[@]} 个机密都安全" "all ${#values[@]} secrets are safe"

@@ -317,7 +317,7 @@ async fn a_rotation_that_was_set_up_wrongly_does_nothing() {
         (REFUSED, "OVERLAP_SECONDS", "9999", "OVERLAP_SECONDS 是 0 到 3600 的整数"),
         (REFUSED, "DATABASE_URL", "", "DATABASE_URL"),
         (FAILED, "RELEASES_DIR", &nowhere, "不是已部署的版本"),
-        (COULD_NOT_RUN, "PATH", "/usr/bin:/bin", "PATH 里没有程序 bun"),
+        (COULD_NOT_RUN, "PATH", "/usr/bin:/bin", "缺少程序：bun"),
     ];
     for (code, name, value, words) in cases {
         world.rotate(code, &[(name, value)], &[words]);

@@ -168,7 +168,7 @@ fn a_log_that_is_not_there_or_says_nothing_proves_nothing() {
     for script in READERS {
         desk.expect(COULD_NOT_RUN, script, &[], &[], &["没有日志文件"]);
         let more = [("PATH", "/usr/bin:/bin")];
-        desk.expect(COULD_NOT_RUN, script, &[], &more, &["PATH 里没有程序 bun"]);
+        desk.expect(COULD_NOT_RUN, script, &[], &more, &["缺少程序：bun"]);
     }
     desk.write("logs/api.log", call(9000, json!({})));
     for script in [AUDIT, ANALYZE] {

@@ -108,7 +108,7 @@ fn a_rotation_that_cannot_be_made_says_why_and_touches_nothing() {
     let open = with("open.conf", "/var/log/x {\n    rotate 3\n");
     let before = listing(&desk.path("srv"));
     let cases: [(i32, &str, &str, &str); 6] = [
-        (COULD_NOT_RUN, "LOGROTATE_COMMAND", "nowhere", "PATH 里没有程序 nowhere"),
+        (COULD_NOT_RUN, "LOGROTATE_COMMAND", "nowhere", "缺少程序：nowhere"),
         (COULD_NOT_RUN, "LOGROTATE_CONFIG", "/nowhere/neostock", "没有可读的 logrotate 配置"),
         (FAILED, "LOGROTATE_CONFIG", &unknown, "unknown option 'rotat'"),
         (FAILED, "LOGROTATE_CONFIG", &open, "什么都没有轮转"),
