@@ -124,7 +124,7 @@ function table(zh, en, tally) {
 function findings() {
   const found = [];
   const above = (tally, max, zh, en) => {
-    for (const [name, n] of tally.top(SHOWN_MAX)) if (n > max) found.push([zh(name, n), en(name, n)]);
+    for (const [name, n] of tally.top(NAMES_MAX)) if (n > max) found.push([zh(name, n), en(name, n)]);
   };
   for (const [key, one] of revokedCalls) {
     const where = [...one.addresses].join(", ");
@@ -140,7 +140,7 @@ function findings() {
     if (n > limits.addresses) found.push([`密钥 ${key} 来自 ${n} 个地址`, `key ${key} was used from ${n} addresses, the limit is ${limits.addresses}`]);
   }
   const busy = [...bursts].filter(([, one]) => one.most > limits.burst).sort(([, a], [, b]) => b.most - a.most);
-  for (const [actor, one] of busy.slice(0, SHOWN_MAX)) {
+  for (const [actor, one] of busy) {
     found.push([`${actor} 一分钟内调用 ${one.most} 次`, `${actor} made ${one.most} calls in the minute ${utc(one.when * MINUTE_MS)}, the limit is ${limits.burst}`]);
   }
   above(noRouteByAddress, limits.noRoute, (name, n) => `地址 ${name} 探测不存在的路由 ${n} 次`, (name, n) => `${n} calls from ${name} to routes that do not exist, the limit is ${limits.noRoute}`);
@@ -171,7 +171,7 @@ console.log(`审计 ${utc(since)} 至 ${utc(now)} 的 API 调用 / API calls fro
 reading.tell(console.log);
 const found = findings();
 for (const [zh, en] of found.slice(0, FINDINGS_MAX)) console.log(`❌ ${zh} / ${en}`);
-if (found.length > FINDINGS_MAX) console.log(`❌ … ${found.length - FINDINGS_MAX}`);
+if (found.length > FINDINGS_MAX) console.log(`❌ … 另有 ${found.length - FINDINGS_MAX} 处 / and ${found.length - FINDINGS_MAX} more`);
 table("调用者", "callers", byActor);
 table("路由", "routes", byRoute);
 table("状态码", "statuses", byStatus);

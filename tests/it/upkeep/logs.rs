@@ -415,7 +415,7 @@ fn a_dry_run_of_a_reader_only_looks() {
     desk.write("pm2/logs/a-error.log", error(60, "a"));
     let before = listing(desk.folder.path());
     for script in READERS {
-        let ended = desk.expect(GOOD, script, &["1h", "--dry-run"], &[], &["1 个文件"]);
+        let ended = desk.expect(GOOD, script, &["1h", "--dry-run"], &[], &["的 1 个日志文件"]);
         assert_eq!(ended.outcome, "dry_run");
     }
     assert_eq!(listing(desk.folder.path()), before);
