@@ -11,7 +11,7 @@
 #
 # 有错误不算失败：这是报告。/ Errors are no failure of this script: it is a report.
 # 退出码 / exit code: 0 已汇总 done, 2 用法或设置错误 called or set wrongly,
-# 69 未能查明：没有日志或没有读完 could not be found out: there is no log, or it was not read to its end.
+# 69 未能查明：没有日志或没有读完 could not be found out: there is no log, or it was not read to its end, 129 130 143 被中止 stopped.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -14,7 +14,7 @@
 # 阈值 / thresholds: 错误率 >5% 持续 60 秒，P99>5 秒持续 120 秒，认证失败率 >10% 持续 30 秒，数据拉取失败率 >20% 持续 180 秒
 # 持续时间内至少 20 个请求才判断 / judged where that time holds at least 20 requests. P50…P99: 误差 2% 以内 within 2 %.
 # 退出码 / exit code: 0 没有超过阈值 below every threshold, 1 超过阈值 above one, 2 用法或设置错误 called or set wrongly,
-# 69 未能查明：没有日志、没有请求或没有读完 could not be found out: no log, no request, or not read to its end.
+# 69 未能查明：没有日志、没有请求或没有读完 could not be found out: no log, no request, or not read to its end, 129 130 143 被中止 stopped.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -21,7 +21,7 @@
 # 读不懂的行会计数并说明；日志没有读完、或其间没有任何调用，则无结论。
 # Lines that cannot be read are counted and said. A log that was not read to its end, or without a call, proves nothing.
 # 退出码 / exit code: 0 没有异常 nothing unusual, 1 有异常 findings, 2 用法或设置错误 called or set wrongly,
-# 69 未能查明 could not be found out.
+# 69 未能查明 could not be found out, 129 130 143 被中止 stopped.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh

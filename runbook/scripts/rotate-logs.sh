@@ -13,7 +13,7 @@
 # No line is lost: files get a new name and whoever writes them opens them anew; the configuration says how each does.
 # 退出码 / exit code: 0 完成 done, 1 配置有错或轮转失败 the configuration is bad or a rotation failed, 2 用法或设置错误 called
 # or set wrongly, 69 未能执行：没有 logrotate、没有配置、或另一次正在进行 could not be run: no logrotate, no configuration, or
-# another is under way.
+# another is under way, 129 130 143 被中止 stopped.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh

@@ -16,11 +16,11 @@
 #
 # 强度 / strength: 至少 32 个字符，不是 changeme 之类，至少 8 种字符，互不相同
 #                  at least 32 characters, no known placeholder, at least 8 different ones, no two alike
-# 文件 / files: 归当前用户，0600，所在目录他人不可读，不被 git 跟踪 / of this user, 0600, in a folder that others cannot
-#                  read and below none that all may write, not in git
+# 文件 / files: 归当前用户，0600，所在目录他人看不到，上级目录不是任何人可写，不被 git 跟踪
+#                  of this user, 0600, in a folder that others cannot look into, below none that all may write, not in git
 # 不查 / not looked for: 编码过的值（base64 等）/ values in another encoding (base64 and such).
 # 退出码 / exit code: 0 通过 passed, 1 有问题 faults, 2 用法或设置错误 called or set wrongly,
-# 69 未能查明 could not be found out.
+# 69 未能查明 could not be found out, 129 130 143 被中止 stopped.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -138,13 +138,13 @@ file_is_safe() {
 }
 
 folders_are_safe() {
-    local label=$1 folder=$2 mode
+    local label=$1 folder=$2 mode open=''
     mode=$(stat -c %a -- "$folder")
-    if (((8#$mode & 8#004) != 0)); then
-        fault "$label 所在目录他人可读（$mode）：$folder" "the folder of $label can be read by others ($mode): $folder"
-    fi
+    if (((8#$mode & 8#004) != 0)); then open="$folder ($mode)"; fi
     while true; do
         mode=$(stat -c %a -- "$folder")
+        # Others cannot get past it, and see nothing of what is below.
+        if (((8#$mode & 8#001) == 0)); then open=''; fi
         # The sticky bit keeps others from replacing what is not theirs.
         if (((8#$mode & 8#1002) == 8#002)); then
             fault "$label 的上级目录任何人可写（$mode）：$folder" "a folder above $label can be written by all ($mode): $folder"
@@ -152,6 +152,9 @@ folders_are_safe() {
         [ "$folder" != / ] || break
         folder=$(dirname -- "$folder")
     done
+    if [ -n "$open" ]; then
+        fault "$label 所在目录他人可读：$open" "the folder of $label can be read by others: $open"
+    fi
 }
 
 alike() {

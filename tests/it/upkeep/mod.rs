@@ -1,6 +1,7 @@
 //! The scripts that look after keys, secrets and logs, each alone: what they do, what they say of every failure that they
 //! can meet, and that they leave nothing half done.
 
+mod chat;
 mod keys;
 mod logs;
 mod rotation;

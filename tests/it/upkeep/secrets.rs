@@ -161,6 +161,7 @@ fn files_that_others_can_read_or_that_git_knows_are_told() {
     mode(&desk.path("private/web.key"), 0o640);
     mode(&desk.path("pm2/dump.pm2"), 0o644);
     mode(&desk.path("private"), 0o755);
+    mode(desk.folder.path(), 0o755);
     secret(&desk, "repo/tracked/pgpass", &format!("*:*:*:*:{PASSWORD}\n"));
     git(&desk, &["add", "."]);
     secret(&desk, "repo/loose/auth", AUTH);
@@ -178,7 +179,7 @@ fn files_that_others_can_read_or_that_git_knows_are_told() {
         &more,
         &[
             "❌ API_KEY_FILE 的权限是 640",
-            "❌ API_KEY_FILE 所在目录他人可读（755）",
+            "❌ API_KEY_FILE 所在目录他人可读",
             "❌ dump.pm2 的权限是 644",
             "❌ PGPASSFILE 被 git 跟踪",
             "❌ BETTER_AUTH_SECRET_FILE 在 git 仓库里且未被忽略",
@@ -189,7 +190,8 @@ fn files_that_others_can_read_or_that_git_knows_are_told() {
     assert_eq!(ended.figures["findings"], 6.0, "{}", ended.words);
     // Ignored is enough; a folder above that everybody may write is not.
     desk.write("repo/.git/info/exclude", "/loose\n");
-    mode(&desk.path("private"), 0o700);
+    // So is a folder that others do not get to.
+    mode(desk.folder.path(), 0o700);
     mode(&desk.path("private/web.key"), 0o600);
     mode(&desk.path("pm2/dump.pm2"), 0o600);
     let more = [("BETTER_AUTH_SECRET_FILE", auth.as_str())];
