@@ -12,7 +12,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -152,18 +152,21 @@ impl Drop for Running {
     }
 }
 
-/// The server's own log of calls, five lines a millisecond, until a file says stop; then it prints how many.
+/// The server's own log of calls, five lines a millisecond, until a file says stop or nobody waits any more; then it
+/// prints how many.
 const API_WRITER: &str = r#"
 import { existsSync } from "node:fs";
 const [file, stop, log] = process.argv.slice(2);
 const { ApiLog } = await import(log);
 const api = new ApiLog(file);
+const parent = process.ppid;
 let n = 0;
 const timer = setInterval(() => {
   for (let i = 0; i < 5; i++) api.write({ at: "", kind: "api", method: "GET", route: String(n++), status: 200, ms: 1, actor: "", address: "" });
-  if (!existsSync(stop)) return;
-  clearInterval(timer);
+  // More often than it would by itself: there is hardly a moment in which nothing is written.
   api.flush();
+  if (!existsSync(stop) && process.ppid === parent) return;
+  clearInterval(timer);
   console.log(n);
 }, 1);
 "#;
@@ -207,11 +210,29 @@ fn ask(port: u16, is_over: &AtomicBool) -> usize {
     answered
 }
 
-fn pm2(desk: &Desk, arguments: &[&str]) {
-    let mut command = Command::new(project().join("build/parts/bin/pm2"));
-    command.args(arguments).env_clear().envs(&desk.settings).env("PM2_HOME", desk.path("srv/.pm2"));
-    let output = command.current_dir(desk.folder.path()).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+/// pm2 and what it has started; they end with this, also where the test fails.
+struct Pm2<'a>(&'a Desk);
+
+impl<'a> Pm2<'a> {
+    fn start(desk: &'a Desk, program: &str, name: &str) -> Self {
+        let pm2 = Self(desk);
+        let output = pm2.call(&["start", program, "--name", name, "--interpreter", "bun"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        pm2
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(project().join("build/parts/bin/pm2"));
+        command.args(arguments).env_clear().envs(&self.0.settings);
+        command.env("PM2_HOME", self.0.path("srv/.pm2")).current_dir(self.0.folder.path());
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Pm2<'_> {
+    fn drop(&mut self) {
+        self.call(&["kill"]);
+    }
 }
 
 #[test]
@@ -222,7 +243,7 @@ fn nobody_who_goes_on_writing_loses_a_line() {
     desk.write("error-writer.js", ERROR_WRITER);
     let port = free_port();
     let nginx = start_nginx(&desk, port);
-    pm2(&desk, &["start", "error-writer.js", "--name", "errors", "--interpreter", "bun"]);
+    let pm2 = Pm2::start(&desk, "error-writer.js", "errors");
     let mut writer = Command::new(project().join("build/parts/bin/bun"));
     writer.arg(desk.path("api-writer.js")).arg(desk.path("srv/logs/api.log"));
     writer.arg(desk.path("stop")).arg(source).stdout(Stdio::piped());
@@ -250,7 +271,7 @@ fn nobody_who_goes_on_writing_loses_a_line() {
     desk.write("stop", "");
     let answered = asking.join().unwrap();
     let told = writer.wait_with_output().unwrap();
-    pm2(&desk, &["kill"]);
+    drop(pm2);
 
     // The server: every line once, in order.
     let written: usize = String::from_utf8(told.stdout).unwrap().trim().parse().unwrap();
