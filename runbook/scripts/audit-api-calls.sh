@@ -15,8 +15,9 @@
 # KEY_ADDRESSES_MAX    一个密钥的来源地址数 / addresses that one key was used from (5)
 # BURST_MAX            一个调用者一分钟内的调用数 / calls of one caller in a minute (600)
 # UNKNOWN_ROUTE_MAX    一个地址访问不存在的路由次数 / calls of one address to routes that do not exist (50)
-# 已吊销的密钥再被使用、清单之外的密钥，一次即为异常。
-# A call with a revoked key, or with a key that is not in the list, is always a finding.
+# 已吊销的密钥再被使用、清单之外的密钥，一次即为异常；吊销后一分钟内被拒绝的不算：轮换时会试一次旧密钥。
+# A call with a revoked key, or with a key that is not in the list, is always a finding; but not one that was refused
+# within a minute of the revocation: a rotation tries the old key once more.
 #
 # 读不懂的行会计数并说明；日志没有读完、或其间没有任何调用，则无结论。
 # Lines that cannot be read are counted and said. A log that was not read to its end, or without a call, proves nothing.

@@ -550,4 +550,8 @@ async fn rotate_neostock(database: TestDatabase) {
     until("the calls are logged", PATIENCE, || desk.path("api.log").exists());
     let audit = desk.expect(GOOD, "audit-api-calls.sh", &["1h"], &[], &["key:K2"]);
     assert!(audit.figures["denied"] >= 1.0, "{:?}", audit.figures);
+    // Whoever goes on with the old key is known by it.
+    let log = desk.read("api.log");
+    let is_known = |line: &str| line.contains("\"status\":401") && line.contains("\"key:K1\"");
+    assert!(log.lines().any(is_known), "{log}");
 }

@@ -139,8 +139,10 @@ fn each_thing_that_is_unusual_about_calls_is_a_finding() {
     ];
     let desk = with_keys(desk(), &keys);
     for (zh, log, en) in findings {
-        // What was allowed before the revocation is no finding.
-        desk.write("logs/api.log", call(600, json!({"actor": "key:K2"})) + &log);
+        // What was allowed before the revocation is no finding, nor is the try with which it ends.
+        let before = call(600, json!({"actor": "key:K2"}));
+        let last = call(480, json!({"actor": "key:K2", "status": 401}));
+        desk.write("logs/api.log", before + &last + &log);
         let ended = desk.expect(FAILED, AUDIT, &["1h"], &[], &[&format!("❌ {zh}")]);
         assert!(ended.zh.contains(zh) && ended.en.contains(en), "{ended:?}");
         assert_eq!(ended.figures["findings"], 1.0, "{}", ended.words);
