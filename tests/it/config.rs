@@ -21,15 +21,20 @@ fn sources(working_dir: &Path) -> settings::Sources {
 }
 
 /// What NeoStock's people can ask for from the first day.
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 13] = [
+    "audit-calls",
     "backup-verify",
     "deploy",
     "disaster-recovery",
+    "errors",
     "health",
     "log-audit",
     "rollback",
+    "rotate-keys",
+    "rotate-logs",
     "security-review",
     "test",
+    "verify-secrets",
 ];
 
 #[test]

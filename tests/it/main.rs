@@ -68,4 +68,5 @@ mod system;
 mod tamper;
 mod tidy;
 mod torture;
+mod upkeep;
 mod verbs;
