@@ -2,8 +2,9 @@
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
 # with fonts, Python and openssl (another program that checks the journal), buildah and mmdebstrap by
 # apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun and pm2 into
-# build/parts, a small Debian for the container's test into build/container. What is there already is
-# left alone.
+# build/parts, what examples/neostock needs into bun's cache in build/neostock (the tests install it
+# from there without a network), a small Debian for the container's test into build/container. What is
+# there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -96,6 +97,27 @@ link_parts() {
     fail "bun was installed, but it does not run here"
 }
 
+# What the example's lock file names lies in the cache that was filled for it.
+has_example() {
+    cmp -s examples/neostock/bun.lock build/neostock/installed.lock
+}
+
+# Installs the example once, from its manifests alone, so that bun's cache holds every package.
+fill_example_cache() {
+    local file bun=$PWD/build/parts/bin/bun cache=$PWD/build/neostock/cache
+    echo "filling bun's cache with what examples/neostock/bun.lock names" >&2
+    rm -rf build/neostock/install
+    mkdir -p build/neostock/install
+    for file in package.json bun.lock bunfig.toml apps/server/package.json apps/web/package.json; do
+        install -D -m 644 "examples/neostock/$file" "build/neostock/install/$file"
+    done
+    (cd build/neostock/install &&
+        BUN_INSTALL_CACHE_DIR=$cache "$bun" install --frozen-lockfile --ignore-scripts --silent >&2) ||
+        fail "bun could not install what examples/neostock/bun.lock names"
+    rm -rf build/neostock/install
+    cp examples/neostock/bun.lock build/neostock/installed.lock
+}
+
 has_nextest() {
     cargo nextest --version >/dev/null 2>&1
 }
@@ -110,6 +132,7 @@ for folder in browser parts; do
     has_packages "$folder" || install_packages "$folder"
 done
 link_parts
+has_example || fill_example_cache
 # The test of the image runs as root only.
 [ -e build/container ] || [ "$(id -u)" -ne 0 ] || {
     echo "making the small Debian of the container's test, once; it takes some minutes" >&2

@@ -1,0 +1,4 @@
+drop table verifications;
+drop table accounts;
+drop table sessions;
+drop table users;
