@@ -30,11 +30,11 @@ run_scan() {
 # The end of every scan.
 #   conclude_scan SUBJECT_ZH SUBJECT_EN
 conclude_scan() {
-    local key value high='' lower='' unknown='' checks='' first='' first_unknown='' note_zh='' note_en=''
-    local name more=()
+    local key value high='' lower='' unknown='' checks='' first='' unknown_zh='' unknown_en='' note_zh='' note_en=''
+    local one more=() name zh en
     while IFS='=' read -r key value; do
         case $key in
-        high | lower | unknown | checks | first | first_unknown | note_zh | note_en) printf -v "$key" %s "$value" ;;
+        high | lower | unknown | checks | first | unknown_zh | unknown_en | note_zh | note_en) printf -v "$key" %s "$value" ;;
         figure) more+=("$value") ;;
         esac
     done <"$verdict_file"
@@ -45,30 +45,21 @@ conclude_scan() {
     figure findings_lower "$lower" 较低 lower
     figure checks "$checks" 检查项 checks
     figure checks_unknown "$unknown" 未能检查 'could not be checked'
-    for name in "${more[@]}"; do
-        # name, value, zh, en; the words hold no tabs.
-        IFS=$TAB read -r key value first_zh first_en <<<"$name"
-        figure "$key" "$value" "$first_zh" "$first_en"
+    for one in "${more[@]}"; do
+        IFS=$TAB read -r name value zh en <<<"$one"
+        figure "$name" "$value" "$zh" "$en"
     done
     if [ "$high" -gt 0 ]; then
-        fail "$1：$high 处问题（另有较低 $lower 处，未能检查 $unknown 项），首个：$first" \
+        failed "$1：$high 处问题（另有较低 $lower 处，未能检查 $unknown 项），首个：$first" \
             "$2: $high findings ($lower lower, $unknown not checked), the first: $first"
     elif [ "$unknown" -gt 0 ]; then
-        cannot_run "$1：$unknown 项未能检查，首项：$first_unknown" \
-            "$2: $unknown could not be checked, the first: $first_unknown"
+        cannot_run "$1：$unknown 项未能检查，首项：$unknown_zh" \
+            "$2: $unknown could not be checked, the first: $unknown_en"
     elif [ "$checks" -eq 0 ]; then
         cannot_run "$1：什么也没有检查" "$2: nothing was checked"
     fi
     passed "$1：$checks 项检查，没有高危问题（较低 $lower 处）$note_zh" \
         "$2: $checks checks, no high finding ($lower lower)$note_en"
-}
-
-# A dry run has checked what a scan needs; this is its end.
-#   would_scan ZH EN
-would_scan() {
-    say "🔍 $1 / $2"
-    conclude "$1" "$2"
-    exit 0
 }
 
 # Where the service answers: as given, else API_URL, else where HEALTH_URL points. Into `url`.
@@ -97,4 +88,16 @@ secret_files_are() {
                 "others may read the file of $name ($mode), chmod 600 it: ${!name}"
         fi
     done
+}
+
+# Whether somebody is there to be asked.
+service_answers() {
+    local code=0 ca=()
+    [ -z "${API_CA_FILE:-}" ] || ca=(--cacert "$API_CA_FILE")
+    curl --silent --show-error --output /dev/null --noproxy '*' --max-time 10 "${ca[@]}" --url "$url/health" \
+        2>"$log" || code=$?
+    if [ "$code" -ne 0 ]; then
+        show_log
+        cannot_run "服务没有回答：$url/health（curl $code）" "the service does not answer: $url/health (curl $code)"
+    fi
 }

@@ -15,7 +15,7 @@ export class Report {
   #file;
   #sums = { high: 0, lower: 0, unknown: 0, checks: 0 };
   #first = "";
-  #firstUnknown = "";
+  #firstUnknown = { zh: "", en: "" };
   #lines = 0;
   #figures = [];
   #note = { zh: "", en: "" };
@@ -59,7 +59,7 @@ export class Report {
   /** It could not be found out: never as good as well. */
   unknown(rule, zh, en) {
     this.#sums.unknown += 1;
-    this.#firstUnknown ||= plain(`${rule}: ${zh} / ${en}`);
+    if (this.#firstUnknown.zh === "") this.#firstUnknown = { zh: plain(zh), en: plain(en) };
     this.#finding(`⛔ ${rule}  ${zh} / ${en}`);
   }
 
@@ -81,7 +81,8 @@ export class Report {
     const sums = Object.entries(this.#sums).map(([name, sum]) => `${name}=${sum}`);
     const words = [
       `first=${this.#first}`,
-      `first_unknown=${this.#firstUnknown}`,
+      `unknown_zh=${this.#firstUnknown.zh}`,
+      `unknown_en=${this.#firstUnknown.en}`,
       `note_zh=${this.#note.zh}`,
       `note_en=${this.#note.en}`,
       ...this.#figures.map((figure) => `figure=${figure}`),

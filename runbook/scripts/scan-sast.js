@@ -22,8 +22,9 @@ function linesOf(path) {
 
 function tellSemgrep(found) {
   for (const error of found.errors.slice(0, ERRORS_MAX)) {
+    // Not its message, which shows what stands there.
     const where = error.path ?? error.spans?.[0]?.file ?? "";
-    report.unknown("semgrep", `semgrep 未能读懂 ${where}：${error.message}`, `semgrep could not read it (${typeOf(error)})`);
+    report.unknown("semgrep", `semgrep 未能完整读懂 ${where}`, `semgrep could not read all of ${where} (${typeOf(error)})`);
   }
   if (found.errors.length > ERRORS_MAX) {
     report.unknown("semgrep", `还有 ${found.errors.length - ERRORS_MAX} 个错误`, "more errors");
@@ -31,9 +32,13 @@ function tellSemgrep(found) {
   for (const rule of found.skipped_rules ?? []) {
     report.unknown("semgrep", `规则未执行：${rule.rule_id ?? rule}`, "a rule was not run");
   }
+  const told = new Set();
   for (const one of found.results) {
     const rule = one.check_id.split(".").at(-1);
     const place = `${one.path}:${one.start.line}`;
+    // Two patterns of a rule may find the same.
+    if (told.has(`${rule} ${place}`)) continue;
+    told.add(`${rule} ${place}`);
     const zh = one.extra.metadata?.zh ?? "";
     const isHigh = one.extra.severity === "ERROR" || one.extra.severity === "CRITICAL" || one.extra.severity === "HIGH";
     if (isAccepted(linesOf(one.path), one.start.line, ACCEPTS, rule)) {
@@ -86,8 +91,8 @@ if (Number(commits) === 0) report.unknown("history", "没有读到任何历史�
 if (existsSync(join(copy, ".gitmodules"))) {
   report.unknown("submodules", "子模块未扫描", "submodules are not scanned");
 }
-tellSemgrep(semgrep);
 tellSecrets(read("sources.json"), read("history.json"));
+tellSemgrep(semgrep);
 tellAcceptedSecrets();
 report.note(`${files} 个文件、${rules} 条规则、${commits} 个提交`, `${files} files, ${rules} rules, ${commits} commits`);
 report.end();

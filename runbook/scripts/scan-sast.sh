@@ -82,7 +82,7 @@ if dry_run; then
     run_semgrep "$scratch/semgrep.json"
     semgrep_version=$(tool semgrep --version 2>/dev/null) || cannot_run "semgrep 无法运行" "semgrep does not run"
     gitleaks_version=$(tool gitleaks version 2>/dev/null) || cannot_run "gitleaks 无法运行" "gitleaks does not run"
-    would_scan "会用 semgrep $semgrep_version（$rules 条规则）和 gitleaks $gitleaks_version 扫描 $version (${commit:0:12}) 及其历史" \
+    end_dry_run "会用 semgrep $semgrep_version（$rules 条规则）和 gitleaks $gitleaks_version 扫描 $version (${commit:0:12}) 及其历史" \
         "would scan $version (${commit:0:12}) and its history with semgrep $semgrep_version ($rules rules) and gitleaks $gitleaks_version"
 fi
 if [ "$(git rev-parse --is-shallow-repository)" != false ]; then
