@@ -164,7 +164,7 @@ function tellHadolint(found) {
       report.unknown("hadolint", `${place} 读不懂`, `${place} cannot be parsed`);
     } else if (isAccepted(readFileSync(join(copy, one.file), "utf8").split("\n"), one.line, ACCEPTS, one.code)) {
       report.lower(one.code, place, "文件中已标明接受", `accepted in the file: ${one.message}`);
-    } else if (one.level === "error" || one.level === "warning") {
+    } else if (one.level === "error") {
       report.high(one.code, place, ...words);
     } else {
       report.lower(one.code, place, ...words);
