@@ -3,7 +3,7 @@
 # Migrates a scratch copy of the real database up, down and up again and compares the schemas. The real
 # database is only read; the copy is always dropped.
 #
-#   check-migrations.sh <version> [live-version]        在服务的 git 仓库里运行 / in the service's repository
+#   check-migrations.sh [--dry-run] <version> [live-version]      在服务的 git 仓库里 / in its repository
 #
 # live-version        回滚到它 / what is rolled back to. 不给：空库则回到空；否则试最近的标签，结果不符就不下结论
 #                     without it: an empty database goes back to empty, any other to the newest tag before
@@ -15,6 +15,7 @@
 # COPY_MB_MAX         不超过它的数据库连同数据一起复制；更大的只复制表结构和 MIGRATIONS_TABLE
 #                     up to this size the data is copied too, else the schema and MIGRATIONS_TABLE (512)
 # CHECK_VARIABLES     还要交给迁移的变量名 / names of further variables for the migrations
+# --dry-run           只检查并说明会做什么，不建立副本 / says what would be done, makes no copy
 #
 # PGUSER 需要 CREATEDB。db:migrate 和 db:rollback 得到副本的 DATABASE_URL 和 PG*，没有别的机密。
 # PGUSER needs CREATEDB. db:migrate and db:rollback get the copy's DATABASE_URL and PG*, and no other secret.
@@ -25,22 +26,20 @@
 
 # shellcheck disable=SC2317  # what `attend` and `on_copy` call looks as if nothing did
 set -euo pipefail
-scripts=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$scripts/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 
 DIFF_LINES=60
 
-arguments_are 1 2 "$@"
-version=$1
-live=${2:-}
-begin_check
+begin_check check.migrations 1 2 "$@"
+version=${arguments[0]}
+live=${arguments[1]:-}
 settings_are PGDATABASE
 MIGRATIONS_TABLE=${MIGRATIONS_TABLE:-migrations}
 [[ $MIGRATIONS_TABLE =~ ^([A-Za-z_][A-Za-z0-9_]*\.)?[A-Za-z_][A-Za-z0-9_]*$ ]] ||
-    refuse "MIGRATIONS_TABLE 不是表名 / is not a table's name: $MIGRATIONS_TABLE"
+    refuse "MIGRATIONS_TABLE 不是表名：$MIGRATIONS_TABLE" "MIGRATIONS_TABLE is not a table's name: $MIGRATIONS_TABLE"
 COPY_MB_MAX=${COPY_MB_MAX:-512}
 whole_number_is COPY_MB_MAX
 export PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-10}
@@ -49,10 +48,10 @@ find_commit "$version"
 target=
 if [ -n "$live" ]; then
     case $live in
-    -* | *[[:space:]]*) refuse "不是版本 / not a version: '$live'" ;;
+    -* | *[[:space:]]*) refuse "不是版本：'$live'" "not a version: '$live'" ;;
     esac
     target=$(git rev-parse --verify --quiet --end-of-options "$live^{commit}") ||
-        cannot_run "线上版本 $live 不在这个仓库里 / what is live is no tag, branch or commit here"
+        cannot_run "线上版本 $live 不在这个仓库里" "what is live, $live, is no tag, branch or commit here"
 fi
 programs_are bun psql pg_dump pg_restore createdb dropdb diff
 
@@ -68,7 +67,8 @@ while IFS= read -r file; do
 done <<<"$list"
 if [ ${#irreversible[@]} -gt 0 ]; then
     printf '   %s\n' "${irreversible[@]}"
-    failed "${#irreversible[@]} 个迁移没有 .down.sql 或它是空的 / migrations without a .down.sql that does something"
+    failed "$version 的 ${#irreversible[@]} 个迁移没有 .down.sql 或它是空的" \
+        "$version has ${#irreversible[@]} migrations without a .down.sql that does something"
 fi
 
 # The server of the copy, for all that follows a dump.
@@ -82,6 +82,7 @@ on_copy() (
 
 copy=
 is_made=no
+steps=0
 clean_more() {
     if [ -n "$copy" ] && ! on_copy dropdb --if-exists --force -- "$copy" 2>/dev/null && [ "$is_made" = yes ]; then
         say "⚠️ 临时数据库 $copy 若还在，请手动删除 / if it is still there, drop it by hand"
@@ -95,29 +96,40 @@ facts=$(psql -XAtq -F "$TAB" -v ON_ERROR_STOP=1 -c "select
         where c.relkind in ('r', 'p') and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'),
     to_regclass('$MIGRATIONS_TABLE') is not null" 2>"$log") || {
     show_log
-    cannot_run "连不上数据库 $PGDATABASE / the database cannot be reached"
+    cannot_run "连不上数据库 $PGDATABASE" "the database $PGDATABASE cannot be reached"
 }
 IFS=$TAB read -r size_mb tables has_table <<<"$facts"
 
-copy_commit
 for script in db:migrate db:rollback; do
     code=0
     server_has "$script" || code=$?
     case $code in
     0) continue ;;
     3 | 4) ;;
-    *) cannot_run "bun 无法读取 package.json / bun cannot read it ($code)" ;;
+    *) cannot_run "bun 无法读取 apps/server/package.json（$code）" "bun cannot read apps/server/package.json ($code)" ;;
     esac
     if [ "$script" = db:migrate ] && [ -z "$(migrations_of "$commit")" ]; then
         # The deploy runs it if it is there.
-        passed "$version 没有迁移 / has no migrations"
+        passed "$version 没有迁移" "$version has no migrations"
     fi
-    failed "$version 的 apps/server 没有 $script / has no $script"
+    failed "$version 的 apps/server 没有 $script" "apps/server of $version has no $script"
 done
 if [ "$size_mb" -gt "$COPY_MB_MAX" ] && [ "$has_table" = f ] && [ "$tables" -gt 0 ]; then
     cannot_run "数据库有 $size_mb MB，只能复制表结构，却没有表 $MIGRATIONS_TABLE" \
-        "/ only the schema can be copied, and there is no such table: set MIGRATIONS_TABLE or COPY_MB_MAX"
+        "the database has $size_mb MB, so only its schema can be copied, and there is no table $MIGRATIONS_TABLE: set MIGRATIONS_TABLE or COPY_MB_MAX"
 fi
+lock_is_committed
+what=表结构和数据
+what_en="schema and data"
+if [ "$size_mb" -gt "$COPY_MB_MAX" ]; then
+    what="表结构和 $MIGRATIONS_TABLE"
+    what_en="schema and $MIGRATIONS_TABLE"
+fi
+if dry_run; then
+    end_dry_run "会复制 $PGDATABASE（$size_mb MB，$what），在副本上迁移到 $version、回滚、再迁移，然后删除副本" \
+        "would copy $PGDATABASE ($size_mb MB, $what_en), migrate the copy to $version, back and again, and drop it"
+fi
+copy_commit
 install_dependencies
 
 # A commit of the copy that has nothing at all, for a database that has nothing.
@@ -196,18 +208,24 @@ in_server() {
 
 #   step WORDS db:migrate | db:rollback --to=…
 step() {
-    local words=$1 code=0
+    local words=$1 code=0 began=$SECONDS name
     shift
     say "▶ $words：bun run --cwd apps/server $*"
     attend "$log" "$log" on_copy in_server "$@" || code=$?
-    [ "$code" -ne 0 ] || return 0
+    if [ "$code" -eq 0 ]; then
+        name=${1#db:}
+        [ "$steps" -lt 2 ] || name+=_again
+        figure "${name}_seconds" "$((SECONDS - began))" "$words（秒）" "${name//_/ }, s"
+        steps=$((steps + 1))
+        return 0
+    fi
     show_log
     on_copy psql -XAtq -d "$copy" -c 'select 1' >/dev/null 2>&1 ||
-        cannot_run "$words 时连不上临时数据库 / the copy cannot be reached any more"
+        cannot_run "$words时连不上临时数据库 $copy" "the copy $copy could not be reached any more: $*"
     case $code in
-    126 | 127 | 137 | 143) cannot_run "$words：程序缺失或被终止 / a program is missing or was killed ($code)" ;;
+    126 | 127 | 137 | 143) cannot_run "$words：程序缺失或被终止（$code）" "a program is missing or was killed: $* ($code)" ;;
     esac
-    failed "$words失败 / failed: $* ($code)"
+    failed "$words失败：$*（$code）" "failed: $* ($code)"
 }
 
 # The schema of the copy without the table that only counts migrations.
@@ -215,7 +233,7 @@ step() {
 schema_into() {
     on_copy schema_of --dbname="$copy" --exclude-table="$MIGRATIONS_TABLE" >"$scratch/$1" 2>"$log" || {
         show_log
-        cannot_run "无法读取临时数据库的表结构 / the copy's schema cannot be read"
+        cannot_run "无法读取临时数据库 $copy 的表结构" "the schema of the copy $copy cannot be read"
     }
 }
 
@@ -262,20 +280,18 @@ make_copy() (
     on_copy createdb --template=template0 --encoding=UTF8 -- "$copy"
 )
 
-what=表结构和数据
-[ "$size_mb" -le "$COPY_MB_MAX" ] || what="表结构和 $MIGRATIONS_TABLE"
 drop_old_copies || true
 name=${scratch##*-}
 copy=neostock_check_$(date -u +%s)_${name,,}
 say "把 $PGDATABASE（$size_mb MB）的$what复制到 $copy / copying"
 if ! make_copy >"$log" 2>&1; then
     show_log
-    cannot_run "无法建立临时数据库 / no scratch database can be made"
+    cannot_run "无法建立临时数据库 $copy" "the scratch database $copy cannot be made"
 fi
 is_made=yes
 attend "$log" "$log" fill_copy || {
     show_log
-    cannot_run "无法复制数据库 / the database cannot be copied"
+    cannot_run "无法复制数据库 $PGDATABASE" "the database $PGDATABASE cannot be copied"
 }
 
 schema_into before
@@ -286,9 +302,10 @@ schema_into rolled-back
 if ! cmp -s -- "$scratch/before" "$scratch/migrated"; then
     if differ before rolled-back; then
         if [ "$is_guess" = yes ]; then
-            cannot_run "回滚到 $back 不是迁移前的状态；请给出线上版本 / that is not the state before: say which version is live"
+            cannot_run "回滚到 $back 不是迁移前的状态；请给出线上版本" \
+                "a rollback to $back is not the state before the migration: say which version is live"
         fi
-        failed "回滚之后与迁移之前的表结构不同 / after the rollback the schema is not what it was before"
+        failed "回滚之后与迁移之前的表结构不同：$version" "after the rollback of $version the schema is not what it was before"
     fi
 elif ! cmp -s -- "$scratch/before" "$scratch/rolled-back"; then
     # A deploy that did not go live has left them there: the state before is the one that was gone back to.
@@ -298,13 +315,15 @@ fi
 step 再次迁移 db:migrate
 schema_into migrated-again
 if differ migrated migrated-again; then
-    failed "两次迁移之后的表结构不同 / the schema is not the same after the second migration"
+    failed "两次迁移之后的表结构不同：$version" "the schema is not the same after the second migration to $version"
 fi
 if [ -n "${again:-}" ]; then
     step 再次回滚 db:rollback "--to=$back"
     schema_into rolled-back-again
     if differ rolled-back rolled-back-again; then
-        failed "两次回滚之后的表结构不同 / the schema is not the same after the second rollback"
+        failed "两次回滚之后的表结构不同：$version" "the schema is not the same after the second rollback of $version"
     fi
 fi
-passed "迁移可以执行、撤销、再执行：$version，副本含$what / the migrations go up, down and up again"
+figure database_mb "$size_mb" "数据库（MB）" "the database, MB"
+passed "迁移可以执行、撤销、再执行：$version，副本含$what" \
+    "the migrations of $version go up, down and up again on a copy of $what_en"

@@ -3,11 +3,12 @@
 # Scans a version in a scratch copy of its commit and reads the scanner's JSON report. The report decides,
 # never the scanner's exit code alone: offline, npm and bun audit mislead by it.
 #
-#   check-vulnerabilities.sh <version>  在服务的 git 仓库里运行 / run it in the service's repository
+#   check-vulnerabilities.sh [--dry-run] <version>  在服务的 git 仓库里运行 / run it in the service's repository
 #
 # SCAN_COMMAND    扫描命令，报告写到标准输出；按空格分词，不经过 shell
 #                 writes its report to standard output; words, no shell ("bun audit --json")
 #                 例如 / such as: semgrep scan --sarif --quiet --config /etc/semgrep/rules .
+# --dry-run       只检查并说明会怎样扫描 / says what would be scanned and how, scans nothing
 #
 # 读得懂的格式 / reports that can be read: npm audit, bun audit, SARIF 2.1
 # 高危 / high: severity high, critical; SARIF level error, security-severity >= 7.0
@@ -17,29 +18,32 @@
 # the scanner or the network is missing, its report is empty or unreadable. 129 130 143 被中止 stopped.
 
 set -euo pipefail
-scripts=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$scripts/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 
 # A larger report is not read.
 REPORT_BYTES_MAX=67108864
 
-arguments_are 1 1 "$@"
+begin_check check.vulnerabilities 1 1 "$@"
+version=${arguments[0]}
 read -r -a scan <<<"${SCAN_COMMAND:-bun audit --json}"
-begin_check
-[ ${#scan[@]} -gt 0 ] || refuse "SCAN_COMMAND 是空的 / is empty"
-find_commit "$1"
+[ ${#scan[@]} -gt 0 ] || refuse "SCAN_COMMAND 是空的" "SCAN_COMMAND is empty"
+find_commit "$version"
 programs_are bun "${scan[0]}"
-say "在临时副本中扫描 $1 (${commit:0:12}) / scanning a scratch copy: ${scan[*]}"
+if dry_run; then
+    end_dry_run "会在 $version (${commit:0:12}) 的临时副本中执行：${scan[*]}" \
+        "would run in a scratch copy of $version (${commit:0:12}): ${scan[*]}"
+fi
+say "在临时副本中扫描 $version (${commit:0:12}) / scanning a scratch copy: ${scan[*]}"
 copy_commit
 report=$scratch/report
 code=0
 attend "$report" "$log" "${scan[@]}" || code=$?
 
 if [ "$(stat -c %s -- "$report")" -gt "$REPORT_BYTES_MAX" ]; then
-    cannot_run "报告过大 / the report is too large"
+    cannot_run "扫描报告过大：超过 $REPORT_BYTES_MAX 字节" "the scanner's report is larger than $REPORT_BYTES_MAX bytes"
 fi
 kind=other
 if [ "${scan[0]##*/} ${scan[1]:-}" = "bun audit" ]; then
@@ -47,20 +51,23 @@ if [ "${scan[0]##*/} ${scan[1]:-}" = "bun audit" ]; then
 fi
 answer=$(ours read-scan.js "$kind" <"$report")
 read -r finding high lower <<<"${answer%%$'\n'*}"
+figure findings_high "${high:-}" "高危漏洞" "high findings"
+figure findings_lower "${lower:-}" "较低的漏洞" "lower findings"
 case $finding in
 high)
     say "${answer#*$'\n'}"
-    failed "有 $high 个高危漏洞 / $high high or critical findings（另有 / and $lower lower）"
+    failed "$version 有 $high 个高危漏洞（较低的 $lower 个）" \
+        "$version has $high high or critical findings (and $lower lower)"
     ;;
 none)
     if [ "$lower" -eq 0 ] && [ "$code" -ne 0 ]; then
         show_log
-        cannot_run "报告没有发现任何问题，扫描器却以 $code 退出 / nothing was reported, but the scanner ended with $code"
+        cannot_run "报告没有发现任何问题，扫描器却以 $code 退出" "nothing was reported, but the scanner ended with $code"
     fi
-    passed "没有高危漏洞 / no high or critical finding（较低的有 / lower: $lower）"
+    passed "$version 没有高危漏洞（较低的 $lower 个）" "$version has no high or critical finding (lower: $lower)"
     ;;
 *)
     show_log
-    cannot_run "扫描报告无法读取 / the report cannot be read（$code）: ${answer#unreadable }"
+    cannot_run "扫描报告无法读取（$code）：${answer#unreadable }" "the scanner's report cannot be read ($code): ${answer#unreadable }"
     ;;
 esac

@@ -1,133 +1,30 @@
-# shellcheck shell=bash disable=SC2034
-# What the checks of the deploy's checklist share: how they end and where they work. Sourced by them
+# shellcheck shell=bash disable=SC2034,SC2154
+# What the checks of the deploy's checklist share: where they work, and how suites are run. Sourced by them
 # after lib.sh, never run by itself.
-#
-# A check has three ends: passed (0), failed (1), could not be run (any other code). Only `passed` and
-# `failed` give the first two: whatever else ends a check, an error of its own included, is turned into
-# the third. They are called by the script itself, never in a subshell.
 
 # The scratch folder that every check works in, and its copy of the commit.
 SCRATCH_PREFIX=neostock-check
 # What is left of a check that was killed belongs to nobody any more.
 LEFT_MINUTES=1440
-# How long a program may take to end when it is told to, in tenths of a second.
-END_TENTHS=20
 # How much of a program's output is shown.
 TAIL_LINES=40
-LINE_CHARS=500
+# How many figures of a suite's own are taken.
+SUITE_FIGURES_MAX=16
 
-COULD_NOT_RUN=69
-
-scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-verdict=none
 scratch=
-attended=
 log=
-
-passed() {
-    say "✅ $*"
-    verdict=passed
-    exit 0
-}
-
-failed() {
-    printf '❌ %s\n' "$*" >&2
-    verdict=failed
-    exit 1
-}
-
-cannot_run() {
-    printf '⛔ 未能检查 / could not be run: %s\n' "$*" >&2
-    verdict=not_run
-    exit "$COULD_NOT_RUN"
-}
-
-# As in lib.sh; a refusal is the third end as well.
-refuse() {
-    printf '❌ %s\n' "$*" >&2
-    printf '用法见 / usage: %s --help\n' "$0" >&2
-    verdict=refused
-    exit 2
-}
-
-# For checks that tell every fault before they end.
-faults=0
-
-good() {
-    say "✅ $*"
-}
-
-bad() {
-    say "❌ $*"
-    faults=$((faults + 1))
-}
-
-# Every check begins with it: from here on it ends well whatever happens.
-begin_check() {
-    umask 077
-    exec {told}>&2
-    trap end_check EXIT
-    trap 'exit 129' HUP
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
-}
 
 # Checks that leave more behind than a folder define their own.
 clean_more() {
     :
 }
 
-# shellcheck disable=SC2317  # the trap calls it
-end_check() {
-    local code=$?
-    trap - EXIT
-    trap '' HUP INT TERM
-    set +e
-    # A signal may have come while a command of this script wrote elsewhere.
-    exec 2>&"$told"
-    stop_attended
+# shellcheck disable=SC2317  # `end` calls it
+clean_up() {
     clean_more
     cd /
     [ -z "$scratch" ] || rm -rf -- "$scratch"
-    case $verdict-$code in
-    passed-0 | failed-1 | not_run-* | refused-*) ;;
-    none-129 | none-130 | none-143)
-        printf '⛔ 检查被中止，没有结论 / the check was stopped, there is no verdict\n' >&2
-        ;;
-    *)
-        # bash 5.2 stumbles, with 2, over a trap whose signal comes while it substitutes a command.
-        printf '⛔ 未能检查 / could not be run: 脚本意外结束 / the script ended unexpectedly (%s)\n' "$code" >&2
-        code=$COULD_NOT_RUN
-        ;;
-    esac
-    exit "$code"
-}
-
-programs_are() {
-    local program missing=()
-    for program in "$@"; do
-        command -v -- "$program" >/dev/null || missing+=("$program")
-    done
-    if [ ${#missing[@]} -gt 0 ]; then
-        cannot_run "缺少程序 / programs not found: ${missing[*]} (PATH=$PATH)"
-    fi
-}
-
-# The commit to check, into `commit`. A version that is not here is not checked.
-find_commit() {
-    local code=0
-    programs_are git
-    git rev-parse --git-dir >/dev/null 2>&1 ||
-        cannot_run "这里不是可用的 git 仓库 / not a git repository that can be used: $PWD"
-    commit=$(commit_of "$1") || code=$?
-    case $code in
-    0) ;;
-    2)
-        verdict=refused
-        exit 2
-        ;;
-    *) cannot_run "没有可检查的提交 / there is no commit to check" ;;
-    esac
+    return "$1"
 }
 
 make_scratch() {
@@ -137,7 +34,7 @@ make_scratch() {
     scratch=$name
     if ! mkdir -m 700 -- "$scratch"; then
         scratch=
-        cannot_run "无法建立临时目录 / no scratch folder can be made in $parent"
+        cannot_run "无法在 $parent 建立临时目录" "no scratch folder can be made in $parent"
     fi
     find "$parent" -mindepth 1 -maxdepth 1 -type d -user "$(id -u)" -name "$SCRATCH_PREFIX-??????" \
         -mmin "+$LEFT_MINUTES" -exec rm -rf -- {} + || true
@@ -154,55 +51,9 @@ copy_commit() {
         ! "${git[@]}" -C "$scratch/copy" remote remove origin >"$log" 2>&1 ||
         ! "${git[@]}" -C "$scratch/copy" checkout --quiet --detach "$commit" >"$log" 2>&1; then
         show_log
-        cannot_run "无法取出提交 / the commit cannot be checked out: $commit"
+        cannot_run "无法取出提交：$commit" "the commit cannot be checked out: $commit"
     fi
     cd -- "$scratch/copy" || exit
-}
-
-# Runs a program with its group, so that a signal to this script ends both at once. Nothing that it
-# started stays when it has ended. Its output goes to files, which may be one.
-#   attend OUTPUT ERRORS program…
-attend() {
-    local output=$1 errors=$2 code=0
-    shift 2
-    : >"$output"
-    : >"$errors"
-    set -m
-    "$@" </dev/null >>"$output" 2>>"$errors" {told}>&- &
-    attended=$!
-    set +m
-    wait "$attended" || code=$?
-    stop_attended
-    return "$code"
-}
-
-stop_attended() {
-    local group=$attended tenths=0
-    attended=
-    if [ -z "$group" ] || ! kill -TERM -- "-$group" 2>/dev/null; then
-        return 0
-    fi
-    while group_lives "$group"; do
-        if [ "$tenths" -ge "$END_TENTHS" ]; then
-            kill -KILL -- "-$group" 2>/dev/null || true
-            return 0
-        fi
-        sleep 0.1
-        tenths=$((tenths + 1))
-    done
-}
-
-# Whether a process of the group is alive. Those that are dead stay until somebody buries them.
-group_lives() {
-    local file line state group
-    for file in /proc/[0-9]*/stat; do
-        { read -r line <"$file"; } 2>/dev/null || continue
-        read -r state _ group _ <<<"${line##*) }"
-        if [ "$group" = "$1" ] && [[ $state != [ZX] ]]; then
-            return 0
-        fi
-    done
-    return 1
 }
 
 # The version's own programs get what a program needs and nothing that leads to the real service: no
@@ -231,17 +82,22 @@ ours() {
     (cd -- "$scripts" && bun "./$1" "${@:2}")
 }
 
+# Without a lock file `--frozen-lockfile` would install whatever is newest.
+lock_is_committed() {
+    git cat-file -e "$commit:bun.lock" 2>/dev/null || git cat-file -e "$commit:bun.lockb" 2>/dev/null ||
+        cannot_run "这个版本没有提交 bun.lock，依赖无法锁定" "this version has no bun.lock committed, so nothing locks what it depends on"
+}
+
 # What is locked is installed; without that nothing of the version can be run.
 install_dependencies() {
+    local began=$SECONDS
     programs_are bun
-    if [ ! -e bun.lock ] && [ ! -e bun.lockb ]; then
-        # `--frozen-lockfile` would install whatever is newest.
-        cannot_run "这个版本没有提交 bun.lock，依赖无法锁定 / no bun.lock is committed"
-    fi
+    lock_is_committed
     attend "$log" "$log" apart bun install --frozen-lockfile || {
         show_log
-        cannot_run "依赖安装失败 / bun install failed"
+        cannot_run "依赖安装失败（bun install）" "the dependencies could not be installed (bun install)"
     }
+    figure install_seconds "$((SECONDS - began))" "安装依赖（秒）" "installing, s"
 }
 
 # Whether a package.json on standard input has a script: 3 when it has none, 4 when it cannot be read. bun
@@ -255,14 +111,14 @@ has_script() {
     ' "$1")
 }
 
-# How many tests a log says have passed or failed; nothing when it does not say. It knows the closing
-# lines of bun; playwright; vitest and jest; node and TAP; mocha.
+# How many tests a log says there were and how many of them failed; nothing when it does not say. It knows
+# the closing lines of bun; playwright; vitest and jest; node and TAP; mocha.
 tests_in() {
     sed -E 's/\x1b\[[0-9;?]*[A-Za-z]//g' -- "$1" |
         grep -E -e '^ *[0-9]+ (pass|fail)$' -e '^ *[0-9]+ (passed|failed|flaky|passing|failing)( \(.*\))?$' \
             -e '^ *Tests:? .*[0-9]+ (passed|failed)' -e '^(#|ℹ) (pass|fail) [0-9]+$' |
         grep -oE '[0-9]+ (pass|fail|flaky)|(pass|fail) [0-9]+' |
-        awk '{ sum += $1 + $2 } END { if (NR) print sum }'
+        awk '{ sum += $1 + $2 } /fail/ { wrong += $1 + $2 } END { if (NR) print sum, wrong + 0 }'
 }
 
 # Every suite must be a script of the root's package.json.
@@ -270,38 +126,75 @@ suites_are() {
     local suite missing=()
     programs_are bun
     for suite in "$@"; do
-        has_script "$suite" <package.json || missing+=("$suite")
+        git show "$commit:package.json" 2>/dev/null | has_script "$suite" || missing+=("$suite")
     done
     if [ ${#missing[@]} -gt 0 ]; then
-        cannot_run "根目录 package.json 没有这些脚本 / the root's package.json has no script: ${missing[*]}"
+        cannot_run "根目录的 package.json 没有这些脚本：${missing[*]}" \
+            "the root's package.json has no script: ${missing[*]}"
     fi
 }
 
-# Runs suites one after the other, all of them; the caller's closing words come after.
-#   run_suites WORDS suite…
-run_suites() {
-    local words=$1 suite wrong=() unrun=()
-    shift
+# Runs suites of a version in a scratch copy of its commit, all of them, whichever fail; ends the check. The
+# words name what they are together:  check_suites VERSION ZH EN suite…
+check_suites() {
+    local version=$1 zh=$2 en=$3 suite wrong=() unrun=() began=$SECONDS all=0 all_wrong=0 own
+    shift 3
+    find_commit "$version"
+    suites_are "$@"
+    lock_is_committed
+    if dry_run; then
+        end_dry_run "会在 $version (${commit:0:12}) 的临时副本中安装依赖并执行：$*" \
+            "would install and run in a scratch copy of $version (${commit:0:12}): $*"
+    fi
+    say "在临时副本中执行 $version (${commit:0:12}) 的${zh} / in a scratch copy: $*"
+    copy_commit
+    install_dependencies
+    if [ -n "${TEST_DATABASE_URL:-}" ]; then
+        export DATABASE_URL=$TEST_DATABASE_URL
+        CHECK_VARIABLES="${CHECK_VARIABLES:-} DATABASE_URL"
+    fi
     for suite in "$@"; do
-        run_suite "$suite"
+        run_suite "$suite" $#
     done
+    own=("${figures[@]}")
+    figures=()
+    figure tests "$all" "测试" "tests"
+    figure failed "$all_wrong" "未通过" "failed"
+    figure seconds "$((SECONDS - began))" "用时（秒）" "time, s"
+    figures+=("${own[@]}")
     if [ ${#wrong[@]} -gt 0 ]; then
-        failed "$words未通过 / failed: ${wrong[*]}${unrun[*]:+；未能执行 / could not be run: ${unrun[*]}}"
+        failed "${zh}未通过：${wrong[*]}${unrun[*]:+；未能执行：${unrun[*]}}（$all 个测试中 $all_wrong 个未通过）" \
+            "$en failed: ${wrong[*]}${unrun[*]:+; could not be run: ${unrun[*]}} ($all_wrong of $all tests)"
     elif [ ${#unrun[@]} -gt 0 ]; then
-        cannot_run "$words没有真正执行 / was not really run: ${unrun[*]}"
+        cannot_run "${zh}没有真正执行：${unrun[*]}" "nothing of $en was really run: ${unrun[*]}"
     fi
+    passed "${zh}全部通过：$all 个测试（$*）" "$en passed, all $all tests of: $*"
 }
 
-# Into `wrong` or `unrun` of the caller where it is not good.
+# Into `wrong` or `unrun` of the caller where it is not good. One that is alone has what it has measured for
+# figures, one of several its count and time.
+#   run_suite SUITE HOW_MANY
 run_suite() {
-    local suite=$1 code=0 tests
+    local suite=$1 code=0 tests=0 failures=0 began=$SECONDS name
     say "▶ bun run $suite"
-    attend "$log" "$log" apart bun run "$suite" || code=$?
-    # Without such a line the pipe fails, which is no fault of its own.
-    tests=$(tests_in "$log") || true
+    attend_shown "$log" apart bun run "$suite" || code=$?
+    # Without such a line there is nothing to be read, which is no fault of its own.
+    read -r tests failures < <(tests_in "$log") || true
+    tests=${tests:-0}
+    failures=${failures:-0}
+    all=$((all + tests))
+    all_wrong=$((all_wrong + failures))
+    if [ "$2" -eq 1 ]; then
+        suite_figures
+    else
+        name=${suite#test:}
+        name=${name//[^a-z0-9]/_}
+        figure "${name}_tests" "$tests" "$suite：测试" "$suite: tests"
+        figure "${name}_seconds" "$((SECONDS - began))" "$suite：用时（秒）" "$suite: time, s"
+    fi
     case $code in
     0)
-        if [ "${tests:-0}" -gt 0 ]; then
+        if [ "$tests" -gt 0 ]; then
             say "  $suite：$tests 个测试通过 / tests passed"
             return
         fi
@@ -313,16 +206,26 @@ run_suite() {
         say "  $suite：程序缺失或被终止 / a program is missing or was killed ($code)"
         ;;
     *)
-        if [ -z "$tests" ] && grep -qiE 'did not match any test files|no tests? (files )?found' -- "$log"; then
+        if [ "$tests" -eq 0 ] && grep -qiE 'did not match any test files|no tests? (files )?found' -- "$log"; then
             unrun+=("$suite")
             say "  $suite：没有测试 / there are no tests"
         else
             wrong+=("$suite")
-            say "  $suite：未通过，最后的输出 / failed, its last lines:"
+            say "  $suite：未通过 / failed"
         fi
         ;;
     esac
-    show_log
+}
+
+# What a suite has measured itself: its lines `figure NAME VALUE`, the last of each name.
+suite_figures() {
+    local name value
+    while read -r _ name value; do
+        [[ " tests failed seconds install_seconds " == *" $name "* ]] || figure "$name" "$value" "$name" "$name"
+    done < <(sed -nE 's/^ *(figure [a-z][a-z0-9_]{0,39} -?[0-9]+(\.[0-9]+)?) *$/\1/p' -- "$log" |
+        awk '{ if (!($2 in value)) order[++count] = $2; value[$2] = $3 }
+            END { for (at = 1; at <= count; at++) print "figure", order[at], value[order[at]] }' |
+        head -n "$SUITE_FIGURES_MAX")
 }
 
 # A text without its SQL comments and semicolons: whether anything is left to be done.
@@ -354,7 +257,7 @@ server_has() {
 migrations_are_found() {
     if server_has db:migrate && [ -z "$(migrations_of "$commit")" ]; then
         cannot_run "有 db:migrate，却在 ${MIGRATIONS_DIR:-apps/server/db} 里找不到 .sql 迁移，请设置 MIGRATIONS_DIR" \
-            "/ there is db:migrate, but no .sql migration: set MIGRATIONS_DIR"
+            "there is db:migrate, but no .sql migration in ${MIGRATIONS_DIR:-apps/server/db}: set MIGRATIONS_DIR"
     fi
 }
 

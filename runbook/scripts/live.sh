@@ -2,39 +2,59 @@
 # 对线上版本做一件事：在它的目录里运行程序，或重启它的进程。
 # Does one thing to the release that is live: runs a program in its folder, or restarts a process.
 #
-#   live.sh run <program> [argument…]
-#   live.sh restart neostock-server|neostock-web
+#   live.sh [--dry-run] run <program> [argument…]
+#   live.sh [--dry-run] restart neostock-server|neostock-web
 #
 # RELEASES_DIR, NGINX_UPSTREAM_FILE, BLUE_PORT, GREEN_PORT, BLUE_WEB_PORT, GREEN_WEB_PORT, PM2_HOME
+# --dry-run       说明会做什么，不做 / says what would be done, does not do it
 #
-# 退出码 / exit code: 0 完成 done, 2 用法或设置错误 called or set wrongly, 其他：程序自己的 the program's.
+# run 成为那个程序，所以它成功启动后没有结果行。选项写在 run 或 restart 之前。
+# `run` becomes the program: once that has begun, no result line is written. Options stand before the verb.
+#
+# 退出码 / exit code: 0 完成 done, 1 没有这个版本或重启失败 there is no such release, or it could not be
+# restarted, 2 用法或设置错误 called or set wrongly, 69 缺少程序 a program is missing, 129 130 143 被中止
+# stopped, 其他：程序自己的 any other: the program's.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-arguments_are 2 100 "$@"
-verb=$1
-shift
+options_come_first=yes
+begin live 2 100 "$@"
+verb=${arguments[0]}
+words=("${arguments[@]:1}")
+case $verb in
+run) ;;
+restart)
+    result=live.restart
+    case ${words[*]} in
+    neostock-server | neostock-web) ;;
+    *) refuse "只能重启 neostock-server 或 neostock-web，不能重启：${words[*]}" \
+        "only neostock-server or neostock-web can be restarted, not: ${words[*]}" ;;
+    esac
+    ;;
+*) refuse "第一个参数是 run 或 restart，不是：$verb" "the first argument is run or restart, not: $verb" ;;
+esac
 ports_are_set
 settings_are RELEASES_DIR
-colour=$(live_colour)
-folder=$RELEASES_DIR/$colour
-[ -e "$folder/.git" ] || fail "$folder 不是已部署的版本 / is not a deployed release"
+find_colours
+folder=$RELEASES_DIR/$live
+[ -e "$folder/.git" ] || fail "$folder 不是已部署的版本" "$folder is not a deployed release"
 
-case $verb in
-run)
+if [ "$verb" = run ]; then
     cd -- "$folder"
-    exec "$@"
-    ;;
-restart)
-    case $1 in
-    neostock-server | neostock-web) ;;
-    *) refuse "只能重启 neostock-server 或 neostock-web / cannot restart: $1" ;;
-    esac
-    PORT=$(port_of "$colour" "${1#neostock-}") run_pm2 restart "$1-$colour" --update-env
-    save_processes
-    say "已重启 $1-$colour / restarted"
-    ;;
-*) refuse "第一个参数是 run 或 restart / the first argument is run or restart, not: $verb" ;;
-esac
+    programs_are "${words[0]}"
+    if dry_run; then
+        end_dry_run "会在 $folder 里运行：${words[*]}" "would run in $folder: ${words[*]}"
+    fi
+    exec "${words[@]}" {told}>&- {told_out}>&-
+fi
+programs_are pm2
+process=${words[0]}-$live
+if dry_run; then
+    end_dry_run "会重启 $process" "would restart $process"
+fi
+PORT=$(port_of "$live" "${words[0]#neostock-}") run_pm2 restart "$process" --update-env ||
+    fail "$process 重启失败" "$process could not be restarted"
+save_processes || fail "pm2 没有保存 $process" "pm2 did not save $process"
+succeed "已重启 $process" "$process was restarted"

@@ -2,37 +2,32 @@
 # 预部署验证：部署之前，检查这台机器能检查的一切，一次列出所有问题。
 # Before a deploy: everything this machine can check. Lists every fault, changes nothing.
 #
-#   pre-deploy-check.sh <version>       在服务的 git 仓库里运行 / run it in the service's repository
+#   pre-deploy-check.sh [--dry-run] <version>   在服务的 git 仓库里运行 / run it in the service's repository
 #
 # NGINX_UPSTREAM_FILE, BLUE_PORT, GREEN_PORT, BLUE_WEB_PORT, GREEN_WEB_PORT, RELEASES_DIR, HEALTH_URL
 # PM2_HOME        pm2 的目录 / where pm2 keeps its own ($HOME/.pm2)
 # NGINX_COMMAND   nginx 命令，可带参数，如 "sudo -n nginx" / its command with options (nginx)
 # FREE_MB_MIN     RELEASES_DIR 所需的空闲空间 / free space that a release needs (1024)
+# --dry-run       检查相同：它本来就只读 / looks at the same, as it only reads
 #
-# 退出码 / exit code: 0 可以部署 ready, 1 不能部署 not ready, 2 用法或设置错误 called or set wrongly.
+# 退出码 / exit code: 0 可以部署 ready, 1 不能部署 not ready, 2 用法或设置错误 called or set wrongly,
+# 69 未能检查 could not be run: 没有 git 或仓库 no git or no repository. 129 130 143 被中止 stopped.
 # 测试、安全扫描和性能基准由 check-*.sh 检查 / tests, scans and benchmarks have checks of their own.
 
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-arguments_are 1 1 "$@"
-version=$1
+begin_check deploy.check 1 1 "$@"
+# A version that is not here, or a pair that nobody knows, is known not to be ready.
+absent=fail
+version=${arguments[0]}
 ports_are_set
 settings_are RELEASES_DIR HEALTH_URL
 FREE_MB_MIN=${FREE_MB_MIN:-1024}
 whole_number_is FREE_MB_MIN
 read -r -a nginx <<<"${NGINX_COMMAND:-nginx}"
-faults=0
-
-good() {
-    say "✅ $*"
-}
-
-bad() {
-    say "❌ $*"
-    faults=$((faults + 1))
-}
+[ ${#nginx[@]} -gt 0 ] || refuse "NGINX_COMMAND 是空的" "NGINX_COMMAND is empty"
 
 check_programs() {
     local program missing=()
@@ -64,6 +59,23 @@ check_version() {
     fi
 }
 
+# What is deployed is a commit: what is not committed here stays here.
+check_repository() {
+    local changed
+    changed=$(git status --porcelain --untracked-files=no 2>/dev/null) || return 0
+    [ -z "$changed" ] || say "⚠️ 仓库里有未提交的修改，它们不会被部署 / uncommitted changes here are not deployed"
+}
+
+# What somebody changed by hand in the idle release would be lost.
+check_idle_folder() {
+    local changed
+    if ! changed=$(changes_in "$idle"); then
+        bad "$RELEASES_DIR/$idle 不是 git worktree / is not a git worktree"
+    elif [ -n "$changed" ]; then
+        bad "$RELEASES_DIR/$idle 里有手工修改 / was changed by hand: ${changed//$'\n'/,}"
+    fi
+}
+
 check_balancer() {
     local output
     if output=$("${nginx[@]}" -t 2>&1); then
@@ -87,18 +99,23 @@ check_idle_ports() {
     local part port
     for part in server web; do
         port=$(port_of "$idle" "$part")
-        # Its own file tells, so that asking starts no pm2.
-        if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null &&
-            ! compgen -G "$(pm2_home)/pids/neostock-$part-$idle-*.pid" >/dev/null; then
+        if is_taken "$part" "$idle"; then
             bad "端口 $port 被别的程序占用 / port $port is taken by something else"
         fi
     done
 }
 
 check_space() {
-    local free
-    mkdir -p -- "$RELEASES_DIR"
-    free=$(df --output=avail -BM -- "$RELEASES_DIR" | tail -n 1 | tr -dc '0-9')
+    local folder=$RELEASES_DIR free
+    if ! can_write_in "$folder"; then
+        bad "不能写入 / cannot be written to: $folder"
+        return
+    fi
+    while [ ! -e "$folder" ]; do
+        folder=$(dirname -- "$folder")
+    done
+    free=$(df --output=avail -BM -- "$folder" | tail -n 1 | tr -dc '0-9')
+    figure free_mb "$free" "空闲空间（MB）" "free space, MB"
     if [ "$free" -ge "$FREE_MB_MIN" ]; then
         good "空闲空间 ${free} MB / free space"
     else
@@ -106,17 +123,19 @@ check_space() {
     fi
 }
 
-commit=$(commit_of "$version")
-live=$(live_colour)
-idle=$(idle_colour)
+find_commit "$version"
+find_colours
 good "版本 $version 是 ${commit:0:12}，将部署到 $idle / goes to $idle"
 check_programs
 check_version
+check_repository
+check_idle_folder
 check_balancer
 check_live
 check_idle_ports
 check_space
+figure faults "$faults" "问题" "faults"
 if [ "$faults" -gt 0 ]; then
-    fail "预部署验证未通过：$faults 个问题 / $faults faults, nothing was changed"
+    failed "预部署验证未通过：$version 有 $faults 个问题" "$version is not ready to be deployed: $faults faults"
 fi
-say "预部署验证通过 / ready to deploy"
+passed "预部署验证通过：$version 将部署到 $idle" "ready to deploy $version onto $idle"

@@ -20,6 +20,7 @@ mod plan;
 mod powers;
 mod propose;
 pub mod reason_form;
+mod results;
 mod retry;
 mod review;
 mod roles;
@@ -82,6 +83,7 @@ pub const VERBS: &[Spec] = &[
     status::SPEC,
     show::SPEC,
     runs::SPEC,
+    results::SPEC,
     logs::SPEC,
     audit::SPEC,
     compliance::SPEC,
@@ -111,6 +113,8 @@ pub enum Command {
     Show(show::Show),
     /// Runs of the past and the present.
     Runs(runs::Runs),
+    /// What checks and tests came to.
+    Results(results::Results),
     /// A step's whole output.
     Logs(logs::Logs),
     /// What the journal tells.
@@ -199,6 +203,9 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "status" => status::parse(words).map(Command::Status).map_err(misread(&status::SPEC)),
         "show" => show::parse(words).map(Command::Show).map_err(misread(&show::SPEC)),
         "runs" => runs::parse(words, runbook).map(Command::Runs).map_err(misread(&runs::SPEC)),
+        "results" => {
+            results::parse(words, runbook).map(Command::Results).map_err(misread(&results::SPEC))
+        }
         "logs" => logs::parse(words).map(Command::Logs).map_err(misread(&logs::SPEC)),
         "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
         "compliance" => {
@@ -301,6 +308,7 @@ impl Command {
             Self::Status(_) => status::SPEC.name,
             Self::Show(_) => show::SPEC.name,
             Self::Runs(_) => runs::SPEC.name,
+            Self::Results(_) => results::SPEC.name,
             Self::Logs(_) => logs::SPEC.name,
             Self::Audit(_) => audit::SPEC.name,
             Self::Compliance(_) => compliance::SPEC.name,
@@ -336,6 +344,7 @@ impl Command {
             Self::Status(status) => status::run(&status, context, asked).await,
             Self::Show(show) => show::run(&show, context, asked).await,
             Self::Runs(runs) => runs::run(&runs, context, asked).await,
+            Self::Results(results) => results::run(&results, context, asked).await,
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
             Self::Compliance(report) => compliance::run(report, context, by, asked).await,

@@ -84,6 +84,7 @@ pub async fn needed(
         | Command::Status(_)
         | Command::Show(_)
         | Command::Runs(_)
+        | Command::Results(_)
         | Command::Why(_)
         | Command::Plan(_)
         | Command::Freeze(_)

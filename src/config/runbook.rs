@@ -34,13 +34,14 @@ use std::path::{Path, PathBuf};
 use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
-pub const BUILT_IN_VERBS: [&str; 26] = [
+pub const BUILT_IN_VERBS: [&str; 27] = [
     "status",
     "show",
     "help",
     "settle",
     "unlock",
     "runs",
+    "results",
     "whoami",
     "why",
     "audit",

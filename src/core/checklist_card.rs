@@ -59,7 +59,7 @@ fn note(standing: Standing<'_>, tick: Option<&PlannedTick>, lang: Lang) -> Line 
             None => return Line::new(),
         },
         Standing::Checking => line.push(text(lang.pick("检查中", "being checked"))),
-        Standing::Passed(step) => match said(step) {
+        Standing::Passed(step) => match said(step, lang) {
             Some(words) => line.push(text(words)),
             None => return Line::new(),
         },
@@ -102,8 +102,11 @@ fn to_be_ticked(tick: &PlannedTick, lang: Lang) -> Line {
     line
 }
 
-/// The last line that a check printed: scripts end with what they found.
-fn said(step: &StepView) -> Option<String> {
+/// What a check found: its result's sentence, else the last line that it printed.
+fn said(step: &StepView, lang: Lang) -> Option<String> {
+    if let Some(result) = step.evidence.as_ref().and_then(|evidence| evidence.result.as_ref()) {
+        return Some(result.words.get(lang).to_owned());
+    }
     let last = step.tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
     let last = last.strip_prefix("! ").unwrap_or(last);
     // The item has a sign of its own.
@@ -116,7 +119,7 @@ fn said(step: &StepView) -> Option<String> {
 }
 
 fn said_behind(step: &StepView, lang: Lang) -> Line {
-    said(step).map_or_else(Line::new, |words| vec![text(lang.pick("：", ": ")), text(words)])
+    said(step, lang).map_or_else(Line::new, |words| vec![text(lang.pick("：", ": ")), text(words)])
 }
 
 /// Whether its checks have ended, well or badly, and can be done again.

@@ -1,5 +1,6 @@
 //! What is known of how a step ended, in a form that every room understands and the store keeps.
 
+use super::step_result::{Earlier, StepResult};
 use super::text::Text;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,12 @@ pub struct Evidence {
     /// What was wrong with that, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output_faults: Vec<Text>,
+    /// What it said of itself in its last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<StepResult>,
+    /// What the last result of this name was as it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
 }
 
 /// How an attempt ended.
@@ -78,6 +85,8 @@ impl Evidence {
             is_output_incomplete: false,
             outputs: BTreeMap::new(),
             output_faults: Vec::new(),
+            result: None,
+            earlier: None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::id::{RunId, UserId};
 use super::plan::{FollowUp, Plan, PlannedStep};
 use super::queue_card::{self, Queue, TakenOver};
 use super::release_card::{self, COMMIT_CHARS};
+use super::result_card;
 use super::run::{State, StepState};
 use super::settle_card;
 use super::text::{Lang, Text};
@@ -138,6 +139,7 @@ pub fn card(run: &RunView, lang: Lang, now_ms: i64) -> Card {
     if !run.steps.is_empty() {
         parts.push(Part::Paragraph(step_list(run, lang)));
     }
+    parts.extend(result_card::on_card(run, lang));
     parts.extend(follow_up_card::on_card(run, lang).map(Part::Paragraph));
     parts.extend(queue_card::on_card(run, lang));
     parts.extend(host_card::unreachable(run, lang).map(Part::Paragraph));
@@ -334,6 +336,9 @@ fn notes(planned: &PlannedStep, step: &StepView, lang: Lang) -> Vec<Line> {
         let left = evidence.left_behind_text(planned.leaves_processes);
         for words in [said, left].into_iter().flatten() {
             note(words.get(lang));
+        }
+        if let Some(result) = &evidence.result {
+            note(&result_card::sentence(result, lang));
         }
         for fault in &evidence.output_faults {
             note(fault.get(lang));

@@ -20,6 +20,7 @@ mod people;
 mod queue;
 mod releases;
 mod requests;
+pub mod results;
 mod retention;
 mod reuse;
 mod reviews;
@@ -497,7 +498,7 @@ async fn apply_in(
     unit: &mut Unit,
     run: &RunId,
     events: &[Event],
-    facts: Facts,
+    mut facts: Facts,
 ) -> Result<RunView, Error> {
     let now_ms = unit.now_ms();
     let row = view::row(unit.connection(), run).await?;
@@ -514,6 +515,7 @@ async fn apply_in(
         progress = queue::wind_up(progress)?;
     }
     let position = before.position;
+    results::keep(unit, &row, position, &mut facts).await?;
     if let Some(step) = steps.get_mut(position) {
         change_step(step, events, &facts, now_ms);
     }

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod people;
 pub mod queue;
 pub mod releases;
+pub mod results;
 pub mod reviews;
 pub mod runs;
 pub mod wishes;

@@ -17,6 +17,7 @@ use crate::core::plan::{PlannedStep, Work};
 use crate::core::run::{Event, State, StepState};
 use crate::core::run_card::RunView;
 use crate::core::step::{self, Outputs};
+use crate::core::step_result::{self, Last};
 use crate::core::text::Text;
 use crate::engine::{Attended, Driven, Engine, Error, Facts};
 use crate::exec::drift;
@@ -598,9 +599,16 @@ impl At<'_> {
         let name = self.name();
         let again_ms = self.due_again(event);
         let event = if again_ms.is_some() { Event::Retrying } else { event };
-        let found = evidence(exit);
+        let mut found = evidence(exit);
+        match step_result::last(&tail) {
+            Last::Output => {}
+            Last::Result(result) => found.result = Some(*result),
+            Last::Fault(why) => found.output_faults.push(why),
+        }
+        let tail = step_result::for_people(&tail).to_owned();
+        let whole = output::text(&whole);
         let mut output = self.found_late(Some(&found));
-        output.extend(output::cards(&name, &output::text(&whole), lang));
+        output.extend(output::cards(&name, step_result::for_people(&whole), lang));
         let facts = Facts {
             evidence: Some(found),
             due_ms: again_ms.unwrap_or_default(),
@@ -732,5 +740,7 @@ fn evidence(exit: &Exit) -> Evidence {
         is_output_incomplete: exit.output_incomplete,
         outputs: handed_on(exit),
         output_faults: exit.output_faults.iter().map(OutputFault::words).collect(),
+        result: None,
+        earlier: None,
     }
 }

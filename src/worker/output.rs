@@ -1,6 +1,7 @@
 //! A step's output as messages of its run's thread: whole when it is short, head and end when not.
 
 use crate::core::card::{Card, Part, Tone, text as span};
+use crate::core::step_result;
 use crate::core::text::Lang;
 
 /// Bytes of output that are looked at for the thread; the rest stays in the step's log.
@@ -64,7 +65,7 @@ pub fn cards(step: &str, output: &str, lang: Lang) -> Vec<Card> {
 
 /// The last lines of a step that still runs, as one message; `None` when it printed nothing yet.
 pub fn live_card(step: &str, output: &str, lang: Lang) -> Option<Card> {
-    let output = output.trim_end();
+    let output = step_result::for_people(output).trim_end();
     if output.trim().is_empty() {
         return None;
     }

@@ -3,15 +3,15 @@
 
 use crate::harness::database::{Engine, run};
 use crate::harness::looks::{Looks, until};
-use crate::harness::parts::{Parts, said};
+use crate::harness::parts::{Parts, figure, result_of, said};
 use axum::Router;
 use axum::routing::post;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::Duration;
 
 const PASSED: i32 = 0;
@@ -55,19 +55,18 @@ impl Checks {
         own.into_iter().chain(more.iter().copied()).collect()
     }
 
-    /// Runs a check; its exit code and the mark of its closing line must agree, and nothing may be left.
+    /// Runs a check; its exit code and its result line must agree, and nothing may be left.
     fn check(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> (i32, String) {
         let worktrees = self.worktrees();
         let output = self.parts.by_hand(script, arguments, &self.settings(more));
         let (code, words) = (output.status.code().unwrap(), said(&output));
-        let mark = match code {
-            PASSED => "✅",
-            FAILED => "❌",
-            REFUSED => "用法见",
-            _ => "⛔ 未能检查",
+        let outcome = match code {
+            PASSED => "passed",
+            FAILED => "failed",
+            _ => "could_not_run",
         };
-        let closing = closing_line(&output);
-        assert!(closing.starts_with(mark), "{script} {arguments:?}: {code}: {words}");
+        let result = result_of(&output);
+        assert_eq!(result["outcome"], outcome, "{script} {arguments:?}: {code}: {words}");
         self.assert_nothing_left(script);
         assert_eq!(self.worktrees(), worktrees, "{script}");
         (code, words)
@@ -144,10 +143,10 @@ impl Checks {
     }
 }
 
-/// Standard error has the closing line of what did not pass.
-fn closing_line(output: &Output) -> String {
-    let said = if output.status.success() { &output.stdout } else { &output.stderr };
-    String::from_utf8_lossy(said).lines().last().unwrap_or_default().to_owned()
+/// A figure of the result line that stands in these words.
+fn figure_in(words: &str, name: &str) -> f64 {
+    let line = words.lines().find(|line| line.starts_with("{\"result\":"));
+    figure(&serde_json::from_str(line.unwrap()).unwrap(), name)
 }
 
 /// The scratch database that a check of migrations names.
@@ -165,12 +164,22 @@ fn suites_pass_or_fail_by_what_really_ran() {
         parts.write("tests/unit/version.test.ts", "not a test");
 
         let good = ("check-tests.sh", &["v1.2.0"][..]);
-        let words = checks.expect(PASSED, good, &[], &["✅ 所有测试通过 / every test passed"]);
+        let words = checks.expect(
+            PASSED,
+            good,
+            &[],
+            &["✅ 测试全部通过：4 个测试（test:unit test:integration test:e2e）"],
+        );
         for suite in ["test:unit：1 个", "test:integration：2 个", "test:e2e：1 个"] {
             assert!(words.contains(suite), "{words}");
         }
+        for (name, count) in
+            [("tests", 4.0), ("failed", 0.0), ("unit_tests", 1.0), ("integration_tests", 2.0)]
+        {
+            assert!((figure_in(&words, name) - count).abs() < 0.5, "{name}: {words}");
+        }
         let words = [
-            "❌ 测试未通过 / failed: test:integration\n",
+            "❌ 测试未通过：test:integration（4 个测试中 1 个未通过） / the tests failed: test:integration (1 of 4 tests)\n",
             "Received: 503",
             "test:e2e：1 个测试通过",
         ];
@@ -184,7 +193,7 @@ fn suites_pass_or_fail_by_what_really_ran() {
         checks.expect(PASSED, good, &database, &[]);
 
         let suites = |names| [("TEST_SUITES", names)];
-        let words = ["没有这些脚本", "has no script: test:load test:ui\n"];
+        let words = ["没有这些脚本：test:load test:ui", "has no script: test:load test:ui\n"];
         checks.expect(COULD_NOT_RUN, good, &suites("test:unit test:load test:ui"), &words);
         checks.expect(REFUSED, good, &suites(" "), &["TEST_SUITES 是空的"]);
 
@@ -205,13 +214,16 @@ fn suites_pass_or_fail_by_what_really_ran() {
             ("test:absent", "程序缺失或被终止"),
             ("test:killed", "程序缺失或被终止"),
         ] {
-            let words = [words, "测试没有真正执行 / was not really run"];
+            let words = [words, "nothing of the tests was really run"];
             checks.expect(COULD_NOT_RUN, odd, &suites(suite), &words);
         }
         // One that failed has failed, whatever else could not be run.
         parts.write("tests/unit/version.test.ts", "not a test");
         parts.commit("v1.5.0");
-        let words = ["测试未通过 / failed: test:unit；未能执行 / could not be run: test:none\n"];
+        let words = [
+            "测试未通过：test:unit；未能执行：test:none（",
+            "the tests failed: test:unit; could not be run: test:none (",
+        ];
         let wrong = ("check-tests.sh", &["v1.5.0"][..]);
         checks.expect(FAILED, wrong, &suites("test:none test:unit"), &words);
 
@@ -232,7 +244,7 @@ fn a_benchmark_is_the_performance_suites_own() {
             PASSED,
             good,
             &[],
-            &["test:performance：1 个测试通过", "✅ 性能基准测试通过"],
+            &["test:performance：1 个测试通过", "✅ 性能基准全部通过"],
         );
 
         let file = "tests/performance/response-time.test.ts";
@@ -240,12 +252,7 @@ fn a_benchmark_is_the_performance_suites_own() {
         parts.write(file, &text.replace("P99_MS_MAX = 5_000", "P99_MS_MAX = 0"));
         parts.commit("v1.4.0");
         let slow = ("check-performance.sh", &["v1.4.0"][..]);
-        checks.expect(
-            FAILED,
-            slow,
-            &[],
-            &["❌ 性能基准未通过 / failed: test:performance", "toBeLessThan"],
-        );
+        checks.expect(FAILED, slow, &[], &["❌ 性能基准未通过：test:performance", "toBeLessThan"]);
 
         let suite = [("PERFORMANCE_SUITE", "bench")];
         checks.expect(COULD_NOT_RUN, good, &suite, &["has no script: bench"]);
@@ -276,15 +283,12 @@ fn a_scanners_report_decides_and_its_exit_code_does_not() {
                 let report = format.replace("SEV", severity);
                 let line = format!("{severity}  {id}  ms <2.1.0  Slow");
                 let closing = format!(
-                    "❌ 有 1 个高危漏洞 / 1 high or critical findings（另有 / and {lower} lower）"
+                    "❌ v1.2.0 有 1 个高危漏洞（较低的 {lower} 个） / v1.2.0 has 1 high or critical findings (and {lower} lower)"
                 );
                 scan(FAILED, &report, 0, &[&line, &closing]);
                 scan(FAILED, &report, 1, &[&line]);
             }
-            let closing = format!(
-                "✅ 没有高危漏洞 / no high or critical finding（较低的有 / lower: {}）",
-                lower + 1
-            );
+            let closing = format!("✅ v1.2.0 没有高危漏洞（较低的 {} 个）", lower + 1);
             scan(PASSED, &format.replace("SEV", "moderate"), 1, &[&closing]);
             scan(
                 COULD_NOT_RUN,
@@ -295,7 +299,7 @@ fn a_scanners_report_decides_and_its_exit_code_does_not() {
         }
         let many = (0..30).map(|id| format!(r#"{{"id": {id}, "severity": "high", "title": "T"}}"#));
         let many = format!(r#"{{"ms": [{}]}}"#, many.collect::<Vec<_>>().join(","));
-        let words = scan(FAILED, &many, 1, &["❌ 有 30 个高危漏洞", "… 10\n"]);
+        let words = scan(FAILED, &many, 1, &["有 30 个高危漏洞", "… 10\n"]);
         assert_eq!(words.matches("high  ").count(), 20, "{words}");
 
         let sarif = |results: &str, score: &str| {
@@ -315,20 +319,20 @@ fn a_scanners_report_decides_and_its_exit_code_does_not() {
         let sqli = sarif(&result("sqli", ""), "0");
         scan(FAILED, &sqli, 0, &["error  sqli  apps/server/src/db.ts:7  Look [2J here"]);
         scan(FAILED, &sarif(&result("weak", ""), "7.0"), 0, &["warning 7  weak  apps/server"]);
-        scan(PASSED, &sarif(&result("weak", ""), "6.9"), 1, &["lower: 1"]);
-        scan(PASSED, &sarif(&result("sqli", r#""level": "note","#), "0"), 0, &["lower: 1"]);
+        scan(PASSED, &sarif(&result("weak", ""), "6.9"), 1, &["(lower: 1)"]);
+        scan(PASSED, &sarif(&result("sqli", r#""level": "note","#), "0"), 0, &["(lower: 1)"]);
         let accepted = r#""suppressions": [{"kind": "inSource"}],"#;
-        scan(PASSED, &sarif(&result("sqli", accepted), "0"), 0, &["lower: 0"]);
+        scan(PASSED, &sarif(&result("sqli", accepted), "0"), 0, &["(lower: 0)"]);
         let under_review = r#""suppressions": [{"kind": "external", "status": "underReview"}],"#;
         scan(FAILED, &sarif(&result("sqli", under_review), "0"), 0, &[]);
         let part = result("sqli", r#""kind": "open","#).replace("sqli", "sqli/where");
         scan(FAILED, &sarif(&part, "0"), 0, &["error  sqli/where"]);
         let gone = r#""baselineState": "absent","#;
-        scan(PASSED, &sarif(&result("sqli", gone), "0"), 0, &["lower: 0"]);
+        scan(PASSED, &sarif(&result("sqli", gone), "0"), 0, &["(lower: 0)"]);
         scan(COULD_NOT_RUN, &sarif(&result("weak", ""), "worst"), 0, &["an unknown score: worst"]);
         let level = r#""level": "fatal","#;
         scan(COULD_NOT_RUN, &sarif(&result("weak", level), "0"), 0, &["an unknown level: fatal"]);
-        scan(PASSED, &sarif("", "0"), 0, &["lower: 0"]);
+        scan(PASSED, &sarif("", "0"), 0, &["(lower: 0)"]);
         let fell = sarif("", "0").replace(
             "\"results\"",
             "\"invocations\": [{\"executionSuccessful\": false}], \"results\"",
@@ -398,7 +402,7 @@ fn bun_and_npm_audit_are_read_and_without_a_network_they_say_nothing() {
         let high = r#"{"ms": [{"id": 1, "url": "https://github.com/advisories/GHSA-w9mr", "title": "Inefficient", "severity": "high", "vulnerable_versions": "<2.1.0", "cwe": [], "cvss": {"score": 7.5}}]}"#;
         for (answer, code, words) in [
             (high, FAILED, "high  GHSA-w9mr  ms <2.1.0  Inefficient"),
-            ("{}", PASSED, "✅ 没有高危漏洞"),
+            ("{}", PASSED, "✅ v1.4.0 没有高危漏洞"),
             ("<html>", COULD_NOT_RUN, "扫描报告无法读取"),
         ] {
             let [bun_at, npm_at] = at(&registry(answer).await);
@@ -496,7 +500,7 @@ fn migrations_that_do_not_go_both_ways_fail_and_say_where() {
 
         let index = "create index quotes_price on quotes (price);\n";
         migrate("v2.0", index, "");
-        let words = ["   apps/server/db/0003.up.sql\n", "❌ 1 个迁移没有 .down.sql"];
+        let words = ["   apps/server/db/0003.up.sql\n", "的 1 个迁移没有 .down.sql"];
         check(FAILED, "v2.0", &[], &words);
         // For that it takes no database.
         check(FAILED, "v2.0", &[("PGPORT", "9")], &words);
@@ -508,12 +512,12 @@ fn migrations_that_do_not_go_both_ways_fail_and_say_where() {
         // What only fails where there is data, fails.
         let column = "alter table quotes add column note text not null;\n";
         migrate("v2.3", column, "alter table quotes drop column note;\n");
-        let words = ["contains null values", "❌ 迁移失败 / failed: db:migrate"];
+        let words = ["contains null values", "❌ 迁移失败：db:migrate", "failed: db:migrate"];
         let words = check(FAILED, "v2.3", &[], &words);
         assert!(!checks.has_database(&copy_in(&words)).await, "{words}");
         check(PASSED, "v2.3", &[("COPY_MB_MAX", "1")], &[]);
         migrate("v2.4", index, "drop index nowhere;\n");
-        check(FAILED, "v2.4", &[], &["❌ 回滚失败 / failed: db:rollback --to=v1.1.0"]);
+        check(FAILED, "v2.4", &[], &["❌ 回滚失败：db:rollback --to=v1.1.0"]);
         // What it does the second time depends on what the first time has left in a table.
         let up = "insert into quotes values ('X' || (select count(*) from quotes), 0);\n\
                   do $$ begin if (select count(*) from quotes) > 2 then \
@@ -666,7 +670,7 @@ fn a_rollback_plan_names_its_target_and_everything_that_is_in_the_way() {
             "missing or empty: apps/server/db/0004.up.sql",
             "✅ 可逆 / reversible: apps/server/db/0005 中文.sql",
             "❌ v1.4.0 的 apps/server 没有 db:rollback",
-            "❌ 回滚计划无法确认：3 个问题",
+            "❌ 回滚计划无法确认：v1.4.0 有 3 个问题",
         ];
         plan(FAILED, "v1.4.0", "v1.1.0", &words);
         let words = ["⚠️ v1.4.0 没有 db:rollback"];
@@ -692,19 +696,14 @@ fn alerting_is_checked_as_the_commit_has_it() {
         parts.commit("v1.4.0");
         let words = [
             "monitoring/alerting-config.yml:1:10: `gpu` is not a key of the alerts",
-            "❌ 告警配置有错误",
-            "（1 fault）",
+            "❌ 告警配置有 1 处错误",
+            "has 1 fault: ",
         ];
         checks.expect(FAILED, ("check-alerting.sh", &["v1.4.0"]), &[], &words);
         std::fs::remove_file(parts.repository().join(file)).unwrap();
         parts.commit("v1.5.0");
         let none = ("check-alerting.sh", &["v1.5.0"][..]);
-        checks.expect(
-            FAILED,
-            none,
-            &[],
-            &["v1.5.0 里没有 / has no monitoring/alerting-config.yml"],
-        );
+        checks.expect(FAILED, none, &[], &["v1.5.0 里没有 monitoring/alerting-config.yml"]);
         // A link in its place leads nowhere.
         std::os::unix::fs::symlink("/etc/passwd", parts.repository().join(file)).unwrap();
         parts.commit("v1.6.0");
@@ -761,7 +760,7 @@ fn the_balancer_is_asked_and_its_configuration_read() {
             std::fs::write(file, before).unwrap();
         };
         let to_web = text.replace(health, "location /health { proxy_pass http://neostock_web; }");
-        with(&file, &to_web, FAILED, &["没有转发到 neostock_server", "：1 个问题 / 1 faults"]);
+        with(&file, &to_web, FAILED, &["没有转发到 neostock_server", "：1 个问题"]);
         with(
             &file,
             &text.replace(health, ""),
@@ -870,8 +869,7 @@ fn a_hostile_version_or_a_missing_program_gives_no_verdict() {
                 std::iter::once(text).chain(arguments[1..].iter().copied()).collect()
             };
             for (text, code) in hostile {
-                let words =
-                    if code == REFUSED { "不是版本" } else { "没有可检查的提交" };
+                let words = if code == REFUSED { "不是版本" } else { "无效的版本" };
                 checks.expect(code, (script, &version(text)), &[], &[words]);
             }
             let moved = [("NEOSTOCK_COMMIT_VERSION", "0123456789012345678901234567890123456789")];
@@ -887,7 +885,12 @@ fn a_hostile_version_or_a_missing_program_gives_no_verdict() {
             );
             let nowhere = [("TMPDIR", "/nowhere")];
             if script != "check-rollback-plan.sh" {
-                checks.expect(COULD_NOT_RUN, (script, arguments), &nowhere, &["无法建立临时目录"]);
+                checks.expect(
+                    COULD_NOT_RUN,
+                    (script, arguments),
+                    &nowhere,
+                    &["无法在 /nowhere 建立临时目录"],
+                );
             }
         }
         for script in [
@@ -960,8 +963,9 @@ fn a_check_that_is_stopped_leaves_nothing_and_gives_no_verdict() {
             for is_below_first in [false, true] {
                 let stop = if is_below_first { to_all_below_first } else { to_itself };
                 let file = parts.place.path().join("said");
-                let out = File::create(&file).unwrap();
-                let err = File::options().append(true).open(&file).unwrap();
+                let _ = std::fs::remove_file(&file);
+                let out = File::options().create(true).append(true).open(&file).unwrap();
+                let err = out.try_clone().unwrap();
                 let mut command = parts.command(script, arguments, &checks.settings(more));
                 let mut child = command.stdout(out).stderr(err).spawn().unwrap();
                 let read = || std::fs::read_to_string(&file).unwrap();
@@ -989,8 +993,9 @@ fn a_check_that_is_stopped_leaves_nothing_and_gives_no_verdict() {
                 let code = status.code().unwrap();
                 let is_early = code == COULD_NOT_RUN && is_below_first;
                 assert!(code == STOPPED_BY_TERM || is_early, "{script}: {code}: {words}");
-                let last = words.lines().last().unwrap();
-                assert!(last.starts_with("⛔ ") && !words.contains('❌'), "{script}: {words}");
+                let last: Value = serde_json::from_str(words.lines().last().unwrap()).unwrap();
+                assert_eq!(last["outcome"], "could_not_run", "{script}: {words}");
+                assert!(words.contains("⛔ ") && !words.contains('❌'), "{script}: {words}");
                 checks.assert_nothing_left(script);
                 if script == "check-migrations.sh" {
                     assert!(!checks.has_database(&copy_in(&words)).await, "{words}");

@@ -47,6 +47,7 @@ mod releases;
 mod reload;
 mod replicas;
 mod restore;
+mod results;
 mod rollback;
 mod rules;
 mod sample;

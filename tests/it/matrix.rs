@@ -295,7 +295,7 @@ fn meaning_of(verb: &str) -> Meaning {
     let look = |role, kind| Meaning::Look(role, Vec::new(), kind);
     match verb {
         // The example of `delegate` lists, that of `plan` is about something that is no action.
-        "status" | "show" | "runs" | "why" | "help" | "delegate" | "freeze" => {
+        "status" | "show" | "runs" | "results" | "why" | "help" | "delegate" | "freeze" => {
             look("viewer", "request.answered")
         }
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),

@@ -2,6 +2,7 @@
 //! changed: what has to be tried is tried on a copy.
 
 use super::pair::Colour;
+use super::result::{self, Outcome};
 use super::{Place, database, repository};
 use anyhow::Context;
 use sqlx::Connection;
@@ -67,8 +68,9 @@ pub(super) async fn migrations(
     let current = database::current_schema(place).await?;
     let target = repository::newest(&files);
     if target <= current {
-        writeln!(out, "✅ 数据库已是版本 {current}，没有要执行的迁移")?;
-        return Ok(true);
+        let zh = format!("数据库已是版本 {current}，没有要执行的迁移");
+        let en = format!("the database is at {current}: there is nothing to migrate");
+        return migrations_are(Outcome::Passed, (&zh, &en), out);
     }
     let scratch = Scratch::make(place, version).await?;
     let before = scratch.schema().await?;
@@ -85,20 +87,32 @@ pub(super) async fn migrations(
     let (after, back, again) = match tried.await {
         Ok(schemas) => schemas,
         Err(fault) => {
-            writeln!(out, "❌ 迁移 {current} → {target}: {fault:#}")?;
-            return Ok(false);
+            let zh = format!("迁移 {current} → {target}: {fault:#}");
+            let en = format!("migrating {current} → {target} failed: {fault:#}");
+            return migrations_are(Outcome::Failed, (&zh, &en), out);
         }
     };
     if back != before {
-        writeln!(out, "❌ 回滚之后的结构与迁移之前不同")?;
-        return Ok(false);
+        let (zh, en) =
+            ("回滚之后的结构与迁移之前不同", "undone, the schema is not what it was before");
+        return migrations_are(Outcome::Failed, (zh, en), out);
     }
     if again != after {
-        writeln!(out, "❌ 再次迁移得到的结构与第一次不同")?;
-        return Ok(false);
+        let (zh, en) =
+            ("再次迁移得到的结构与第一次不同", "migrated again, the schema is another one");
+        return migrations_are(Outcome::Failed, (zh, en), out);
     }
-    writeln!(out, "✅ 在副本上迁移 {current} → {target}、回滚、再迁移，结构一致")?;
-    Ok(true)
+    let zh = format!("在副本上迁移 {current} → {target}、回滚、再迁移，结构一致");
+    let en = format!("on a copy {current} → {target}, back and forth again: the schemas match");
+    migrations_are(Outcome::Passed, (&zh, &en), out)
+}
+
+fn migrations_are(
+    outcome: Outcome,
+    (zh, en): (&str, &str),
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    Ok(result::conclude(out, ("check.migrations", outcome), (zh, en), &[])?)
 }
 
 /// 回滚计划确认: what would be gone back to, and whether every migration on the way can be undone.
@@ -111,8 +125,9 @@ pub(super) fn way_back(
     let files = repository::migrations_of(&repo, version)?;
     let files = files.with_context(|| format!("{version} 不是这里的标签或提交"))?;
     if live.is_empty() {
-        writeln!(out, "✅ 首次登记：之前没有已知的线上版本，无需回滚计划")?;
-        return Ok(true);
+        let zh = "首次登记：之前没有已知的线上版本，无需回滚计划";
+        let en = "no version is known to be live: there is nothing to go back to";
+        return way_back_is(Outcome::Passed, (zh, en), out);
     }
     let before = repository::migrations_of(&repo, live)?;
     let before = before.with_context(|| format!("回滚目标 {live} 不是这里的标签或提交"))?;
@@ -128,9 +143,19 @@ pub(super) fn way_back(
         }
     }
     if stuck.is_empty() {
-        writeln!(out, "✅ 可回滚到 {live}，途中的迁移都可逆")?;
-        return Ok(true);
+        let zh = format!("可回滚到 {live}，途中的迁移都可逆");
+        let en = format!("back to {live}: every migration on the way can be undone");
+        return way_back_is(Outcome::Passed, (&zh, &en), out);
     }
-    writeln!(out, "❌ 回滚目标 {live}，但这些迁移不可逆: {}", stuck.join("、"))?;
-    Ok(false)
+    let zh = format!("回滚目标 {live}，但这些迁移不可逆: {}", stuck.join("、"));
+    let en = format!("back to {live}, but these cannot be undone: {}", stuck.join(", "));
+    way_back_is(Outcome::Failed, (&zh, &en), out)
+}
+
+fn way_back_is(
+    outcome: Outcome,
+    (zh, en): (&str, &str),
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    Ok(result::conclude(out, ("check.rollback-plan", outcome), (zh, en), &[])?)
 }

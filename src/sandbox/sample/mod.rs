@@ -15,6 +15,7 @@ mod pair;
 mod precheck;
 mod process;
 mod repository;
+mod result;
 mod runbook;
 mod serve;
 mod verify;

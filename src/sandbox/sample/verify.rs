@@ -3,6 +3,7 @@
 
 use super::Place;
 use super::backup::{self, FORMAT, Manifest, Table};
+use super::result::{self, Figure, Outcome};
 use anyhow::{Context, ensure};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -32,8 +33,8 @@ pub(super) async fn newest(place: &Place, out: &mut dyn Write) -> anyhow::Result
     let started = Instant::now();
     let mut faults = compare(place, &file, &manifest).await?;
     let took = started.elapsed();
+    let rows = manifest.tables.values().map(|table| table.rows).sum();
     if faults.is_empty() {
-        let rows: u64 = manifest.tables.values().map(|table| table.rows).sum();
         writeln!(
             out,
             "内容一致: 数据库版本 {}，{} 张表，{rows} 行",
@@ -54,13 +55,26 @@ pub(super) async fn newest(place: &Place, out: &mut dyn Write) -> anyhow::Result
     for fault in &faults {
         writeln!(out, "✗ {fault}")?;
     }
-    let verdict = if faults.is_empty() {
-        "✅ 备份可用".to_owned()
+    let figures: [Figure; 4] = [
+        ("faults", faults.len() as u64, "问题", "faults"),
+        ("rows", rows, "行", "rows"),
+        (
+            "restore_ms",
+            u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "恢复毫秒",
+            "restore, ms",
+        ),
+        ("age_secs", u64::try_from(age_ms / 1_000).unwrap_or(0), "备份距今秒", "age, s"),
+    ];
+    let (outcome, zh, en) = if faults.is_empty() {
+        (Outcome::Passed, "备份可用".to_owned(), "the backup can be used".to_owned())
     } else {
-        format!("❌ 备份验证失败，{} 处问题", faults.len())
+        let count = faults.len();
+        let zh = format!("备份验证失败，{count} 处问题");
+        (Outcome::Failed, zh, format!("the backup was not verified: {count} faults"))
     };
-    writeln!(out, "{verdict}")?;
-    Ok(faults.is_empty())
+    writeln!(out, "{} {zh}", if outcome == Outcome::Passed { "✅" } else { "❌" })?;
+    Ok(result::conclude(out, ("backup.verify", outcome), (&zh, &en), &figures)?)
 }
 
 /// What is wrong with a restore that took this long.

@@ -4,6 +4,7 @@
 use super::database::{Engine, TestDatabase};
 use super::looks::{self, Looks};
 use super::place::Place;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,11 @@ const PORT_MIN: u16 = 20_000;
 const PORT_MAX: u16 = 32_000;
 /// How long a program may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a result line may hold.
+const RESULT_BYTES_MAX: usize = 4_096;
+const RESULT_CHARS_MAX: usize = 300;
+const FIGURES_MAX: usize = 20;
 
 /// What a NeoStock server consists of.
 pub struct Parts {
@@ -262,6 +268,45 @@ impl Drop for Parts {
 /// What a script printed.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// The result line of a script, which is the last line of its standard output and as README.md of the runbook
+/// says it.
+pub fn result_of(output: &Output) -> Value {
+    let words = said(output);
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let line = text.lines().last().unwrap_or_else(|| panic!("no result line: {words}"));
+    assert!(line.len() <= RESULT_BYTES_MAX, "{} bytes: {line}", line.len());
+    let result: Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}: {words}"));
+    let keys: Vec<_> = result.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["en", "figures", "outcome", "result", "zh"], "{line}");
+    for language in ["zh", "en"] {
+        let sentence = result[language].as_str().unwrap();
+        let length = sentence.chars().count();
+        assert!((1..=RESULT_CHARS_MAX).contains(&length), "{length}: {line}");
+        assert!(!sentence.contains(char::is_control), "{line}");
+    }
+    let figures = result["figures"].as_array().unwrap();
+    assert!(figures.len() <= FIGURES_MAX, "{line}");
+    for figure in figures {
+        let name = figure["name"].as_str().unwrap();
+        let fits = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');
+        assert!(
+            name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(fits),
+            "{line}"
+        );
+        assert!(figure["value"].as_f64().is_some_and(f64::is_finite), "{line}");
+        assert!(figure["zh"].is_string() && figure["en"].is_string(), "{line}");
+    }
+    result
+}
+
+/// A figure of a result.
+pub fn figure(result: &Value, name: &str) -> f64 {
+    let figures = result["figures"].as_array().unwrap();
+    let figure = figures.iter().find(|figure| figure["name"] == name);
+    figure.unwrap_or_else(|| panic!("no {name}: {result}"))["value"].as_f64().unwrap()
 }
 
 fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str, String> {
