@@ -23,9 +23,8 @@
 # backups, a program is missing. 129 130 143 被中止 stopped.
 
 set -euo pipefail
-scripts=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$scripts/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-scan.sh

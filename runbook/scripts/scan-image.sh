@@ -21,9 +21,8 @@
 # missing, a file cannot be parsed, no report. 129 130 143 被中止 stopped.
 
 set -euo pipefail
-scripts=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$scripts/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-scan.sh
@@ -82,4 +81,4 @@ if [ ${#layers[@]} -gt 0 ]; then
     fi
 fi
 run_scan scan-image.js "$scratch" "$layers_report" "${files[@]}"
-conclude_scan 镜像 images
+conclude_scan "镜像（$version）" "the images of $version"

@@ -17,9 +17,8 @@
 # 129 130 143 被中止 stopped.
 
 set -euo pipefail
-scripts=$(dirname -- "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$scripts/lib.sh"
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 # shellcheck source-path=SCRIPTDIR source=lib-scan.sh
@@ -57,10 +56,10 @@ run_semgrep() {
     attend "$scratch/semgrep.out" "$log" tool semgrep scan --config "$rules_dir" --json --output "$1" --quiet --metrics=off \
         --disable-version-check --disable-nosem --no-git-ignore --x-ignore-semgrepignore-files --jobs 1 \
         --timeout "$RULE_SECS_MAX" --max-target-bytes "$FILE_BYTES_MAX" -- . || code=$?
-    [ "$code" -eq 0 ] && [ -s "$1" ] || {
+    if [ "$code" -ne 0 ] || [ ! -s "$1" ]; then
         show_log
         cannot_run "semgrep 以 $code 退出，规则或文件读不懂" "semgrep ended with $code: a rule or a file cannot be read"
-    }
+    fi
 }
 
 # gitleaks with what is shown blotted out.
@@ -99,4 +98,4 @@ run_gitleaks "$scratch/sources.json" dir .
 run_gitleaks "$scratch/history.json" git --log-opts="--diff-merges=first-parent $commit" "$scratch/history"
 commits=$(sed -nE 's/.* ([0-9]+) commits scanned\.?.*/\1/p' -- "$log" | tail -n 1)
 run_scan scan-sast.js "$scratch" "$rules" "${commits:-0}"
-conclude_scan SAST SAST
+conclude_scan "SAST（$version）" "SAST of $version"
