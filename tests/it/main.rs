@@ -34,6 +34,7 @@ mod journal;
 mod live;
 mod log_audit;
 mod matrix;
+mod neostock;
 mod outage;
 mod outbox;
 mod output;

@@ -22,19 +22,38 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const RESULT_BYTES_MAX: usize = 4_096;
 const RESULT_CHARS_MAX: usize = 300;
 const FIGURES_MAX: usize = 20;
+/// What is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// A few lines that answer `/health`: v1.1.0, v1.2.0 (which migrates the database) and v1.3.0 (which
+    /// is ill). For what is about the scripts alone, as it is built in no time.
+    Small,
+    /// `examples/neostock`: v1.0.0, v1.1.0 (which migrates the database) and v1.2.0 (which is ill).
+    NeoStock,
+}
 
 /// What a NeoStock server consists of.
 pub struct Parts {
     pub place: Place,
     pub database: TestDatabase,
+    service: Service,
     settings: BTreeMap<&'static str, String>,
     nginx: Option<Child>,
 }
 
 impl Parts {
-    /// A repository with v1.1.0, v1.2.0 (which migrates the database) and v1.3.0 (which is ill), and
-    /// the shipped runbook with an environment of this test's own. Nothing runs yet.
+    /// A repository of the small service and the shipped runbook with an environment of this test's
+    /// own. Nothing runs yet.
     pub async fn new() -> Self {
+        Self::of(Service::Small).await
+    }
+
+    /// The same with NeoStock itself.
+    pub async fn neostock() -> Self {
+        Self::of(Service::NeoStock).await
+    }
+
+    async fn of(service: Service) -> Self {
         // The second test of a process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let bin = project().join("build/parts/bin");
@@ -51,15 +70,26 @@ impl Parts {
         }
         let place = Place::new("");
         let database = TestDatabase::new(Engine::Postgres).await;
-        let settings = settings(&place, &database.url, &bin);
-        let parts = Self { place, database, settings, nginx: None };
-        parts.write_repository();
+        let mut settings = settings(&place, &database.url, &bin);
+        if service == Service::NeoStock {
+            settings.extend(neostocks_own(&place, &settings));
+        }
+        let parts = Self { place, database, service, settings, nginx: None };
+        match service {
+            Service::Small => parts.write_small_repository(),
+            Service::NeoStock => parts.write_neostock(),
+        }
+        parts.keep_scripts_beside_it();
         parts.write_runbook();
         parts
     }
 
-    /// nginx runs, v1.1.0 was deployed by hand onto blue, and blue is live.
+    /// nginx runs, the first version was deployed by hand onto blue, and blue is live.
     pub fn serve(&mut self) {
+        let first = match self.service {
+            Service::Small => "v1.1.0",
+            Service::NeoStock => "v1.0.0",
+        };
         std::fs::create_dir_all(self.folder("nginx")).unwrap();
         std::fs::write(self.upstream_file(), self.upstream("GREEN_PORT", "GREEN_WEB_PORT"))
             .unwrap();
@@ -70,8 +100,9 @@ impl Parts {
             .join(" ");
         let text = format!(
             "daemon off; pid {dir}/pid; worker_processes 2;\nevents {{}}\nhttp {{ access_log off; \
-             {temporary}\ninclude {upstream};\nserver {{ listen 127.0.0.1:{port};\n\
+             {temporary}\nproxy_set_header Host $http_host;\ninclude {upstream};\nserver {{ listen 127.0.0.1:{port};\n\
              location /health {{ proxy_pass http://neostock_server; }}\n\
+             location /api/ {{ proxy_pass http://neostock_server; }}\n\
              location / {{ proxy_pass http://neostock_web; }} }} }}\n"
         );
         std::fs::write(self.nginx_file(), text).unwrap();
@@ -82,7 +113,7 @@ impl Parts {
         self.nginx = Some(command.stderr(Stdio::null()).spawn().unwrap());
         for script in ["blue-green-deploy.sh", "health-check.sh", "switch-traffic.sh"] {
             until(script, || TcpListener::bind(("127.0.0.1", port)).is_err());
-            self.done(script, &["v1.1.0"]);
+            self.done(script, &[first]);
         }
     }
 
@@ -171,29 +202,70 @@ impl Parts {
         )
     }
 
-    fn write_repository(&self) {
-        let repository = self.repository();
-        copy(&project().join("tests/parts/neostock"), &repository);
-        self.run("git", &["init", "--quiet", "--initial-branch=main"]);
+    fn write_small_repository(&self) {
+        self.copy_service("tests/parts/neostock");
         self.release("v1.1.0");
-        let db = repository.join("apps/server/db");
-        std::fs::write(db.join("0002.up.sql"), "create table alerts (id bigint primary key);\n")
-            .unwrap();
-        std::fs::write(db.join("0002.down.sql"), "drop table alerts;\n").unwrap();
+        self.write("apps/server/db/0002.up.sql", "create table alerts (id bigint primary key);\n");
+        self.write("apps/server/db/0002.down.sql", "drop table alerts;\n");
         self.release("v1.2.0");
-        let index = repository.join("apps/server/src/index.ts");
-        let text = std::fs::read_to_string(&index).unwrap();
-        let ill = text.replace(
+        self.replace(
+            "apps/server/src/index.ts",
             "{ status: \"ok\", version }",
             "{ status: \"ill\", version }, { status: 503 }",
         );
-        assert_ne!(text, ill);
-        std::fs::write(&index, ill).unwrap();
         self.release("v1.3.0");
-        std::os::unix::fs::symlink(project().join("runbook/scripts"), repository.join("scripts"))
-            .unwrap();
-        // It belongs to no commit, so that a checkout leaves it there.
-        std::fs::write(repository.join(".git/info/exclude"), "/scripts\n").unwrap();
+    }
+
+    fn write_neostock(&self) {
+        self.copy_service("examples/neostock");
+        let newest =
+            ["up", "down"].map(|way| format!("apps/server/db/0004_watchlist_notes.{way}.sql"));
+        let texts = newest.each_ref().map(|file| {
+            let path = self.repository().join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            text
+        });
+        self.release("v1.0.0");
+        for (file, text) in newest.iter().zip(&texts) {
+            self.write(file, text);
+        }
+        self.release("v1.1.0");
+        self.replace(
+            "apps/server/src/health.ts",
+            "{ code: 200, status: \"ok\" }",
+            "{ code: 503, status: \"ill\" }",
+        );
+        self.release("v1.2.0");
+    }
+
+    /// What git knows of a folder, in a repository of its own.
+    fn copy_service(&self, folder: &str) {
+        let from = project().join(folder);
+        let listed =
+            Command::new("git").args(["ls-files", "-z"]).current_dir(&from).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(!listed.is_empty(), "git knows nothing of {folder}");
+        for file in listed.split_terminator('\0') {
+            let target = self.repository().join(file);
+            std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+            std::fs::copy(from.join(file), target).unwrap();
+        }
+        self.run("git", &["init", "--quiet", "--initial-branch=main"]);
+    }
+
+    /// The shipped scripts in the repository. They belong to no commit, so that a checkout leaves them there.
+    fn keep_scripts_beside_it(&self) {
+        let scripts = self.repository().join("scripts");
+        std::os::unix::fs::symlink(project().join("runbook/scripts"), scripts).unwrap();
+        self.write(".git/info/exclude", "/scripts\n");
+    }
+
+    /// Changes a file of the repository; `commit` comes next.
+    fn replace(&self, file: &str, before: &str, after: &str) {
+        let text = std::fs::read_to_string(self.repository().join(file)).unwrap();
+        assert_eq!(text.matches(before).count(), 1, "{file} holds {before} once");
+        self.write(file, &text.replace(before, after));
     }
 
     fn release(&self, tag: &str) {
@@ -339,6 +411,27 @@ fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str,
     ])
 }
 
+/// What NeoStock is told besides, and its suites.
+fn neostocks_own(
+    place: &Place,
+    settings: &BTreeMap<&'static str, String>,
+) -> BTreeMap<&'static str, String> {
+    let url = format!("http://127.0.0.1:{}", settings["PORT"]);
+    let cache = project().join("build/neostock/cache");
+    assert!(cache.exists(), "bun's cache is not filled: run tools/prepare.sh");
+    let file = |name: &str| place.path().join(name).display().to_string();
+    BTreeMap::from([
+        // Nothing is fetched: what its lock file names lies there.
+        ("BUN_INSTALL_CACHE_DIR", cache.display().to_string()),
+        ("BETTER_AUTH_SECRET", "only-for-tests-".repeat(3)),
+        ("PUBLIC_URL", url.clone()),
+        ("SERVER_URL", url),
+        ("API_LOG_FILE", file("api.log")),
+        ("API_KEY_FILE", file("web-api-key")),
+        ("TEST_DATABASE_URL", settings["DATABASE_URL"].clone()),
+    ])
+}
+
 fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -364,19 +457,6 @@ fn free_port() -> u16 {
 
 fn until(what: &str, holds: impl FnMut() -> bool) {
     looks::until(what, PATIENCE, holds);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The command line or folder of every process that has to do with this folder.
