@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const RESULT_BYTES_MAX: usize = 4_096;
 const RESULT_CHARS_MAX: usize = 300;
 const FIGURES_MAX: usize = 20;
+
 /// What is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
