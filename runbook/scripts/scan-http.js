@@ -7,6 +7,8 @@ import { connect as connectTls } from "node:tls";
 const ANSWER_MS_MAX = 15_000;
 const BODY_CHARS_MAX = 1_048_576;
 const PASSWORD_BYTES = 24;
+// Whoever refuses a body by its announced length says so before it comes; what is sent after that may cost the answer.
+const EARLY_MS = 500;
 
 export class Unreachable extends Error {}
 
@@ -59,7 +61,8 @@ export class Service {
     });
   }
 
-  /** Sends these lines as they are, then so many letters of a body; the answer's status, 0 where there is none. */
+  /** Sends these lines as they are, then so many letters of a body unless they are refused before; the answer's
+   * status, 0 where there is none. */
   raw(line, headers = [], bodyBytes = 0) {
     const port = Number(this.base.port) || (this.isTls ? 443 : 80);
     const host = this.base.hostname.replace(/^\[|\]$/g, "");
@@ -67,9 +70,12 @@ export class Service {
     return new Promise((resolve, reject) => {
       let text = "";
       let left = bodyBytes;
+      let early;
       const socket = this.isTls ? connectTls(where) : connect(where);
       const done = () => {
         clearTimeout(timer);
+        clearTimeout(early);
+        left = 0;
         socket.destroy();
         resolve({ status: Number(/^HTTP\/1\.\d (\d{3})/.exec(text)?.[1] ?? 0), text });
       };
@@ -84,7 +90,7 @@ export class Service {
       socket.on(this.isTls ? "secureConnect" : "connect", () => {
         const head = [line, `Host: ${this.base.host}`, "Connection: close", ...headers, "", ""];
         socket.write(head.join("\r\n"));
-        send();
+        early = setTimeout(send, EARLY_MS);
       });
       socket.on("drain", send);
       socket.on("data", (part) => {

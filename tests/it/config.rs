@@ -25,8 +25,8 @@ fn the_shipped_runbook_passes_its_own_check() {
 
     assert!(report.ok, "{}", report.text);
     let says = "service neostock: 2 environments (production by default, staging); \
-                4 roles (lead, oncall, operator, viewer); 6 actions (backup-verify, deploy, \
-                disaster-recovery, log-audit, rollback, security-review)";
+                4 roles (lead, oncall, operator, viewer); 7 actions (backup-verify, deploy, \
+                disaster-recovery, log-audit, rollback, scan, security-review)";
     assert!(report.text.contains(says), "{}", report.text);
 }
 

@@ -53,6 +53,7 @@ mod rollback;
 mod rules;
 mod sample;
 mod sandbox;
+mod scans;
 mod self_approval;
 mod service_unit;
 mod settle;
