@@ -43,7 +43,7 @@ if [ "$which" = live ]; then
 fi
 web=http://127.0.0.1:$(port_of "$colour" web)/
 
-# One look: silent when all is well, else what is wrong.
+# One look: silent when all is well, else what is wrong, in both languages where it is ours to say.
 look() {
     local answer
     if [ "$which" = idle ] && [ -n "${RELEASES_DIR:-}" ] && [ -e "$(unfinished_file "$colour")" ]; then
@@ -59,8 +59,9 @@ look() {
 
 if dry_run; then
     wrong=$(look)
-    end_dry_run "会在 $HEALTH_WITHIN 秒内等待 $which ($colour) 以 $version 回答 $url；现在：${wrong:-健康}" \
-        "would wait up to ${HEALTH_WITHIN}s for $which ($colour) to answer $url with $version; now: ${wrong:-healthy}"
+    wrong=${wrong:-健康 / healthy}
+    end_dry_run "会在 $HEALTH_WITHIN 秒内等待 $which ($colour) 以 $version 回答 $url；现在：${wrong%% / *}" \
+        "would wait up to ${HEALTH_WITHIN}s for $which ($colour) to answer $url with $version; now: ${wrong##* / }"
 fi
 say "检查 $which ($colour)：$url，要求版本 $version，最长 $HEALTH_WITHIN 秒 / wanted within ${HEALTH_WITHIN}s"
 began=$SECONDS

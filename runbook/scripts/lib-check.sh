@@ -79,9 +79,10 @@ show_log() {
         sed -E "s/^(.{$LINE_CHARS}).+/\\1…/; s/^/   /"
 }
 
-# A program of ours in JavaScript, away from the .env and bunfig.toml of whatever folder this is.
+# A program of ours in JavaScript, away from the .env and bunfig.toml of whatever folder this is; bun keeps
+# nothing of it.
 ours() {
-    (cd -- "$scripts" && bun "./$1" "${@:2}")
+    (cd -- "$scripts" && BUN_RUNTIME_TRANSPILER_CACHE_PATH=0 bun "./$1" "${@:2}")
 }
 
 # Without a lock file `--frozen-lockfile` would install whatever is newest.

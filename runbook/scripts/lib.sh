@@ -460,7 +460,7 @@ changes_in() {
         [ -d "$folder" ] && [ -z "$(ls -A -- "$folder")" ]
         return
     fi
-    git -C "$folder" status --porcelain --untracked-files=no 2>/dev/null
+    git --no-optional-locks -C "$folder" status --porcelain --untracked-files=no 2>/dev/null
 }
 
 # Where a process of a colour listens: port_of blue server|web

@@ -62,7 +62,7 @@ check_version() {
 # What is deployed is a commit: what is not committed here stays here.
 check_repository() {
     local changed
-    changed=$(git status --porcelain --untracked-files=no 2>/dev/null) || return 0
+    changed=$(git --no-optional-locks status --porcelain --untracked-files=no 2>/dev/null) || return 0
     [ -z "$changed" ] || say "⚠️ 仓库里有未提交的修改，它们不会被部署 / uncommitted changes here are not deployed"
 }
 

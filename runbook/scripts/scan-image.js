@@ -124,6 +124,27 @@ function namesOf(one) {
   return pairs.length > 0 ? pairs : [/^\w*/.exec(one.rest)[0]];
 }
 
+/** Whether other stages stand on it or copy from it; every other one is an image that may be run. */
+function isMaterial(stages, stage) {
+  const names = [stage.name, String(stages.indexOf(stage))];
+  return stages.slice(stages.indexOf(stage) + 1).some((later) => {
+    const copies = later.instructions.map((one) => /--from=(\S+)/.exec(one.rest)?.[1]?.toLowerCase());
+    return names.some((name) => name !== null && (later.base.toLowerCase() === name || copies.includes(name)));
+  });
+}
+
+function lookAtImage(file, stages, stage) {
+  const place = (one) => `${file}:${one?.line ?? stage.line}`;
+  const user = last(stages, stage, "USER");
+  if (!user || /^["']?(root|0)["']?(:|$)/i.test(user.rest)) {
+    report.high("image.root", place(user), "镜像以 root 运行", "the image runs as root");
+  }
+  const health = last(stages, stage, "HEALTHCHECK");
+  if (!health || /^none$/i.test(health.rest)) {
+    report.high("image.health", place(health), "镜像没有 HEALTHCHECK", "the image has no HEALTHCHECK");
+  }
+}
+
 function lookAt(file) {
   // A link leads out of the commit.
   if (lstatSync(join(copy, file)).isSymbolicLink()) {
@@ -131,8 +152,7 @@ function lookAt(file) {
     return;
   }
   const stages = stagesOf(instructionsOf(readFileSync(join(copy, file), "utf8")));
-  const final = stages.at(-1);
-  if (!final) {
+  if (stages.length === 0) {
     report.unknown("image.file", `${file} 里没有 FROM`, `${file} has no FROM`);
     return;
   }
@@ -145,14 +165,7 @@ function lookAt(file) {
       if (from) lookAtBase(file, earlier, from, one.line);
     }
   }
-  const user = last(stages, final, "USER");
-  if (!user || /^["']?(root|0)["']?(:|$)/i.test(user.rest)) {
-    report.high("image.root", `${file}:${user?.line ?? final.line}`, "最终镜像以 root 运行", "the image runs as root");
-  }
-  const health = last(stages, final, "HEALTHCHECK");
-  if (!health || /^none$/i.test(health.rest)) {
-    report.high("image.health", `${file}:${health?.line ?? final.line}`, "最终镜像没有 HEALTHCHECK", "the image has no HEALTHCHECK");
-  }
+  for (const stage of stages.filter((one) => !isMaterial(stages, one))) lookAtImage(file, stages, stage);
   report.good(`${file}：已检查 ${stages.length} 个阶段`, `${file}: looked at ${stages.length} stages`);
 }
 

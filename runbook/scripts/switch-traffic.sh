@@ -32,6 +32,9 @@ ports_are_set
 settings_are HEALTH_URL
 SWITCH_WITHIN=${SWITCH_WITHIN:-15}
 whole_number_is SWITCH_WITHIN
+# It was healthy a moment ago: no long wait.
+HEALTH_WITHIN=${HEALTH_WITHIN:-5}
+whole_number_is HEALTH_WITHIN
 read -r -a nginx <<<"${NGINX_COMMAND:-nginx}"
 [ ${#nginx[@]} -gt 0 ] || refuse "NGINX_COMMAND 是空的" "NGINX_COMMAND is empty"
 next=$NGINX_UPSTREAM_FILE.next
@@ -44,10 +47,13 @@ write_upstream() {
         sync -- "$(dirname -- "$NGINX_UPSTREAM_FILE")"
 }
 
-# By its name alone: that takes no space on a disk that is full.
+# By its name alone: that takes no space on a disk that is full. The old file is let go when nginx has read it.
 put_back() {
-    mv -- "$before" "$NGINX_UPSTREAM_FILE" && "${nginx[@]}" -t -q && "${nginx[@]}" -s reload &&
-        sync -- "$(dirname -- "$NGINX_UPSTREAM_FILE")"
+    rm -f -- "$next"
+    if ! [ "$before" -ef "$NGINX_UPSTREAM_FILE" ]; then
+        ln -- "$before" "$next" && mv -- "$next" "$NGINX_UPSTREAM_FILE" || return
+    fi
+    "${nginx[@]}" -t -q && "${nginx[@]}" -s reload && rm -f -- "$before" && sync -- "$(dirname -- "$NGINX_UPSTREAM_FILE")"
 }
 
 # However this ends before the new version has answered, the old one keeps the traffic.
@@ -89,7 +95,7 @@ fi
 find_colours
 server=$(port_of "$idle" server)
 web=$(port_of "$idle" web)
-HEALTH_WITHIN=5 part health-check.sh "$version" idle ||
+HEALTH_WITHIN=$((HEALTH_WITHIN < 5 ? HEALTH_WITHIN : 5)) part health-check.sh "$version" idle ||
     fail "不切换：$idle 不健康或不是 $version，线上仍是 $live" "not switched: $idle is not healthy or not $version, $live stays live"
 "${nginx[@]}" -t -q || fail "nginx 现有配置无效，不切换，线上仍是 $live" \
     "nginx's present configuration is not valid: not switched, $live stays live"

@@ -3,7 +3,7 @@
 
 use crate::harness::database::{Engine, run};
 use crate::harness::looks::{Looks, until};
-use crate::harness::parts::{Parts, figure, result_of, said};
+use crate::harness::parts::{Parts, figure, result_of, said, signal_tree};
 use axum::Router;
 use axum::routing::post;
 use rustix::process::{Pid, Signal, kill_process};
@@ -97,24 +97,6 @@ impl Checks {
     fn worktrees(&self) -> usize {
         let folder = self.parts.repository().join(".git/worktrees");
         std::fs::read_dir(folder).map_or(0, Iterator::count)
-    }
-
-    /// A `PATH` with every program but these.
-    fn path_without(&self, programs: &[&str]) -> String {
-        let folder = self.parts.place.path().join(format!("without-{}", programs.join("-")));
-        if !folder.exists() {
-            std::fs::create_dir(&folder).unwrap();
-            for place in self.parts.setting("PATH").split(':') {
-                for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-                    let name = entry.file_name().into_string().unwrap();
-                    if !programs.contains(&name.as_str()) {
-                        // The first of a name is the one that counts.
-                        let _ = std::os::unix::fs::symlink(entry.path(), folder.join(name));
-                    }
-                }
-            }
-        }
-        folder.display().to_string()
     }
 
     async fn sql(&self, statements: &[&str]) {
@@ -592,7 +574,7 @@ fn migrations_that_cannot_be_tried_are_neither_good_nor_bad() {
         checks.expect(REFUSED, check, &[("MIGRATIONS_TABLE", "m'; drop")], &["不是表名"]);
         checks.expect(REFUSED, check, &[("COPY_MB_MAX", "much")], &["COPY_MB_MAX"]);
         for program in ["pg_dump", "createdb", "bun"] {
-            let path = checks.path_without(&[program]);
+            let path = checks.parts.path_without(&[program]);
             let words = [format!("programs not found: {program} (")];
             checks.expect(COULD_NOT_RUN, check, &[("PATH", &path)], &[&words[0]]);
         }
@@ -876,7 +858,7 @@ fn a_hostile_version_or_a_missing_program_gives_no_verdict() {
             checks.expect(COULD_NOT_RUN, (script, arguments), &moved, &["被移动了"]);
             let nowhere = [("GIT_DIR", "/nowhere")];
             checks.expect(COULD_NOT_RUN, (script, arguments), &nowhere, &["不是可用的 git 仓库"]);
-            let path = checks.path_without(&["git"]);
+            let path = checks.parts.path_without(&["git"]);
             checks.expect(
                 COULD_NOT_RUN,
                 (script, arguments),
@@ -900,7 +882,7 @@ fn a_hostile_version_or_a_missing_program_gives_no_verdict() {
             "check-rollback-plan.sh",
         ] {
             let (_, arguments) = CHECKS.into_iter().find(|(name, _)| *name == script).unwrap();
-            let path = checks.path_without(&["bun"]);
+            let path = checks.parts.path_without(&["bun"]);
             checks.expect(
                 COULD_NOT_RUN,
                 (script, arguments),
@@ -920,25 +902,9 @@ fn to_itself(script: Pid) {
     kill_process(script, Signal::TERM).unwrap();
 }
 
-/// TERM to what it has started and then to itself, as the bot does with all that belongs to a step.
+/// TERM to what it has started first, as the bot does.
 fn to_all_below_first(script: Pid) {
-    let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-        Some((pid, parent))
-    });
-    let all: Vec<_> = all.collect();
-    let mut below = vec![script.as_raw_nonzero().get()];
-    let mut at = 0;
-    while let Some(one) = below.get(at).copied() {
-        below.extend(all.iter().filter(|(_, parent)| *parent == one).map(|(pid, _)| *pid));
-        at += 1;
-    }
-    for pid in below.into_iter().rev() {
-        // Some have gone with another already.
-        let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM);
-    }
+    signal_tree(script, Signal::TERM);
 }
 
 #[test]

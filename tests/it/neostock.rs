@@ -10,6 +10,7 @@ use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use serde_json::{Value, json};
 use sqlx::Row;
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -245,5 +246,64 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
 
         bot.finish().await;
         assert_eq!(parts.stop(), Vec::<String>::new());
+    });
+}
+
+/// The files of the service's tests that end in this, as git knows them.
+fn test_files(ending: &str) -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/neostock");
+    let listed = Command::new("git").args(["ls-files"]).current_dir(folder).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    listed.lines().filter(|file| file.ends_with(ending)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_suite_runs_through_chat_and_is_watched_while_it_does() {
+    run(Engine::Sqlite, |database| async move {
+        let parts = Parts::neostock().await;
+        let bot = bot(&database, &parts).await;
+        let (unit_files, e2e_files) = (test_files(".test.ts"), test_files(".spec.ts"));
+        assert_eq!((unit_files.len(), e2e_files.len()), (12, 4), "{unit_files:?} {e2e_files:?}");
+        let mut seen = String::new();
+
+        for suite in ["unit", "integration", "performance", "e2e"] {
+            let before = bot.thread().len();
+            bot.say("U0ANN", &format!("test {suite} v1.1.0")).await;
+            // Every state of the message that shows what runs.
+            let mut live = String::new();
+            let done = format!("✅ {suite} 测试全部通过");
+            for _ in 0..PATIENT_LOOKS {
+                let thread = bot.thread();
+                for message in
+                    thread.iter().skip(before).filter(|message| message.contains("仍在执行"))
+                {
+                    live.push_str(message);
+                }
+                if bot.card().contains(&done) || bot.card().contains("没有通过") {
+                    break;
+                }
+                bot.advance_ms(500);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            let card = bot.until_card(&done).await;
+            bot.until_quiet().await;
+            assert!(card.contains("📊 运行测试套件：") && card.contains("测试"), "{card}");
+            assert!(!live.is_empty(), "{suite} was not to be watched");
+            seen.push_str(&live);
+            seen.push_str(&bot.thread()[before..].join("\n"));
+            println!("{card}");
+        }
+
+        for file in unit_files.iter().chain(&e2e_files) {
+            let name = file.rsplit('/').next().unwrap();
+            assert!(seen.contains(name), "{name}: {seen}");
+        }
+        let results = bot.say("U0ANN", "results").await;
+        for suite in ["unit", "integration", "performance", "e2e"] {
+            assert!(results.contains(&format!("`test.{suite}` · ✅")), "{results}");
+        }
+        let refused = bot.say("U0ANN", "test smoke v1.1.0").await;
+        assert!(refused.contains("performance"), "{refused}");
+        bot.finish().await;
     });
 }

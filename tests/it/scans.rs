@@ -69,7 +69,6 @@ impl Scans {
         ]);
         let scans = Self { place, settings };
         scans.copy_neostock();
-        scans.write("Dockerfile", DOCKERFILE);
         scans.run("git", &["init", "--quiet", "--initial-branch=main"]);
         scans.commit("v1.0.0");
         scans
@@ -483,6 +482,7 @@ fn images_are_judged_by_how_they_are_made() {
             "image.piped",
         ),
         ("RUN bun install --frozen-lockfile", "RUN chmod -R 777 /src", "image.writable"),
+        ("FROM build\n", "FROM build AS other\nUSER root\nFROM build\n", "image.root"),
         ("COPY . .", "COPY --from=nginx:latest /etc/nginx /etc/nginx", "image.base"),
     ]
     .into_iter()

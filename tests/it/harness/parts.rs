@@ -4,6 +4,7 @@
 use super::database::{Engine, TestDatabase};
 use super::looks::{self, Looks};
 use super::place::Place;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -139,6 +140,24 @@ impl Parts {
         words
     }
 
+    /// A `PATH` with every program but these.
+    pub fn path_without(&self, programs: &[&str]) -> String {
+        let folder = self.folder(&format!("without-{}", programs.join("-")));
+        if !folder.exists() {
+            std::fs::create_dir(&folder).unwrap();
+            for place in self.settings["PATH"].split(':') {
+                for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+                    let name = entry.file_name().into_string().unwrap();
+                    if !programs.contains(&name.as_str()) {
+                        // The first of a name is the one that counts.
+                        let _ = std::os::unix::fs::symlink(entry.path(), folder.join(name));
+                    }
+                }
+            }
+        }
+        folder.display().to_string()
+    }
+
     pub fn repository(&self) -> PathBuf {
         self.folder("neostock")
     }
@@ -173,8 +192,7 @@ impl Parts {
         }
         if let Some(mut nginx) = self.nginx.take() {
             // TERM, so that it takes its workers along.
-            let pid = rustix::process::Pid::from_child(&nginx);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = kill_process(Pid::from_child(&nginx), Signal::TERM);
             let _ = nginx.wait();
         }
         let looks = Looks::within(PATIENCE);
@@ -341,6 +359,28 @@ impl Drop for Parts {
 /// What a script printed.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// A signal to all that a process has started and then to itself, as the bot does with all that belongs to a
+/// step.
+pub fn signal_tree(root: Pid, signal: Signal) {
+    let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    });
+    let all: Vec<_> = all.collect();
+    let mut below = vec![root.as_raw_nonzero().get()];
+    let mut at = 0;
+    while let Some(one) = below.get(at).copied() {
+        below.extend(all.iter().filter(|(_, parent)| *parent == one).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    for pid in below.into_iter().rev() {
+        // Some have gone with another already.
+        let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
+    }
 }
 
 /// The result line of a script, which is the last line of its standard output and as README.md of the runbook

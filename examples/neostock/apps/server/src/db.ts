@@ -42,7 +42,11 @@ export async function migrate(url: string, told: (line: string) => void): Promis
 }
 
 export async function rollback(url: string, version: string, told: (line: string) => void): Promise<void> {
-  const kept = idsIn(await filesOf(version));
+  await undo(url, idsIn(await filesOf(version)), told);
+}
+
+// Undoes everything but what is kept.
+export async function undo(url: string, kept: string[], told: (line: string) => void): Promise<void> {
   await withLock(url, async (client, applied) => {
     const ids = toUndo(applied, kept);
     // All of them can be undone, or none is.
@@ -56,7 +60,7 @@ export async function rollback(url: string, version: string, told: (line: string
       await runOne(client, id, "down");
       told(`已回滚 / undone ${id}`);
     }
-    if (ids.length === 0) told(`没有要回滚的迁移 / nothing to undo for ${version}`);
+    if (ids.length === 0) told("没有要回滚的迁移 / nothing to undo");
   });
 }
 
