@@ -321,6 +321,9 @@ fn sources_pass_and_planted_faults_and_secrets_are_found() {
         "apps/server/src/rates.ts",
         "// nosemgrep: dynamic-code\nexport const rate = eval(\"1\");\n",
     );
+    // What a test invents for its own machine opens nothing.
+    let invented = "export const url = \"postgres://nobody:hidden@127.0.0.1:1/nothing\";\n";
+    scans.write("apps/server/src/__tests__/address.test.ts", invented);
     scans.write("apps/server/src/bare.ts", "// nosemgrep\nexport const rate = eval(\"1\");\n");
     scans.commit("v3.1.0");
     let (result, words) = sast(
