@@ -8,7 +8,7 @@ const ANSWER_MS_MAX = 15_000;
 const BODY_CHARS_MAX = 1_048_576;
 const PASSWORD_BYTES = 24;
 // Whoever refuses a body by its announced length says so before it comes; what is sent after that may cost the answer.
-const EARLY_MS = 500;
+const EARLY_MS = 2_000;
 
 export class Unreachable extends Error {}
 
