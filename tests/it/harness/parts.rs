@@ -455,9 +455,17 @@ fn settings(place: &Place, database: &str, bin: &Path) -> BTreeMap<&'static str,
     let folder = |name: &str| place.path().join(name).display().to_string();
     let port = free_port().to_string();
     let nginx = folder("nginx");
+    let scanners = project().join("build/scanners/bin");
     BTreeMap::from([
         ("HOME", folder("home")),
-        ("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin", bin.display())),
+        (
+            "PATH",
+            format!(
+                "{}:{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin",
+                bin.display(),
+                scanners.display()
+            ),
+        ),
         ("LANG", "C.UTF-8".to_owned()),
         ("PM2_HOME", folder("pm2")),
         ("HEALTH_URL", format!("http://127.0.0.1:{port}/health")),
@@ -511,7 +519,7 @@ fn in_path(program: &str) -> bool {
 }
 
 /// One that nobody listens on and that no connection out of this machine will take.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let range = PORT_MAX - PORT_MIN;
     let first = (std::process::id() % u32::from(range)) as u16;
