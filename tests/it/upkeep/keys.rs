@@ -337,7 +337,7 @@ async fn a_rotation_that_was_set_up_wrongly_does_nothing() {
 async fn two_at_once_exclude_each_other_and_a_signal_undoes_the_first() {
     let world = World::with_a_key().await;
     let before = world.desk.read("consumer/web.key");
-    let mut command = world.desk.command(ROTATE, &[], &[("OVERLAP_SECONDS", "3600")]);
+    let mut command = world.desk.command(ROTATE, &[], &[("OVERLAP_SECONDS", "60")]);
     let first = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("the new key is in use", PATIENCE, || world.held().as_deref() == Some("K2"));
 
