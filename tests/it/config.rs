@@ -21,7 +21,7 @@ fn sources(working_dir: &Path) -> settings::Sources {
 }
 
 /// What NeoStock's people can ask for from the first day.
-const ACTIONS: [&str; 13] = [
+const ACTIONS: [&str; 14] = [
     "audit-calls",
     "backup-verify",
     "deploy",
@@ -30,8 +30,8 @@ const ACTIONS: [&str; 13] = [
     "health",
     "log-audit",
     "rollback",
-    "rotate-keys",
-    "rotate-logs",
+const ACTIONS: [&str; 14] = [
+    "audit-calls",
     "security-review",
     "test",
     "verify-secrets",

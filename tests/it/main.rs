@@ -56,6 +56,7 @@ mod rollback;
 mod rules;
 mod sample;
 mod sandbox;
+mod scans;
 mod scripts;
 mod self_approval;
 mod service_unit;
