@@ -3,6 +3,7 @@
 
 mod audit;
 mod compliance;
+mod docs;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -94,6 +95,11 @@ enum Command {
     Health,
     /// Print the JSON Schema of the runbook, for editors.
     Schema,
+    /// Write the documents that are made from the runbook and the code, or check that they are not stale.
+    Docs {
+        #[command(subcommand)]
+        command: docs::Docs,
+    },
     /// Read the audit journal.
     Audit {
         #[command(subcommand)]
@@ -207,6 +213,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             writeln!(out, "{schema:#}")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Docs { command } => {
+            let settings = match command.needs_settings() {
+                true => Some(read(cli.config.as_deref())?),
+                false => None,
+            };
+            docs::run(&command, settings.as_ref(), &mut out)
+        }
         Command::Do { lang, no_wait, words } => {
             install_tls()?;
             set_dumpable_behavior(DumpableBehavior::NotDumpable).context("forbid core dumps")?;
@@ -236,7 +249,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check { explain: None, alerting, .. } => {
             let report = match alerting {
                 Some(file) => check::check_alerting(&file),
-                None => check::check(cli.config.as_deref()),
+                None => check::check(cli.config.as_deref(), Clock::System.now_ms()),
             };
             write!(out, "{}", report.text)?;
             Ok(verdict(report.ok))

@@ -7,6 +7,7 @@ mod action;
 mod audit;
 mod checklist;
 mod compliance;
+mod contacts;
 mod decide;
 mod delegate;
 mod failure;
@@ -96,6 +97,7 @@ pub const VERBS: &[Spec] = &[
     unlock::SPEC,
     delegate::SPEC,
     freeze::SPEC,
+    contacts::SPEC,
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
@@ -145,6 +147,8 @@ pub enum Command {
     Unlock(unlock::Unlock),
     /// When what is frozen.
     Freeze(freeze::Freeze),
+    /// Whom to call in an emergency.
+    Contacts(contacts::Contacts),
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
@@ -240,6 +244,9 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             read.map_err(misread(&checklist::RECHECK))
         }
         "freeze" => freeze::parse(words).map(Command::Freeze).map_err(misread(&freeze::SPEC)),
+        "contacts" => {
+            contacts::parse(words).map(Command::Contacts).map_err(misread(&contacts::SPEC))
+        }
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -324,6 +331,7 @@ impl Command {
             Self::Delegate(_) => delegate::SPEC.name,
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Freeze(_) => freeze::SPEC.name,
+            Self::Contacts(_) => contacts::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
             Self::Propose(propose) => &propose.ask.action.name,
@@ -360,6 +368,7 @@ impl Command {
             Self::Delegate(delegate) => delegate::run(delegate, context, by, asked).await,
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Freeze(_) => freeze::run(context, asked).await,
+            Self::Contacts(_) => contacts::run(context, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
             Self::Propose(propose) => propose::run(&propose, context, asked).await,

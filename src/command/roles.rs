@@ -2,7 +2,7 @@
 
 use super::action::Ask;
 use super::delegate::Delegate;
-use super::{Command, audit, logs, retry, rules, settle, unlock, whoami};
+use super::{Command, audit, contacts, logs, retry, rules, settle, unlock, whoami};
 use crate::core::action::{Emergency, Member, Role, Runbook};
 use crate::core::checklist::Checklist;
 use crate::core::decision::Verdict;
@@ -74,6 +74,7 @@ pub async fn needed(
         }
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) | Command::Compliance(_) => vec![audit::role(runbook).to_owned()],
+        Command::Contacts(_) => vec![contacts::role(runbook).to_owned()],
         Command::Whoami(_) => {
             let members = vec![Member::User(asker.to_string())];
             let name = whoami::SPEC.name.to_owned();
@@ -193,6 +194,7 @@ pub(super) fn roles_of_verb(verb: &str, runbook: &Runbook) -> Vec<Role> {
         "unlock" => vec![unlock::ROLE],
         "review" => runbook.emergency.iter().map(|emergency| emergency.review.as_str()).collect(),
         "audit" | "compliance" => vec![audit::role(runbook)],
+        "contacts" => vec![contacts::role(runbook)],
         _ => vec![VIEWER],
     };
     names.sort_unstable();

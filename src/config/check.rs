@@ -6,6 +6,7 @@ use super::fault::{Fault, listing};
 use super::runbook::{self, check_machine};
 use super::settings::{self, Settings, Sources};
 use crate::core::action::Runbook;
+use crate::core::contact_card;
 use crate::core::duration;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,16 +20,17 @@ pub struct Report {
     pub ok: bool,
 }
 
-/// Checks what [`settings::read`] would read, and the runbook that it names.
-pub fn check(config_path: Option<&Path>) -> Report {
+/// Checks what [`settings::read`] would read, and the runbook that it names. `now_ms`: for what is due again
+/// after some time.
+pub fn check(config_path: Option<&Path>, now_ms: i64) -> Report {
     match settings::sources(config_path) {
-        Ok(sources) => check_sources(&sources),
+        Ok(sources) => check_sources(&sources, now_ms),
         Err(faults) => report(&faults, "", &[]),
     }
 }
 
 /// Checks given sources, and the runbook that they name.
-pub fn check_sources(sources: &Sources) -> Report {
+pub fn check_sources(sources: &Sources, now_ms: i64) -> Report {
     // A faulty setting has its default here, so that the runbook is read all the same.
     let (settings, mut faults) = settings::assemble(sources);
     let (mut summary, mut notes) = (String::new(), Vec::new());
@@ -36,6 +38,7 @@ pub fn check_sources(sources: &Sources) -> Report {
         Ok(runbook) => {
             summary = summary_of(&settings, &runbook);
             notes = check_machine(&runbook, &settings.host);
+            notes.extend(contacts_note(&runbook, now_ms));
         }
         Err(mut found) => faults.append(&mut found),
     }
@@ -51,6 +54,12 @@ pub fn check_sources(sources: &Sources) -> Report {
         notes.append(&mut missing);
     }
     report(&faults, &summary, &notes)
+}
+
+/// The contacts are due for a review: the bot starts all the same.
+fn contacts_note(runbook: &Runbook, now_ms: i64) -> Option<Fault> {
+    let words = contact_card::review_words(runbook.contacts.as_ref()?, now_ms)?;
+    Some(Fault::whole("contacts", words.en))
 }
 
 /// Checks an alerting configuration, and nothing else.
@@ -118,6 +127,8 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
+    /// 2026-11-24 03:00:00 UTC.
+    const NIGHT_MS: i64 = 1_795_489_200_000;
     const GOOD: &str = "\
 service: shop
 environments:
@@ -135,12 +146,13 @@ actions:
         std::fs::create_dir(folder.path().join("runbook")).unwrap();
         std::fs::write(folder.path().join("runbook/runbook.yml"), runbook).unwrap();
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let report = check_sources(&Sources {
+        let sources = Sources {
             file: Some(("neostock.yml".to_owned(), settings.as_bytes().to_vec())),
             environment: variables.iter().map(pair).collect(),
             working_dir: PathBuf::from(folder.path()),
             hostname: "here".to_owned(),
-        });
+        };
+        let report = check_sources(&sources, NIGHT_MS);
         let text = report.text.replace(&folder.path().display().to_string(), "[folder]");
         Report { text, ..report }
     }
@@ -219,6 +231,22 @@ actions:
 
         let report = check_alerting(&folder.path().join("nowhere.yml"));
         assert!(!report.ok && report.text.contains("cannot be read"), "{}", report.text);
+    }
+
+    #[test]
+    fn contacts_that_are_due_for_a_review_are_a_note_and_no_fault() {
+        let check = |day: &str| {
+            let contacts = format!(
+                "contacts: {{reviewed: {day}, people: [{{name: A, duty: a, slack: U1}}]}}\n"
+            );
+            check_files("log: debug\n", &format!("{GOOD}{contacts}"), &[])
+        };
+
+        let report = check("2026-08-01");
+        assert!(report.ok);
+        let note = "note: contacts: Last reviewed on 2026-08-01, 115 days ago";
+        assert!(report.text.contains(note), "{}", report.text);
+        assert!(!check("2026-11-01").text.contains("note: contacts"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! one environment is the default, parameters come in an order that people can type.
 
 mod checklists;
+mod contacts;
 mod freezes;
 mod gates;
 mod grammar;
@@ -144,6 +145,7 @@ impl Reading<'_> {
         let names =
             freezes::Names { environments: &environments, roles: &roles, actions: &actions };
         let freezes = self.freezes(root.get("freezes"), &names);
+        let contacts = self.contacts(root.get("contacts"), &roles);
         let migrations = root.get("migrations").and_then(|node| self.in_repository(node));
         let checklists = self.checklists(lists);
         let digest = hex::encode(Sha256::digest(bytes));
@@ -158,6 +160,7 @@ impl Reading<'_> {
             migrations,
             emergency,
             freezes,
+            contacts,
             logins,
             digest,
         }

@@ -3,6 +3,10 @@
 //! `defaults.yml` is the documentation of every key. Secrets are [`SecretString`]; no fault and no
 //! `Debug` ever shows one.
 
+mod documented;
+
+pub use documented::{Documented, documented};
+
 use super::fault::{Fault, Faults, did_you_mean};
 use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, optional};

@@ -4,6 +4,7 @@
 //! that a template's names are declared); everybody else may rely on it.
 
 use super::checklist::Checklist;
+use super::contact::Contacts;
 use super::freeze::Freeze;
 use super::id::{ChannelId, UserId};
 use super::rule::Rule;
@@ -42,6 +43,8 @@ pub struct Runbook {
     pub emergency: Option<Emergency>,
     /// When which actions wait or are refused, in the order of the file.
     pub freezes: Vec<Freeze>,
+    /// Whom people call in an emergency.
+    pub contacts: Option<Contacts>,
     /// Who a system user of the bot's machine is, by login: for the command line.
     pub logins: BTreeMap<String, UserId>,
     /// SHA-256 of the file's bytes, lower-case hex: what a standing approval names.

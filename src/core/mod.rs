@@ -8,6 +8,8 @@ pub mod card;
 pub mod checklist;
 pub mod checklist_card;
 pub mod compliance;
+pub mod contact;
+pub mod contact_card;
 pub mod decision;
 pub mod decision_card;
 pub mod delegation;

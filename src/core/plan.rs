@@ -713,6 +713,7 @@ pub(crate) mod tests {
             checklists: BTreeMap::new(),
             emergency: None,
             freezes: vec![],
+            contacts: None,
             migrations: None,
             logins: BTreeMap::new(),
             digest: "d".into(),

@@ -247,7 +247,7 @@ fn mention(open: &str, id: &str, first: &[char]) -> Piece {
 
 fn link(url: &str, label: &str) -> Piece {
     let label = plain(label, LABEL_UNITS_MAX).map(|label| defused(&label.replace('|', "¦")));
-    let Some(address) = web_address(url) else {
+    let Some(address) = address(url) else {
         let shown = label.map_or_else(|| url.to_owned(), |label| format!("{label} ({url})"));
         return Piece::Text(None, defused(&clean(&shown)));
     };
@@ -257,10 +257,11 @@ fn link(url: &str, label: &str) -> Piece {
     }
 }
 
-/// A web address as it may stand in a link; `None` for any other scheme.
-fn web_address(url: &str) -> Option<String> {
+/// An address as it may stand in a link: of the web, an e-mail's, or a telephone number; `None` for any
+/// other scheme.
+fn address(url: &str) -> Option<String> {
     let parsed = Url::parse(url).ok()?;
-    if !matches!(parsed.scheme(), "http" | "https") {
+    if !matches!(parsed.scheme(), "http" | "https" | "mailto" | "tel") {
         return None;
     }
     let address = parsed
@@ -461,6 +462,19 @@ mod tests {
 
     fn to(url: &str, label: &str) -> Span {
         Span::Link { url: url.into(), label: label.into() }
+    }
+
+    #[test]
+    fn a_number_and_an_e_mail_address_are_links_too() {
+        let to = |url: &str, label: &str| Span::Link { url: url.into(), label: label.into() };
+        assert_eq!(
+            shown(&[to("tel:+861055500100", "+86 10 5550 0100")]),
+            "<tel:+861055500100|+86 10 5550 0100>"
+        );
+        assert_eq!(
+            shown(&[to("mailto:a@example.com", "a@example.com")]),
+            "<mailto:a@example.com|a@example.com>"
+        );
     }
 
     #[test]

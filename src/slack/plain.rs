@@ -101,6 +101,8 @@ fn token(inside: &str) -> String {
         Some(everybody) => format!("@{everybody}"),
         None if target.starts_with(['@', '#']) => target.to_owned(),
         None if label.is_empty() => letters(target),
+        // `oncall@example.com (mailto:oncall@example.com)` tells nobody more.
+        None if target.starts_with("tel:") || target == format!("mailto:{label}") => label,
         None => format!("{label} ({})", letters(target)),
     }
 }

@@ -1,5 +1,6 @@
 //! What ships is read by what ships: runbook, defaults and schema, through the public API alone.
 
+use crate::harness::bot::NIGHT_MS;
 use neostock_ops::config::{alerting, check, runbook, settings};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ const ACTIONS: [&str; 8] = [
 
 #[test]
 fn the_shipped_runbook_passes_its_own_check() {
-    let report = check::check_sources(&sources(&project()));
+    let report = check::check_sources(&sources(&project()), NIGHT_MS);
 
     assert!(report.ok, "{}", report.text);
     let says = format!(
@@ -130,7 +131,7 @@ fn the_shipped_alerting_configuration_watches_everything_and_is_the_manuals() {
 fn an_empty_folder_is_told_what_is_missing() {
     let folder = tempfile::tempdir().expect("a folder");
 
-    let report = check::check_sources(&sources(folder.path()));
+    let report = check::check_sources(&sources(folder.path()), NIGHT_MS);
 
     assert!(!report.ok);
     assert!(report.text.contains("runbook cannot be read"), "{}", report.text);

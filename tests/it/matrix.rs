@@ -67,6 +67,7 @@ checklists:
     title: before
     items: [{name: Watched, tick: oncall}, {name: Read, tick: lead, self: false}]
 emergency: {role: oncall, actions: [gated], review: lead}
+contacts: {reviewed: 2026-11-01, people: [{name: Watch, duty: watch, slack: S0OPS}]}
 command_line: {users: {ann: U0ANN, bob: U0BOB, cat: U0CAT, dan: U0DAN, eve: U0EVE}}
 "#;
 /// An operator; an operator who leads and is on call; a lead on call who operates nothing; a member without
@@ -299,6 +300,8 @@ fn meaning_of(verb: &str) -> Meaning {
             look("viewer", "request.answered")
         }
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),
+        // Personal data: for who operates, as the runbook does not say otherwise.
+        "contacts" => look("operator", "request.answered"),
         "whoami" => Meaning::Oneself,
         // Nobody here is an `auditor`: a lead is.
         "audit" => look("lead", "journal.read"),

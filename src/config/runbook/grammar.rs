@@ -1,6 +1,7 @@
 //! The runbook's grammar: the one description that checks it and prints its schema.
 
 mod checklists;
+mod contacts;
 mod freezes;
 mod rules;
 
@@ -281,6 +282,7 @@ static RUNBOOK: Object = Object {
             "Break-glass: what may be done without its gates, with `--emergency` and a reason",
         ),
         freezes::FIELD,
+        contacts::FIELD,
         optional(
             "command_line",
             Shape::Object(&COMMAND_LINE),

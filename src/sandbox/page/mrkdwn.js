@@ -1,5 +1,5 @@
 // Slack's text format as nodes. Nothing here makes markup from text: what is not understood stays
-// text, and only http, https and mailto become links.
+// text, and only http, https, mailto and tel become links.
 
 import { el } from './dom.js';
 import { date } from './words.js';
@@ -158,7 +158,7 @@ function groupNode(id, label) {
 /** A link, or null where the address is none that may be followed. */
 export function link(address, label) {
   const url = URL.canParse(address) ? new URL(address) : null;
-  if (!url || !['http:', 'https:', 'mailto:'].includes(url.protocol)) return null;
+  if (!url || !['http:', 'https:', 'mailto:', 'tel:'].includes(url.protocol)) return null;
   const node = el('a', { href: url.href, target: '_blank', rel: 'noopener noreferrer', text: label || address });
   const place = placeOf(url);
   if (place) {

@@ -19,7 +19,6 @@ export const REFUSALS = {
   not_found: [404, "没有这个地址", "there is nothing here"],
   wrong_method: [405, "不支持这个方法", "not by this method"],
   not_json: [415, "正文必须是 application/json", "the body must be application/json"],
-  too_large: [413, "正文太大", "the body is too large"],
   too_many: [429, "尝试次数过多，请稍后再试", "too many attempts, try again later"],
   failed: [500, "内部错误", "internal error"],
 } as const satisfies Record<string, readonly [number, string, string]>;

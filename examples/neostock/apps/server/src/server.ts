@@ -14,7 +14,7 @@ import { type Answer, type Route, ROUTES, type Services, TRPC_PATH } from "./rou
 import { router } from "./router.ts";
 import type { Settings } from "./settings.ts";
 
-const BODY_BYTES_MAX = 64 * 1_024;
+export const BODY_BYTES_MAX = 64 * 1_024;
 // Longer than nginx keeps a connection to us without using it.
 const IDLE_S = 75;
 // What is under way at a stop may take this long; pm2's kill_timeout is longer.
@@ -63,7 +63,7 @@ export function serve(settings: Settings): Running {
   }
 
   const server = Bun.serve({
-    hostname: "127.0.0.1",
+    hostname: settings.host,
     port: settings.port,
     maxRequestBodySize: BODY_BYTES_MAX,
     idleTimeout: IDLE_S,

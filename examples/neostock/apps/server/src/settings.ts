@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 const SECRET_CHARACTERS_MIN = 32;
 
 export type Settings = {
+  // This machine alone by default: nginx is in front.
+  host: string;
   port: number;
   databaseUrl: string;
   authSecret: string;
@@ -32,6 +34,7 @@ export function readSettings(environment: Environment): Settings {
     return null;
   };
 
+  const host = environment.LISTEN_HOST || "127.0.0.1";
   const port = Number(environment.PORT || Number.NaN);
   if (!(Number.isInteger(port) && port >= 0 && port <= 65_535)) {
     faults.push("缺少 PORT，或不是端口 / PORT is not set or is not a port");
@@ -48,7 +51,7 @@ export function readSettings(environment: Environment): Settings {
 
   if (faults.length > 0 || !publicUrl) throw new SettingsError(faults.join("\n"));
   const apiLogFile = environment.API_LOG_FILE || null;
-  return { port, databaseUrl, authSecret, publicUrl, quotesUrl, apiLogFile };
+  return { host, port, databaseUrl, authSecret, publicUrl, quotesUrl, apiLogFile };
 }
 
 // For the programs beside the server, which need nothing else.

@@ -35,7 +35,7 @@ export function serve(settings: Settings): Running {
   let whenIdle = () => {};
 
   const server = Bun.serve({
-    hostname: "127.0.0.1",
+    hostname: settings.host,
     port: settings.port,
     maxRequestBodySize: BODY_BYTES_MAX,
     idleTimeout: IDLE_S,

@@ -23,6 +23,28 @@ export function databaseUrl(): string {
   );
 }
 
+const leftToDo = new Set<() => Promise<void>>();
+
+// The same work, done once: when it is asked for, or when a signal ends the tests before. Who asks again
+// waits for it too.
+export function cleanedUp(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null;
+  const once = () => {
+    leftToDo.delete(once);
+    done ??= work();
+    return done;
+  };
+  leftToDo.add(once);
+  return once;
+}
+
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+  process.once(signal, async () => {
+    await Promise.allSettled([...leftToDo].reverse().map((work) => work()));
+    process.exit(code);
+  });
+}
+
 export type Scratch = { url: string; drop: () => Promise<void> };
 
 // A new database with every migration, beside the one in DATABASE_URL.
@@ -34,10 +56,11 @@ export async function scratchDatabase(): Promise<Scratch> {
     await dropOld(client);
     await client.query(`create database ${name} template template0 encoding 'UTF8'`);
   });
-  const drop = () =>
+  const drop = cleanedUp(() =>
     onServer(beside, async (client) => {
       await client.query(`drop database if exists ${name} with (force)`);
-    });
+    }),
+  );
   const url = new URL(beside);
   url.pathname = `/${name}`;
   try {
@@ -80,6 +103,7 @@ export async function startService(more: Partial<Settings> = {}): Promise<Servic
   const folder = await mkdtemp(join(tmpdir(), "neostock-test-"));
   const database = connect(scratch.url);
   const running = serve({
+    host: "127.0.0.1",
     port: 0,
     databaseUrl: scratch.url,
     authSecret: newSecret(),
@@ -88,12 +112,12 @@ export async function startService(more: Partial<Settings> = {}): Promise<Servic
     apiLogFile: join(folder, "api.log"),
     ...more,
   });
-  const stop = async () => {
+  const stop = cleanedUp(async () => {
     await running.stop();
     await database.end();
     await scratch.drop();
     rmSync(folder, { recursive: true, force: true });
-  };
+  });
   return { url: running.url, database, databaseUrl: scratch.url, folder, stop };
 }
 

@@ -130,6 +130,7 @@ describe("signing in", () => {
 
   test("with a public address of https the cookie is Secure whoever asks", async () => {
     const other = serve({
+      host: "127.0.0.1",
       port: 0,
       databaseUrl: service.databaseUrl,
       authSecret: newSecret(),

@@ -59,6 +59,7 @@ describe("health and metrics", () => {
 
   test("without a database it says that it is ill, and what needs one fails without telling why", async () => {
     const alone = serve({
+      host: "127.0.0.1",
       port: 0,
       databaseUrl: "postgres://nobody:hidden@127.0.0.1:1/nothing",
       authSecret: newSecret(),
@@ -311,7 +312,7 @@ describe("the web application", () => {
     const first = (await program("keys", "create", "--name", "web")).lines[0];
     const second = (await program("keys", "create", "--name", "web")).lines[0];
     writeFileSync(file, first.key, { mode: 0o600 });
-    const web = serveWeb({ port: 0, serverUrl: service.url, apiKeyFile: file });
+    const web = serveWeb({ host: "127.0.0.1", port: 0, serverUrl: service.url, apiKeyFile: file });
     try {
       const asker = new Asker(web.url);
       expect((await asker.get("/")).body).toContain("贵州茅台");
@@ -333,8 +334,8 @@ describe("the web application", () => {
   });
 
   test("passes on what a browser asks the API, and answers without a server", async () => {
-    const web = serveWeb({ port: 0, serverUrl: service.url, apiKeyFile: null });
-    const alone = serveWeb({ port: 0, serverUrl: new URL("http://127.0.0.1:1"), apiKeyFile: null });
+    const web = serveWeb({ host: "127.0.0.1", port: 0, serverUrl: service.url, apiKeyFile: null });
+    const alone = serveWeb({ host: "127.0.0.1", port: 0, serverUrl: new URL("http://127.0.0.1:1"), apiKeyFile: null });
     try {
       const asker = new Asker(web.url);
       expect((await asker.signUp()).status).toBe(200);
@@ -399,6 +400,7 @@ describe("requests", () => {
       return Response.json([{ symbol: "LATE", name: "late", price: 1 }]);
     };
     const other = serve({
+      host: "127.0.0.1",
       port: 0,
       databaseUrl: service.databaseUrl,
       authSecret: newSecret(),

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type Database } from "../../database.ts";
-import { newSecret, scratchDatabase } from "../support.ts";
+import { cleanedUp, newSecret, scratchDatabase } from "../support.ts";
 
 const SERVER_FOLDER = join(import.meta.dir, "../../..");
 
@@ -12,7 +12,7 @@ export type Process = { url: URL; database: Database; stop: () => Promise<void> 
 export async function startProcess(): Promise<Process> {
   const scratch = await scratchDatabase();
   const folder = await mkdtemp(join(tmpdir(), "neostock-test-"));
-  const child = Bun.spawn([process.execPath, "src/index.ts"], {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "child.ts")], {
     cwd: SERVER_FOLDER,
     env: {
       ...process.env,
@@ -21,17 +21,18 @@ export async function startProcess(): Promise<Process> {
       BETTER_AUTH_SECRET: newSecret(),
       API_LOG_FILE: join(folder, "api.log"),
     },
+    stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
   });
   const database = connect(scratch.url);
-  const stop = async () => {
+  const stop = cleanedUp(async () => {
     child.kill("SIGTERM");
     await child.exited;
     await database.end();
     await scratch.drop();
     await rm(folder, { recursive: true, force: true });
-  };
+  });
   try {
     return { url: await startedAt(child.stdout), database, stop };
   } catch (error) {

@@ -36,11 +36,6 @@ async function measure(name: string, count: number, floor: number, request: () =
 }
 
 describe("P99 of", () => {
-  test("/health", async () => {
-    const asker = new Asker(service.url);
-    await measure("response_health_p99_ms", REQUESTS, FLOOR_MS, () => asker.get("/health"));
-  }, TEST_MS_MAX);
-
   test("quotes.list", async () => {
     const asker = new Asker(service.url);
     await measure("response_quotes_list_p99_ms", REQUESTS, FLOOR_MS, () => asker.query("quotes.list"));

@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { ACCESS, actorOf, type Caller, decide, NOBODY } from "../../access.ts";
 import { KEY_PATTERN, newKey, sha256 } from "../../api-keys.ts";
 import { Attempts } from "../../attempts.ts";
+import { documentation, typeOf } from "../../docs.ts";
 import { router } from "../../router.ts";
+import { ROUTES } from "../../routes.ts";
 
 const user: Caller = { user: { id: "u1", email: "a@example.com", name: "a", role: "user" }, key: null };
 const admin: Caller = { user: { ...user.user!, id: "u2", role: "admin" }, key: null };
@@ -30,6 +32,23 @@ describe("access", () => {
 
   test("the API log names whoever asked", () => {
     expect([NOBODY, user, key].map(actorOf)).toEqual(["anonymous", "user:u1", "key:K1"]);
+  });
+});
+
+describe("the documentation", () => {
+  test("names every procedure with its need, and every route", () => {
+    const text = documentation();
+
+    for (const [procedure, need] of Object.entries(ACCESS)) {
+      expect(text).toMatch(new RegExp(`^\\| \`${procedure.replace(".", "\\.")}\` \\| (query|mutation) \\| \`${need}\` \\|`, "m"));
+    }
+    for (const { method, path } of ROUTES) expect(text).toContain(`| \`${method} ${path}\` |`);
+  });
+
+  test("has words for a schema, or says that it has none", () => {
+    expect(typeOf({ type: "object", properties: { a: { type: "integer", minimum: 1 } }, required: [] })).toBe("{ a?: integer (1…) }");
+    expect(typeOf({ type: "array", items: { enum: ["x", "y"] } })).toBe('("x" | "y")[]');
+    expect(() => typeOf({ anyOf: [] })).toThrow("no words for this schema");
   });
 });
 

@@ -22,6 +22,7 @@ function faultsOf(environment: Record<string, string>): string[] {
 
 test("what is needed is enough", () => {
   expect(readSettings(GOOD)).toEqual({
+    host: "127.0.0.1",
     port: 3001,
     databaseUrl: GOOD.DATABASE_URL,
     authSecret: GOOD.BETTER_AUTH_SECRET,

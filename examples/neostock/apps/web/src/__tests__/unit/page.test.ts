@@ -37,6 +37,7 @@ test("the page says which version it is, and runs nothing of its own making", ()
 
 test("settings: every fault at once", () => {
   expect(readSettings({ PORT: "0", API_KEY_FILE: "/run/key" })).toEqual({
+    host: "127.0.0.1",
     port: 0,
     serverUrl: new URL("http://127.0.0.1:3000"),
     apiKeyFile: "/run/key",
