@@ -1311,20 +1311,15 @@ fn a_suite_is_seen_while_it_runs_and_its_own_figures_are_kept() {
     });
 }
 
-/// What the manual's own rollback.sh says, in its order.
-const WORDS_OF_THE_MANUAL: [&str; 9] = [
-    "错误: 无效的版本 ",
-    "开始回滚到版本: ",
-    "回滚原因: ",
-    "执行数据库回滚...",
-    "执行应用回滚...",
-    "重启服务...",
-    "执行健康检查...",
-    "❌ 回滚后健康检查失败",
-    "✅ 回滚成功完成",
-];
-const NOTICES_OF_THE_MANUAL: [&str; 2] =
-    ["🔄 应用已成功回滚到版本 ", "🚨 应用回滚失败，需要立即人工干预"];
+/// What stands in the manual's own rollback.sh after this beginning, up to its first variable or end.
+fn words_of_the_manual(beginning: &str) -> Vec<String> {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manual.txt");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let (_, script) = manual.split_once("# scripts/rollback.sh").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let said = script.lines().filter_map(|line| Some(line.split_once(beginning)?.1));
+    said.map(|words| words.split(['$', '"', '\'']).next().unwrap().to_owned()).collect()
+}
 
 #[test]
 fn a_rollback_by_hand_speaks_the_manuals_words() {
@@ -1335,7 +1330,9 @@ fn a_rollback_by_hand_speaks_the_manuals_words() {
         }
         let text =
             std::fs::read_to_string(scene.parts.repository().join("scripts/rollback.sh")).unwrap();
-        for notice in NOTICES_OF_THE_MANUAL {
+        let notices = words_of_the_manual("{\"text\":\"");
+        assert_eq!(notices.len(), 2, "{notices:?}");
+        for notice in notices {
             assert!(text.contains(&format!("tell \"{notice}")), "{notice}");
         }
 
@@ -1348,11 +1345,14 @@ fn a_rollback_by_hand_speaks_the_manuals_words() {
             &scene.expect(FAILED, "rollback.sh", &["v1.1.0", "p99 is high"], &nobody, words).words;
         let words = ("回滚成功完成", "rolled back");
         told += &scene.expect(GOOD, "rollback.sh", &["v1.1.0", "p99 is high"], &[], words).words;
-        for word in WORDS_OF_THE_MANUAL {
+        let manual = words_of_the_manual("echo \"");
+        assert_eq!(manual.len(), 9, "{manual:?}");
+        for word in &manual {
             assert!(told.contains(word), "{word}: {told}");
         }
-        let at = |word: &str| told.find(word).unwrap();
-        let order: Vec<_> = WORDS_OF_THE_MANUAL[1..7].iter().map(|word| at(word)).collect();
+        // Its steps in its order; what it says of a version that is none stands among them.
+        let steps = manual.iter().filter(|word| !word.starts_with(['错', '✅', '❌']));
+        let order: Vec<_> = steps.map(|word| told.find(word)).collect();
         assert!(order.is_sorted(), "{told}");
         assert_eq!(scene.parts.stop(), Vec::<String>::new());
     });
