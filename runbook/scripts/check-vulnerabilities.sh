@@ -23,51 +23,5 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib-check.sh
 . "$scripts/lib-check.sh"
 
-# A larger report is not read.
-REPORT_BYTES_MAX=67108864
-
 begin_check check.vulnerabilities 1 1 "$@"
-version=${arguments[0]}
-read -r -a scan <<<"${SCAN_COMMAND:-bun audit --json}"
-[ ${#scan[@]} -gt 0 ] || refuse "SCAN_COMMAND 是空的" "SCAN_COMMAND is empty"
-find_commit "$version"
-programs_are bun "${scan[0]}"
-if dry_run; then
-    end_dry_run "会在 $version (${commit:0:12}) 的临时副本中执行：${scan[*]}" \
-        "would run in a scratch copy of $version (${commit:0:12}): ${scan[*]}"
-fi
-say "在临时副本中扫描 $version (${commit:0:12}) / scanning a scratch copy: ${scan[*]}"
-copy_commit
-report=$scratch/report
-code=0
-attend "$report" "$log" "${scan[@]}" || code=$?
-
-if [ "$(stat -c %s -- "$report")" -gt "$REPORT_BYTES_MAX" ]; then
-    cannot_run "扫描报告过大：超过 $REPORT_BYTES_MAX 字节" "the scanner's report is larger than $REPORT_BYTES_MAX bytes"
-fi
-kind=other
-if [ "${scan[0]##*/} ${scan[1]:-}" = "bun audit" ]; then
-    kind=bun
-fi
-answer=$(ours read-scan.js "$kind" <"$report")
-read -r finding high lower <<<"${answer%%$'\n'*}"
-figure findings_high "${high:-}" "高危漏洞" "high findings"
-figure findings_lower "${lower:-}" "较低的漏洞" "lower findings"
-case $finding in
-high)
-    say "${answer#*$'\n'}"
-    failed "$version 有 $high 个高危漏洞（较低的 $lower 个）" \
-        "$version has $high high or critical findings (and $lower lower)"
-    ;;
-none)
-    if [ "$lower" -eq 0 ] && [ "$code" -ne 0 ]; then
-        show_log
-        cannot_run "报告没有发现任何问题，扫描器却以 $code 退出" "nothing was reported, but the scanner ended with $code"
-    fi
-    passed "$version 没有高危漏洞（较低的 $lower 个）" "$version has no high or critical finding (lower: $lower)"
-    ;;
-*)
-    show_log
-    cannot_run "扫描报告无法读取（$code）：${answer#unreadable }" "the scanner's report cannot be read ($code): ${answer#unreadable }"
-    ;;
-esac
+check_dependencies "${arguments[0]}"

@@ -10,6 +10,8 @@ LEFT_MINUTES=1440
 TAIL_LINES=40
 # How many figures of a suite's own are taken: the others are tests, failed and seconds.
 SUITE_FIGURES_MAX=$((FIGURES_MAX - 3))
+# A scanner's report that is larger is not read.
+REPORT_BYTES_MAX=67108864
 
 scratch=
 log=
@@ -270,4 +272,51 @@ is_reversible() {
     down=${up%.sql}
     down=${down%.up}.down.sql
     git cat-file -e "$commit:$down" 2>/dev/null && ! git show "$commit:$down" | is_empty_sql
+}
+
+# The dependencies of a version, as a scanner with a database of advisories sees them; ends the check.
+#   check_dependencies VERSION
+check_dependencies() {
+    local version=$1 scan report code=0 kind=other answer finding high lower
+    read -r -a scan <<<"${SCAN_COMMAND:-bun audit --json}"
+    [ ${#scan[@]} -gt 0 ] || refuse "SCAN_COMMAND 是空的" "SCAN_COMMAND is empty"
+    find_commit "$version"
+    programs_are bun "${scan[0]}"
+    if dry_run; then
+        end_dry_run "会在 $version (${commit:0:12}) 的临时副本中执行：${scan[*]}" \
+            "would run in a scratch copy of $version (${commit:0:12}): ${scan[*]}"
+    fi
+    say "在临时副本中扫描 $version (${commit:0:12}) / scanning a scratch copy: ${scan[*]}"
+    copy_commit
+    report=$scratch/report
+    attend "$report" "$log" "${scan[@]}" || code=$?
+
+    if [ "$(stat -c %s -- "$report")" -gt "$REPORT_BYTES_MAX" ]; then
+        cannot_run "扫描报告过大：超过 $REPORT_BYTES_MAX 字节" "the scanner's report is larger than $REPORT_BYTES_MAX bytes"
+    fi
+    if [ "${scan[0]##*/} ${scan[1]:-}" = "bun audit" ]; then
+        kind=bun
+    fi
+    answer=$(ours read-scan.js "$kind" <"$report")
+    read -r finding high lower <<<"${answer%%$'\n'*}"
+    figure findings_high "${high:-}" "高危漏洞" "high findings"
+    figure findings_lower "${lower:-}" "较低的漏洞" "lower findings"
+    case $finding in
+    high)
+        say "${answer#*$'\n'}"
+        failed "$version 有 $high 个高危漏洞（较低的 $lower 个）" \
+            "$version has $high high or critical findings (and $lower lower)"
+        ;;
+    none)
+        if [ "$lower" -eq 0 ] && [ "$code" -ne 0 ]; then
+            show_log
+            cannot_run "报告没有发现任何问题，扫描器却以 $code 退出" "nothing was reported, but the scanner ended with $code"
+        fi
+        passed "$version 没有高危漏洞（较低的 $lower 个）" "$version has no high or critical finding (lower: $lower)"
+        ;;
+    *)
+        show_log
+        cannot_run "扫描报告无法读取（$code）：${answer#unreadable }" "the scanner's report cannot be read ($code): ${answer#unreadable }"
+        ;;
+    esac
 }

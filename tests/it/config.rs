@@ -21,15 +21,20 @@ fn sources(working_dir: &Path) -> settings::Sources {
 }
 
 /// What NeoStock's people can ask for from the first day.
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 14] = [
+    "audit-calls",
     "backup-verify",
     "deploy",
     "disaster-recovery",
+    "errors",
     "health",
     "log-audit",
     "rollback",
+const ACTIONS: [&str; 14] = [
+    "audit-calls",
     "security-review",
     "test",
+    "verify-secrets",
 ];
 
 #[test]
