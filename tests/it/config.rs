@@ -30,8 +30,9 @@ const ACTIONS: [&str; 14] = [
     "health",
     "log-audit",
     "rollback",
-const ACTIONS: [&str; 14] = [
-    "audit-calls",
+    "rotate-keys",
+    "rotate-logs",
+    "scan",
     "security-review",
     "test",
     "verify-secrets",
