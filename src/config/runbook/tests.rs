@@ -141,7 +141,7 @@ actions:
 ";
     insta::assert_snapshot!(faults_of(text), @r#"
     runbook.yml:2:1: `langauge` is not a key of the runbook
-        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`, `checklists`, `migrations`, `emergency`, `freezes`, `command_line`
+        did you mean `language`? keys: `service`, `language`, `environments`, `roles`, `actions`, `checklists`, `migrations`, `emergency`, `freezes`, `contacts`, `command_line`
     runbook.yml:4:3: `生产` is not a name here (lower-case letters, digits and single `-`, at most 30)
         for example: backup-verify
     runbook.yml:4:17: `~` is a shell's abbreviation and not a path
