@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
-# with fonts, Python and openssl (another program that checks the journal), buildah and mmdebstrap by
+# with fonts, Python and openssl (another program that checks the journal), logrotate, buildah and mmdebstrap by
 # apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun and pm2 into
 # build/parts, what examples/neostock needs into bun's cache in build/neostock (the tests install it
 # from there without a network), the scanners of runbook/scan/requirements.txt into build/scanners, a small
@@ -54,6 +54,7 @@ missing_packages() {
     command -v python3 >/dev/null || echo python3
     python_with_venv >/dev/null || echo python3-venv
     command -v openssl >/dev/null || echo openssl
+    command -v logrotate >/dev/null || [ -x /usr/sbin/logrotate ] || echo logrotate
     command -v buildah >/dev/null || echo buildah
     command -v mmdebstrap >/dev/null || echo mmdebstrap
     command -v dpkg-scanpackages >/dev/null || echo dpkg-dev

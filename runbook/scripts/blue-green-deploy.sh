@@ -99,11 +99,14 @@ check_out() {
     fi
 }
 
+# How long a process may take to end when it is told to: requests that are under way are answered first.
+END_MS=10000
+
 # A new process rather than a restart: nothing of the old one's environment or folder remains.
 start() {
     local part=$1 process="neostock-$1-$idle" port
     port=$(port_of "$idle" "$part")
-    PORT=$port run_pm2 start "$(command -v bun)" --name "$process" --interpreter none \
+    PORT=$port run_pm2 start "$(command -v bun)" --name "$process" --interpreter none --kill-timeout "$END_MS" \
         --cwd "$folder/apps/$part" -- run start || fail "pm2 没有启动 $process" "pm2 did not start $process"
     say "已启动 $process，端口 $port / started"
 }

@@ -21,16 +21,21 @@ fn sources(working_dir: &Path) -> settings::Sources {
 }
 
 /// What NeoStock's people can ask for from the first day.
-const ACTIONS: [&str; 9] = [
+const ACTIONS: [&str; 14] = [
+    "audit-calls",
     "backup-verify",
     "deploy",
     "disaster-recovery",
+    "errors",
     "health",
     "log-audit",
     "rollback",
+    "rotate-keys",
+    "rotate-logs",
     "scan",
     "security-review",
     "test",
+    "verify-secrets",
 ];
 
 #[test]

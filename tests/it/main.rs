@@ -69,4 +69,5 @@ mod system;
 mod tamper;
 mod tidy;
 mod torture;
+mod upkeep;
 mod verbs;

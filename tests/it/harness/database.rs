@@ -98,12 +98,21 @@ fn database_name() -> String {
 
 /// Runs one test on one engine.
 pub fn run<F: Future<Output = ()>>(engine: Engine, test: impl FnOnce(TestDatabase) -> F) {
+    run_within(TEST_TIME_MAX, engine, test);
+}
+
+/// The same for a test that takes longer than others.
+pub fn run_within<F: Future<Output = ()>>(
+    time_max: Duration,
+    engine: Engine,
+    test: impl FnOnce(TestDatabase) -> F,
+) {
     let runtime =
         runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let database = TestDatabase::new(engine).await;
-        let in_time = tokio::time::timeout(TEST_TIME_MAX, test(database)).await;
-        assert!(in_time.is_ok(), "the test took longer than {TEST_TIME_MAX:?}");
+        let in_time = tokio::time::timeout(time_max, test(database)).await;
+        assert!(in_time.is_ok(), "the test took longer than {time_max:?}");
     });
 }
 

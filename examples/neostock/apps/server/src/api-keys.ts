@@ -59,16 +59,18 @@ export async function revokeKey(database: Database, id: string): Promise<string 
   return revoked.rows[0]?.revoked_at.toISOString() ?? null;
 }
 
-// Whose key it is; null for one that is unknown or revoked.
-export async function keyOf(database: Database, text: string): Promise<Key | null> {
+// Whose key it is, also where it was revoked: the API log names whoever still tries it. Null for one that is unknown.
+export async function keyOf(database: Database, text: string): Promise<(Key & { isRevoked: boolean }) | null> {
   if (!KEY_PATTERN.test(text)) return null;
-  const found = await database.query<{ id: number; name: string; is_stale: boolean }>(
-    `select id, name, coalesce(last_used_at < now() - make_interval(secs => $2), true) as is_stale
-     from api_keys where key_sha256 = $1 and revoked_at is null`,
+  const found = await database.query<{ id: number; name: string; is_stale: boolean; is_revoked: boolean }>(
+    `select id, name, coalesce(last_used_at < now() - make_interval(secs => $2), true) as is_stale,
+            revoked_at is not null as is_revoked
+     from api_keys where key_sha256 = $1`,
     [sha256(text), USED_EVERY_S],
   );
   const row = found.rows[0];
   if (!row) return null;
+  if (row.is_revoked) return { id: `K${row.id}`, name: row.name, isRevoked: true };
   if (row.is_stale) await database.query("update api_keys set last_used_at = now() where id = $1", [row.id]);
-  return { id: `K${row.id}`, name: row.name };
+  return { id: `K${row.id}`, name: row.name, isRevoked: false };
 }

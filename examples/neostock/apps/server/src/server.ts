@@ -1,7 +1,7 @@
 // Requests in, answers out: finds the route, finds out who asks, and tells the API log and the metrics.
 import { isIP } from "node:net";
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch";
-import { ACCESS, actorOf, type Caller, NOBODY } from "./access.ts";
+import { ACCESS, actorOf, type Caller, type Key, NOBODY } from "./access.ts";
 import { finished, type Refusal, refuse } from "./answers.ts";
 import { ApiLog } from "./api-log.ts";
 import { keyOf } from "./api-keys.ts";
@@ -157,7 +157,9 @@ async function answerOf(
 ): Promise<Answer> {
   if (found.refusal) return { response: refuse(found.refusal, found.allow ? { allow: found.allow } : {}) };
   const caller = found.label.startsWith("/api/") ? await callerOf(request, services) : NOBODY;
-  if (caller === "bad_key") return { response: refuse("bad_key") };
+  if ("refused" in caller) {
+    return { response: refuse("bad_key"), actor: actorOf({ user: null, key: caller.refused }) };
+  }
   const actor = actorOf(caller);
   if (request.method === "POST" && isFromElsewhere(request)) return { response: refuse("other_origin"), actor };
   if (found.route) return { actor, ...(await found.route.handle({ request, address, services })) };
@@ -181,10 +183,10 @@ async function answerOf(
 }
 
 // Who sends it. A key that is not valid is never passed over: whoever sends one means to be known.
-async function callerOf(request: Request, services: Services): Promise<Caller | "bad_key"> {
+async function callerOf(request: Request, services: Services): Promise<Caller | { refused: Key | null }> {
   const text = request.headers.get("x-api-key");
   const key = text === null ? null : await keyOf(services.database, text);
-  if (text !== null && !key) return "bad_key";
+  if (text !== null && (!key || key.isRevoked)) return { refused: key };
   const user = request.headers.has("cookie") ? await services.auth.userOf(request.headers) : null;
   return { user, key };
 }
