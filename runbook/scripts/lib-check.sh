@@ -10,8 +10,8 @@ LEFT_MINUTES=1440
 TAIL_LINES=40
 # A scanner's report that is larger is not read.
 REPORT_BYTES_MAX=67108864
-# How many figures of a suite's own are taken.
-SUITE_FIGURES_MAX=16
+# How many figures of a suite's own are taken: the others are tests, failed and seconds.
+SUITE_FIGURES_MAX=$((FIGURES_MAX - 3))
 
 scratch=
 log=
@@ -93,14 +93,12 @@ lock_is_committed() {
 
 # What is locked is installed; without that nothing of the version can be run.
 install_dependencies() {
-    local began=$SECONDS
     programs_are bun
     lock_is_committed
     attend "$log" "$log" apart bun install --frozen-lockfile || {
         show_log
         cannot_run "依赖安装失败（bun install）" "the dependencies could not be installed (bun install)"
     }
-    figure install_seconds "$((SECONDS - began))" "安装依赖（秒）" "installing, s"
 }
 
 # Whether a package.json on standard input has a script: 3 when it has none, 4 when it cannot be read. bun
@@ -222,13 +220,17 @@ run_suite() {
 
 # What a suite has measured itself: its lines `figure NAME VALUE`, the last of each name.
 suite_figures() {
-    local name value
+    local name value count=0
     while read -r _ name value; do
-        [[ " tests failed seconds install_seconds " == *" $name "* ]] || figure "$name" "$value" "$name" "$name"
+        [[ " tests failed seconds " != *" $name "* ]] || continue
+        count=$((count + 1))
+        [ "$count" -gt "$SUITE_FIGURES_MAX" ] || figure "$name" "$value" "$name" "$name"
     done < <(sed -nE 's/^ *(figure [a-z][a-z0-9_]{0,39} -?[0-9]+(\.[0-9]+)?) *$/\1/p' -- "$log" |
         awk '{ if (!($2 in value)) order[++count] = $2; value[$2] = $3 }
-            END { for (at = 1; at <= count; at++) print "figure", order[at], value[order[at]] }' |
-        head -n "$SUITE_FIGURES_MAX")
+            END { for (at = 1; at <= count; at++) print "figure", order[at], value[order[at]] }')
+    if [ "$count" -gt "$SUITE_FIGURES_MAX" ]; then
+        say "⚠️ 只记录前 $SUITE_FIGURES_MAX 个数字，共 $count 个 / only the first $SUITE_FIGURES_MAX of $count figures are kept"
+    fi
 }
 
 # A text without its SQL comments and semicolons: whether anything is left to be done.

@@ -109,6 +109,10 @@ end() {
     trap '' HUP INT TERM
     set +e
     exec 1>&"$told_out" 2>&"$told"
+    # A signal may come between a start and the note of it.
+    if [ -n "$starting" ] && [ "${!:-}" != "$last_started" ]; then
+        printf -v "$starting" '%s' "$!"
+    fi
     stop_attended
     end_shown
     if [ -z "$outcome" ]; then
@@ -306,14 +310,20 @@ END_TENTHS=20
 LINE_CHARS=500
 attended=
 shown=
+# Which of them is just being started, and what was started last before it.
+starting=
+last_started=
 
 # Runs a program with its group, so that a signal to this script ends both at once. Nothing that it
 # started stays when it has ended.
 run_group() {
     local code=0
+    last_started=${!:-}
+    starting=attended
     set -m
     "$@" </dev/null {told}>&- {told_out}>&- &
     attended=$!
+    starting=
     set +m
     wait "$attended" || code=$?
     stop_attended
@@ -337,9 +347,12 @@ attend_shown() {
     shift
     rm -f -- "$file.pipe"
     mkfifo -- "$file.pipe"
+    last_started=${!:-}
+    starting=shown
     set -m
     show_lines "$file" <"$file.pipe" {told}>&- &
     shown=$!
+    starting=
     set +m
     run_group "$@" >"$file.pipe" 2>&1 || code=$?
     end_shown

@@ -25,8 +25,8 @@ const STOPPED_BY_TERM: i32 = 143;
 /// How long a script may take to come to where a test wants it, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Every script of the folder, with arguments that fit.
-const SCRIPTS: [(&str, &[&str]); 16] = [
+/// The scripts that are tried here, with arguments that fit.
+const SCRIPTS: [(&str, &[&str]); 17] = [
     ("backup-database.sh", &[]),
     ("blue-green-deploy.sh", &["v1.2.0"]),
     ("check-alerting.sh", &["v1.2.0"]),
@@ -34,6 +34,7 @@ const SCRIPTS: [(&str, &[&str]); 16] = [
     ("check-migrations.sh", &["v1.2.0", "v1.1.0"]),
     ("check-performance.sh", &["v1.2.0"]),
     ("check-rollback-plan.sh", &["v1.2.0", "v1.1.0"]),
+    ("check-system.sh", &[]),
     ("check-tests.sh", &["v1.2.0"]),
     ("check-vulnerabilities.sh", &["v1.2.0"]),
     ("health-check.sh", &["v1.2.0"]),
@@ -45,12 +46,13 @@ const SCRIPTS: [(&str, &[&str]); 16] = [
     ("verify-backup.sh", &[]),
 ];
 /// Those that give a verdict rather than do something.
-const CHECKS: [&str; 11] = [
+const CHECKS: [&str; 12] = [
     "check-alerting.sh",
     "check-balancer.sh",
     "check-migrations.sh",
     "check-performance.sh",
     "check-rollback-plan.sh",
+    "check-system.sh",
     "check-tests.sh",
     "check-vulnerabilities.sh",
     "health-check.sh",
@@ -171,7 +173,8 @@ impl Scene {
                 let path = entry.unwrap().path();
                 let data = std::fs::symlink_metadata(&path).unwrap();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                if name.ends_with(".log") || name.starts_with("without-") || name == "with" {
+                let is_log = path.extension().is_some_and(|kind| kind == "log");
+                if is_log || name.starts_with("without-") || name == "with" {
                     continue;
                 }
                 let is_folder = data.is_dir();
@@ -385,22 +388,24 @@ impl Drop for SmallDisk {
 fn what_is_called_wrongly_is_refused_and_changes_nothing() {
     run(Engine::Sqlite, |_| async move {
         let scene = Scene::new().await;
-        let here: BTreeSet<_> = std::fs::read_dir(scene.parts.repository().join("scripts"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| {
-                SCRIPTS.iter().any(|(script, _)| script == name) || name.starts_with("lib")
-            })
-            .collect();
-        assert_eq!(here.len(), SCRIPTS.len() + 2, "{here:?}");
-
+        // Whatever stands in the folder explains itself.
+        let folder = std::fs::read_dir(scene.parts.repository().join("scripts")).unwrap();
+        let mut names: Vec<_> =
+            folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let is_script = |name: &str| Path::new(name).extension().is_some_and(|kind| kind == "sh");
+        names.retain(|name| is_script(name) && !name.starts_with("lib"));
+        assert!(SCRIPTS.iter().all(|(script, _)| names.iter().any(|name| name == script)));
         let number = ("参数个数不对：给了 5 个", "wrong number of arguments: 5");
-        for (script, _) in SCRIPTS {
+        for script in &names {
             let documented = scene.documented(script);
             assert!(
                 [GOOD, FAILED, REFUSED].iter().all(|code| documented.contains(code)),
                 "{script}"
             );
+            let help = said(&scene.parts.by_hand(script, &["--help"], &[]));
+            for part in [script, "--dry-run", "退出码"] {
+                assert!(help.contains(part), "{part}: {help}");
+            }
             if script == "live.sh" {
                 let verb = ("第一个参数是 run 或 restart", "the first argument is run or restart");
                 scene.expect_unchanged(REFUSED, script, &["stop", "neostock-web"], &[], verb);
@@ -570,7 +575,13 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
         let owned = format!("select count(*) from pg_database where datdba = '{role}'::regrole");
         let tables = "select count(*) from pg_class";
         let before = (scene.upstream(), scene.count(tables).await);
-        let user = [("PGUSER", role.as_str())];
+        let user = [
+            ("PGUSER", role.as_str()),
+            ("CPU_PERCENT_MAX", "100"),
+            ("MEMORY_PERCENT_MAX", "100"),
+            ("DISK_PERCENT_MAX", "100"),
+            ("SAMPLE_SECONDS", "1"),
+        ];
         let would = ("会", "would");
         for (script, words) in [
             ("pre-deploy-check.sh", &["v1.2.0"][..]),
@@ -593,12 +604,18 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
             ("check-rollback-plan.sh", &["v1.2.0", "v1.1.0"]),
             ("check-alerting.sh", &["v1.2.0"]),
             ("check-balancer.sh", &[]),
+            ("check-system.sh", &[]),
         ] {
             let words = [&["--dry-run"], words].concat();
             // Those that only read have done it all.
             let only_reads = words.contains(&"latest")
-                || ["pre-deploy-check.sh", "check-rollback-plan.sh", "check-balancer.sh"]
-                    .contains(&script);
+                || [
+                    "pre-deploy-check.sh",
+                    "check-rollback-plan.sh",
+                    "check-balancer.sh",
+                    "check-system.sh",
+                ]
+                .contains(&script);
             let says = if only_reads { ("", "") } else { would };
             scene.expect_unchanged(GOOD, script, &words, &user, says);
         }
@@ -1294,20 +1311,15 @@ fn a_suite_is_seen_while_it_runs_and_its_own_figures_are_kept() {
     });
 }
 
-/// What the manual's own rollback.sh says, in its order.
-const WORDS_OF_THE_MANUAL: [&str; 9] = [
-    "错误: 无效的版本 ",
-    "开始回滚到版本: ",
-    "回滚原因: ",
-    "执行数据库回滚...",
-    "执行应用回滚...",
-    "重启服务...",
-    "执行健康检查...",
-    "❌ 回滚后健康检查失败",
-    "✅ 回滚成功完成",
-];
-const NOTICES_OF_THE_MANUAL: [&str; 2] =
-    ["🔄 应用已成功回滚到版本 ", "🚨 应用回滚失败，需要立即人工干预"];
+/// What stands in the manual's own rollback.sh after this beginning, up to its first variable or end.
+fn words_of_the_manual(beginning: &str) -> Vec<String> {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manual.txt");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let (_, script) = manual.split_once("# scripts/rollback.sh").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let said = script.lines().filter_map(|line| Some(line.split_once(beginning)?.1));
+    said.map(|words| words.split(['$', '"', '\'']).next().unwrap().to_owned()).collect()
+}
 
 #[test]
 fn a_rollback_by_hand_speaks_the_manuals_words() {
@@ -1318,7 +1330,9 @@ fn a_rollback_by_hand_speaks_the_manuals_words() {
         }
         let text =
             std::fs::read_to_string(scene.parts.repository().join("scripts/rollback.sh")).unwrap();
-        for notice in NOTICES_OF_THE_MANUAL {
+        let notices = words_of_the_manual("{\"text\":\"");
+        assert_eq!(notices.len(), 2, "{notices:?}");
+        for notice in notices {
             assert!(text.contains(&format!("tell \"{notice}")), "{notice}");
         }
 
@@ -1331,11 +1345,14 @@ fn a_rollback_by_hand_speaks_the_manuals_words() {
             &scene.expect(FAILED, "rollback.sh", &["v1.1.0", "p99 is high"], &nobody, words).words;
         let words = ("回滚成功完成", "rolled back");
         told += &scene.expect(GOOD, "rollback.sh", &["v1.1.0", "p99 is high"], &[], words).words;
-        for word in WORDS_OF_THE_MANUAL {
+        let manual = words_of_the_manual("echo \"");
+        assert_eq!(manual.len(), 9, "{manual:?}");
+        for word in &manual {
             assert!(told.contains(word), "{word}: {told}");
         }
-        let at = |word: &str| told.find(word).unwrap();
-        let order: Vec<_> = WORDS_OF_THE_MANUAL[1..7].iter().map(|word| at(word)).collect();
+        // Its steps in its order; what it says of a version that is none stands among them.
+        let steps = manual.iter().filter(|word| !word.starts_with(['错', '✅', '❌']));
+        let order: Vec<_> = steps.map(|word| told.find(word)).collect();
         assert!(order.is_sorted(), "{told}");
         assert_eq!(scene.parts.stop(), Vec::<String>::new());
     });
