@@ -418,10 +418,11 @@ fn sources_that_cannot_be_scanned_have_not_passed() {
     scans.expect(COULD_NOT_RUN, dry, &[("SCAN_DIR", &folder)], &["⛔"]);
 
     // Stopped in the middle: nothing is known, and neither the scanner nor a folder stays.
-    let path = scans.instead_of(&[("semgrep", "echo $$ >\"$HOME/scanner\"; exec sleep 300")]);
+    let scanner = scans.place.path().join("scanner");
+    let waits = format!("echo $$ >{}; exec sleep 300", scanner.display());
+    let path = scans.instead_of(&[("semgrep", &waits)]);
     let mut command = scans.command("scan-sast.sh", &["v1.0.0"], &[("PATH", &path)]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let scanner = scans.place.path().join("home/scanner");
     let pid = || std::fs::read_to_string(&scanner).ok()?.trim().parse::<i32>().ok();
     until("the scanner", PATIENCE, || pid().is_some());
     let script = rustix::process::Pid::from_child(&child);
