@@ -214,10 +214,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Docs { command } => {
-            let settings = match command.needs_settings() {
-                true => Some(read(cli.config.as_deref())?),
-                false => None,
-            };
+            let is_read = command.needs_settings();
+            let settings = is_read.then(|| read(cli.config.as_deref())).transpose()?;
             docs::run(&command, settings.as_ref(), &mut out)
         }
         Command::Do { lang, no_wait, words } => {

@@ -8,10 +8,10 @@ SCRATCH_PREFIX=neostock-check
 LEFT_MINUTES=1440
 # How much of a program's output is shown.
 TAIL_LINES=40
-# A scanner's report that is larger is not read.
-REPORT_BYTES_MAX=67108864
 # How many figures of a suite's own are taken: the others are tests, failed and seconds.
 SUITE_FIGURES_MAX=$((FIGURES_MAX - 3))
+# A scanner's report that is larger is not read.
+REPORT_BYTES_MAX=67108864
 
 scratch=
 log=

@@ -137,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_and_an_address_are_shown_once() {
+        let link = |url: &str, label: &str| {
+            let span = Span::Link { url: url.into(), label: label.into() };
+            shown(vec![Part::Paragraph(vec![span])])
+        };
+        let said = link("tel:+861055500100", "+86 10 5550 0100");
+        assert!(said.contains("+86 10 5550 0100") && !said.contains("tel:"), "{said}");
+        let said = link("mailto:a@example.com", "a@example.com");
+        assert_eq!(said.matches("a@example.com").count(), 1, "{said}");
+        let said = link("mailto:a@example.com", "Ann");
+        assert!(said.contains("Ann (mailto:a@example.com)"), "{said}");
+    }
+
+    #[test]
     fn a_card_reads_as_text_and_its_buttons_are_handed_back() {
         let press = Button {
             label: "Approve".into(),

@@ -243,6 +243,11 @@ fn every_decision_record_is_whole_and_in_the_list() {
         assert!(is_date, "{name}: the date `{date}`");
         let row = format!("| [{number}]({name}) | {title} | {date} | {status} |");
         assert!(list.lines().any(|line| line == row), "docs/adr/README.md lacks\n{row}");
+        let roots = ["src/", "tests/", "runbook/", "docs/", "examples/"];
+        let codes = text.split('`').skip(1).step_by(2);
+        for path in codes.filter(|code| roots.iter().any(|root| code.starts_with(root))) {
+            assert!(project().join(path).exists(), "{name}: there is no {path}");
+        }
         assert!(text.lines().count() <= 50, "{name} is longer than half a page or so");
     }
     let rows = list.lines().filter(|line| line.starts_with("| [")).count();
@@ -257,9 +262,9 @@ fn documents() -> Vec<PathBuf> {
             .to_vec();
     for folder in ["docs", "docs/adr"] {
         for entry in std::fs::read_dir(project().join(folder)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
-                found.push(Path::new(folder).join(name));
+            let path = Path::new(folder).join(entry.unwrap().file_name());
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
             }
         }
     }
@@ -305,4 +310,57 @@ fn every_link_between_documents_leads_somewhere() {
         }
     }
     assert!(followed > 50, "only {followed} links");
+}
+
+/// NeoStock in a folder of its own, installed from what `tools/prepare.sh` put aside, with the document where the
+/// repository has it.
+fn neostock() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let from = project().join("examples/neostock");
+    let listed = Process::new("git").args(["ls-files", "-z"]).current_dir(&from).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(!listed.is_empty(), "git knows nothing of {}", from.display());
+    for file in listed.split_terminator('\0') {
+        let target = copy.path().join("examples/neostock").join(file);
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(from.join(file), target).unwrap();
+    }
+    std::fs::create_dir(copy.path().join("docs")).unwrap();
+    std::fs::copy(project().join("docs/api.md"), copy.path().join("docs/api.md")).unwrap();
+    let installed = bun(copy.path(), &["install", "--frozen-lockfile"]);
+    assert!(installed.status.success(), "{}\ntools/prepare.sh first", said(&installed));
+    copy
+}
+
+fn bun(copy: &Path, arguments: &[&str]) -> Output {
+    let bin = project().join("build/parts/bin");
+    assert!(bin.join("bun").exists(), "bun is not here: run tools/prepare.sh");
+    Process::new(bin.join("bun"))
+        .args(arguments)
+        .current_dir(copy.join("examples/neostock"))
+        .env_clear()
+        .env("HOME", copy)
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .env("BUN_INSTALL_CACHE_DIR", project().join("build/neostock/cache"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_api_is_documented_as_the_server_has_it() {
+    let copy = neostock();
+
+    let current = bun(copy.path(), &["run", "docs:api", "--check"]);
+    let way = "here: cd examples/neostock && bun install && bun run docs:api";
+    assert!(current.status.success(), "{}\n{way}", said(&current));
+
+    // The server lets others in than the document says.
+    let access = copy.path().join("examples/neostock/apps/server/src/access.ts");
+    let text = std::fs::read_to_string(&access).unwrap();
+    let other = text.replace("\"quotes.list\": \"public\"", "\"quotes.list\": \"admin\"");
+    assert_ne!(text, other);
+    std::fs::write(access, other).unwrap();
+    let stale = bun(copy.path(), &["run", "docs:api", "--check"]);
+    assert_eq!(stale.status.code(), Some(1), "{}", said(&stale));
+    assert!(said(&stale).contains("bun run docs:api"), "{}", said(&stale));
 }

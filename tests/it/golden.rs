@@ -84,6 +84,11 @@ checklists:
       - {name: {zh: 有人值守, en: Somebody watches}, tick: operator}
       - {name: {zh: 已经演练, en: It was rehearsed}, tick: lead, self: false}
 emergency: {role: operator, actions: [by-two], review: lead}
+contacts:
+  reviewed: 2026-07-01
+  people:
+    - {name: {zh: 值班工程师, en: Engineer on call}, duty: {zh: 任何故障先联系, en: Called first}, slack: S0OPS, phone: +86 10 5550 0100, hours: {zh: 全天, en: Around the clock}}
+    - {name: {zh: 负责人, en: Lead}, duty: {zh: 决定, en: Decides}, when: {zh: 无人应答时, en: Nobody answers}, slack: U0BOB, email: lead@example.com}
 freezes:
   trading-hours:
     summary: {zh: 交易时段, en: Trading hours}
@@ -304,6 +309,7 @@ async fn whoever_asks(album: &mut Album) {
         "deploy v1.3 evn=staging x",
         "status now",
         "show R-00000000",
+        "contacts",
     ] {
         album.says("U0BOB", text).await;
     }

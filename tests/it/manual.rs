@@ -5,6 +5,7 @@ use neostock_ops::command::VERBS;
 use neostock_ops::config::alerting::{self, Alert, Signal, Threshold};
 use neostock_ops::config::runbook;
 use neostock_ops::core::action::{Action, Runbook, StepKind};
+use neostock_ops::core::template::Template;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -275,7 +276,7 @@ fn every_script_of_the_manual_ships_under_its_name_and_says_what_it_is() {
 /// The arguments of a step's program, as the runbook has them.
 fn argv(action: &Action, step: usize) -> Vec<String> {
     match &action.steps[step].kind {
-        StepKind::Run { argv } => argv.iter().map(|word| word.shown()).collect(),
+        StepKind::Run { argv } => argv.iter().map(Template::shown).collect(),
         _ => Vec::new(),
     }
 }

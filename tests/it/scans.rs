@@ -418,12 +418,12 @@ fn sources_that_cannot_be_scanned_have_not_passed() {
     scans.expect(COULD_NOT_RUN, dry, &[("SCAN_DIR", &folder)], &["⛔"]);
 
     // Stopped in the middle: nothing is known, and neither the scanner nor a folder stays.
-    let scanner = scans.place.path().join("scanner");
-    let waits = format!("echo $$ >{}; exec sleep 300", scanner.display());
+    let started = scans.place.path().join("started");
+    let waits = format!("echo $$ >{}; exec sleep 300", started.display());
     let path = scans.instead_of(&[("semgrep", &waits)]);
     let mut command = scans.command("scan-sast.sh", &["v1.0.0"], &[("PATH", &path)]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let pid = || std::fs::read_to_string(&scanner).ok()?.trim().parse::<i32>().ok();
+    let pid = || std::fs::read_to_string(&started).ok()?.trim().parse::<i32>().ok();
     until("the scanner", PATIENCE, || pid().is_some());
     let script = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(script, rustix::process::Signal::TERM).unwrap();

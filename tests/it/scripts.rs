@@ -398,10 +398,7 @@ fn what_is_called_wrongly_is_refused_and_changes_nothing() {
         let number = ("参数个数不对：给了 5 个", "wrong number of arguments: 5");
         for script in &names {
             let documented = scene.documented(script);
-            assert!(
-                [GOOD, FAILED, REFUSED].iter().all(|code| documented.contains(code)),
-                "{script}"
-            );
+            assert!(documented.contains(&GOOD) && documented.contains(&REFUSED), "{script}");
             let help = said(&scene.parts.by_hand(script, &["--help"], &[]));
             for part in [script, "--dry-run", "退出码"] {
                 assert!(help.contains(part), "{part}: {help}");

@@ -200,6 +200,9 @@ fn a_switch_that_does_not_arrive_is_taken_back() {
         until_live(&parts, "1.2.0").await;
         let (webhook, told) = listen().await;
         let hook = [("SLACK_WEBHOOK", webhook.as_str())];
+        // A dry run tells nobody.
+        let dry = parts.by_hand("rollback.sh", &["--dry-run", "v1.1.0", "p99 \"high\""], &hook);
+        assert!(dry.status.success() && told.lock().unwrap().is_empty(), "{}", said(&dry));
         let words = said(&parts.by_hand("rollback.sh", &["v1.1.0", "p99 \"high\""], &hook));
         assert!(words.contains("✅ 回滚成功完成"), "{words}");
         assert_eq!(*told.lock().unwrap(), ["🔄 应用已成功回滚到版本 v1.1.0"]);

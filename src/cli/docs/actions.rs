@@ -1,7 +1,7 @@
 //! `docs/actions.md`: what the runbook lets people do, from the runbook itself. What stands in a runbook is text
 //! here, whatever it holds.
 
-use super::markdown::{code, plain, row};
+use super::markdown::{code, plain, row, sentence};
 use anyhow::{Context as _, bail};
 use neostock_ops::command::{self, Command, action_usage};
 use neostock_ops::core::action::{
@@ -29,10 +29,8 @@ const VERSION: &str = "v1.4";
 /// # Errors
 /// An example that the bot itself would not understand: then this file, or the parser, is wrong.
 pub fn page(runbook: &Runbook) -> anyhow::Result<String> {
-    let mut page = String::from(HEAD);
-    page += "\nWhat people can ask of the service ";
-    page += &format!(
-        "{}, and exactly what is then done. 可以对该服务做什么，以及具体怎样做。\n\
+    let mut page = format!(
+        "{HEAD}\nWhat people can ask of the service {}, and exactly what is then done. 可以对该服务做什么，以及具体怎样做。\n\
          `<…>` is required, `[…]` is not. `<…>` 必填，`[…]` 可选。\n\n",
         code(&runbook.service)
     );
@@ -96,7 +94,7 @@ fn one(action: &Action, runbook: &Runbook) -> anyhow::Result<String> {
     }
     text.push('\n');
     for line in terms(action, runbook) {
-        text += &format!("- {line}\n");
+        text.extend(["- ", &line, "\n"]);
     }
     if action.steps.is_empty() {
         text +=
@@ -125,7 +123,8 @@ fn one(action: &Action, runbook: &Runbook) -> anyhow::Result<String> {
     }
     for (sign, notice) in notices {
         let Some(LocalTemplate { zh, en }) = notice else { continue };
-        text += &format!("- {sign} {} · {}\n", plain(&zh.shown()), plain(&en.shown()));
+        let (zh, en) = (plain(&zh.shown()), plain(&en.shown()));
+        text.extend(["- ", sign, " ", &zh, " · ", &en, "\n"]);
     }
     Ok(text)
 }
@@ -255,10 +254,11 @@ fn ruled(rule: &Rule) -> String {
     let when = code(&when);
     match &rule.then {
         Then::Deny(words) => {
-            format!("{when}: denied / 禁止: {} · {}", plain(&words.zh), plain(&words.en))
+            // As in chat, what stands between backticks is code.
+            format!("{when}: denied / 禁止: {} · {}", sentence(&words.zh), sentence(&words.en))
         }
         Then::Allow { role, approval: terms, checklist } => {
-            let role = role.as_ref().map(|role| format!("role / 角色 {}", code(role)));
+            let asker = role.as_ref().map(|name| format!("role / 角色 {}", code(name)));
             let terms = terms.as_ref().map(|terms| match terms {
                 Terms::None => "no approval / 不需要审批".to_owned(),
                 Terms::Approval(terms) => format!("approval / 审批 {}", approval(terms)),
@@ -267,7 +267,7 @@ fn ruled(rule: &Rule) -> String {
                 Listed::None => "no checklist / 没有检查清单".to_owned(),
                 Listed::Checklist(name) => format!("checklist / 检查清单 {}", list_link(name)),
             });
-            let said: Vec<String> = [role, terms, checklist].into_iter().flatten().collect();
+            let said: Vec<String> = [asker, terms, checklist].into_iter().flatten().collect();
             format!("{when}: {}", said.join("; "))
         }
     }

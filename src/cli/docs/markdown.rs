@@ -48,8 +48,9 @@ pub fn code(text: &str) -> String {
     format!("{fence}{blank}{text}{blank}{fence}")
 }
 
-/// A sentence of ours with `code` in it.
+/// A sentence with `code` in it.
 pub fn sentence(text: &str) -> String {
+    let text = one_line(text);
     let pieces = text.split('`').enumerate().filter(|(_, piece)| !piece.is_empty());
     pieces.map(|(at, piece)| if at % 2 == 0 { escaped(piece) } else { code(piece) }).collect()
 }

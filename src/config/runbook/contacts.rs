@@ -18,23 +18,24 @@ impl Reading<'_> {
         roles: &BTreeMap<String, Role>,
     ) -> Option<Contacts> {
         let node = node?;
-        let role = match node.get("role") {
-            Some(role) => {
-                self.check_role(Some(role), roles);
-                text_of(Some(role))
-            }
-            None => {
-                if !roles.contains_key(ROLE_DEFAULT) {
-                    let message = format!("there is no role `{ROLE_DEFAULT}` to read the contacts");
-                    self.faults.add_with(node.at, message, "say which may: `role: …`");
-                }
-                ROLE_DEFAULT.to_owned()
-            }
-        };
+        let role = self.reader(node, roles);
         let reviewed = node.get("reviewed").and_then(|day| self.day(day));
         let people = node.get("people").map_or(&[][..], Node::items);
         let people = people.iter().map(|one| self.contact(one)).collect();
         Some(Contacts { role, reviewed: reviewed?, people })
+    }
+
+    /// The role that reads them, which there must be.
+    fn reader(&mut self, node: &Node, roles: &BTreeMap<String, Role>) -> String {
+        if let Some(role) = node.get("role") {
+            self.check_role(Some(role), roles);
+            return text_of(Some(role));
+        }
+        if !roles.contains_key(ROLE_DEFAULT) {
+            let message = format!("there is no role `{ROLE_DEFAULT}` to read the contacts");
+            self.faults.add_with(node.at, message, "say which may: `role: …`");
+        }
+        ROLE_DEFAULT.to_owned()
     }
 
     fn day(&mut self, node: &Node) -> Option<Day> {

@@ -38,8 +38,19 @@ struct Ended {
     outcome: String,
     zh: String,
     en: String,
-    figures: BTreeMap<String, f64>,
+    figures: BTreeMap<String, Value>,
     words: String,
+}
+
+impl Ended {
+    fn figure(&self, name: &str) -> f64 {
+        self.figures[name].as_f64().unwrap()
+    }
+
+    /// A figure that counts something.
+    fn count(&self, name: &str) -> u64 {
+        self.figures[name].as_u64().unwrap()
+    }
 }
 
 impl Desk {
@@ -139,8 +150,8 @@ impl Desk {
         let left: Vec<_> = std::fs::read_dir(self.path("temporary")).unwrap().collect();
         assert!(left.is_empty(), "{script} leaves {left:?}");
         let figures = result["figures"].as_array().unwrap().iter();
-        let figures = figures
-            .map(|one| (one["name"].as_str().unwrap().to_owned(), one["value"].as_f64().unwrap()));
+        let figures =
+            figures.map(|one| (one["name"].as_str().unwrap().to_owned(), one["value"].clone()));
         Ended { code, outcome, zh, en, figures: figures.collect(), words }
     }
 }

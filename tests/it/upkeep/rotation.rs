@@ -81,7 +81,7 @@ fn what_is_due_is_put_aside_by_a_name_that_stays_and_the_oldest_go() {
         &[],
         &["api.log-20", "（4 字节 / bytes）", "✅ 轮转了 2 个日志，共 8 字节"],
     );
-    assert_eq!((ended.figures["files_rotated"], ended.figures["rotated_bytes"]), (2.0, 8.0));
+    assert_eq!((ended.count("files_rotated"), ended.count("rotated_bytes")), (2, 8));
     let names: Vec<_> = std::fs::read_dir(desk.path("srv/logs")).unwrap().collect();
     assert_eq!(names.len(), 14, "{names:?}");
     // The server makes its own anew; nginx finds one that others cannot read; an empty one stays.
@@ -152,20 +152,18 @@ impl Drop for Running {
     }
 }
 
-/// The server's own log of calls, five lines a millisecond, until a file says stop or nobody waits any more; then it
-/// prints how many.
+/// The server's own log of calls, five lines a millisecond, until a file says stop; then it prints how many.
 const API_WRITER: &str = r#"
 import { existsSync } from "node:fs";
 const [file, stop, log] = process.argv.slice(2);
 const { ApiLog } = await import(log);
 const api = new ApiLog(file);
-const parent = process.ppid;
 let n = 0;
 const timer = setInterval(() => {
   for (let i = 0; i < 5; i++) api.write({ at: "", kind: "api", method: "GET", route: String(n++), status: 200, ms: 1, actor: "", address: "" });
   // More often than it would by itself: there is hardly a moment in which nothing is written.
   api.flush();
-  if (!existsSync(stop) && process.ppid === parent) return;
+  if (!existsSync(stop)) return;
   clearInterval(timer);
   console.log(n);
 }, 1);
@@ -196,9 +194,9 @@ fn start_nginx(desk: &Desk, port: u16) -> Running {
 }
 
 /// Asks nginx one question after another; how many were answered.
-fn ask(port: u16, is_over: &AtomicBool) -> usize {
+fn ask(port: u16) -> usize {
     let mut answered = 0;
-    while !is_over.load(Ordering::Relaxed) {
+    while !IS_OVER.load(Ordering::Relaxed) {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.write_all(b"GET /asked HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -235,6 +233,9 @@ impl Drop for Pm2<'_> {
     }
 }
 
+/// Set when nobody needs to ask any more.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 #[test]
 fn nobody_who_goes_on_writing_loses_a_line() {
     let desk = desk();
@@ -247,9 +248,8 @@ fn nobody_who_goes_on_writing_loses_a_line() {
     let mut writer = Command::new(project().join("build/parts/bin/bun"));
     writer.arg(desk.path("api-writer.js")).arg(desk.path("srv/logs/api.log"));
     writer.arg(desk.path("stop")).arg(source).stdout(Stdio::piped());
-    let writer = writer.spawn().unwrap();
-    static IS_OVER: AtomicBool = AtomicBool::new(false);
-    let asking = std::thread::spawn(move || ask(port, &IS_OVER));
+    let mut writer = Running(writer.spawn().unwrap());
+    let asking = std::thread::spawn(move || ask(port));
     let error_log = desk.path("srv/.pm2/logs/errors-error.log");
     until("pm2 writes", PATIENCE, || std::fs::metadata(&error_log).is_ok_and(|one| one.len() > 0));
 
@@ -262,7 +262,7 @@ fn nobody_who_goes_on_writing_loses_a_line() {
             &[],
             &["api.log", "access.log", "errors-error.log"],
         );
-        assert!(ended.figures["rotated_bytes"] > 0.0, "{}", ended.words);
+        assert!(ended.figure("rotated_bytes") > 0.0, "{}", ended.words);
     }
     until("pm2 writes to the new file", PATIENCE, || {
         std::fs::metadata(&error_log).is_ok_and(|one| one.len() > 0)
@@ -270,11 +270,12 @@ fn nobody_who_goes_on_writing_loses_a_line() {
     IS_OVER.store(true, Ordering::Relaxed);
     desk.write("stop", "");
     let answered = asking.join().unwrap();
-    let told = writer.wait_with_output().unwrap();
+    let mut told = String::new();
+    writer.0.stdout.take().unwrap().read_to_string(&mut told).unwrap();
     drop(pm2);
 
     // The server: every line once, in order.
-    let written: usize = String::from_utf8(told.stdout).unwrap().trim().parse().unwrap();
+    let written: usize = told.trim().parse().unwrap();
     let found = lines_of(&desk.path("srv/logs"), "api.log");
     let expected = (0..written).map(|n| format!("\"route\":\"{n}\""));
     assert!(written > 1_000 && found.len() == written, "{} of {written}", found.len());

@@ -115,8 +115,8 @@ fn secrets_as_they_should_be_pass_and_nothing_is_changed() {
     );
 
     assert_eq!(ended.outcome, "passed");
-    assert_eq!(ended.figures["key_age_days"], 10.0);
-    assert_eq!(ended.figures["secrets"], 4.0);
+    assert_eq!(ended.count("key_age_days"), 10);
+    assert_eq!(ended.count("secrets"), 4);
     assert!(!ended.words.contains('❌'), "{}", ended.words);
     assert_eq!(listing(desk.folder.path()), before);
 }
@@ -151,7 +151,7 @@ fn weak_missing_and_doubled_secrets_are_told_at_once() {
         ],
     );
 
-    assert_eq!(ended.figures["findings"], 6.0, "{}", ended.words);
+    assert_eq!(ended.count("findings"), 6, "{}", ended.words);
     assert_eq!(ended.zh, "机密有 6 处问题");
 }
 
@@ -187,7 +187,7 @@ fn files_that_others_can_read_or_that_git_knows_are_told() {
         ],
     );
 
-    assert_eq!(ended.figures["findings"], 6.0, "{}", ended.words);
+    assert_eq!(ended.count("findings"), 6, "{}", ended.words);
     // Ignored is enough; a folder above that everybody may write is not.
     desk.write("repo/.git/info/exclude", "/loose\n");
     // So is a folder that others do not get to.
@@ -236,7 +236,7 @@ fn a_secret_that_got_out_is_found_and_its_place_is_told() {
     leaking.wait().unwrap();
 
     // Its coming and its going are two commits, and a message; a process; two logs.
-    assert_eq!(ended.figures["findings"], 6.0, "{}", ended.words);
+    assert_eq!(ended.count("findings"), 6, "{}", ended.words);
     // A history that is not looked at as far back says so by its number.
     std::fs::remove_file(desk.path("logs/api.log-1.gz")).unwrap();
     desk.write("pm2/logs/neostock-server-blue-error.log", "");
@@ -249,7 +249,7 @@ fn a_key_past_its_days_is_a_fault_and_what_cannot_be_asked_is_left_open() {
     let desk = desk();
     write_key(&desk, 91);
     let ended = verify(&desk, FAILED, &[], &["❌ API 密钥 K4（web）已用 91 天，超过 90 天"]);
-    assert_eq!(ended.figures["key_age_days"], 91.0);
+    assert_eq!(ended.count("key_age_days"), 91);
 
     desk.write("keys/no-list", "");
     let unknown = verify(&desk, COULD_NOT_RUN, &[], &["⛔ 未能查明：无法取得密钥清单"]);
