@@ -21,7 +21,7 @@ begin_scan() {
 run_scan() {
     local program=$1 code=0
     shift
-    ours "$program" "$verdict_file" "$@" || code=$?
+    attend_shown "$scratch/said" ours "$program" "$verdict_file" "$@" || code=$?
     if [ "$code" -ne 0 ] || [ ! -s "$verdict_file" ]; then
         cannot_run "扫描程序 $program 意外结束（$code）" "the scan's program $program ended unexpectedly ($code)"
     fi

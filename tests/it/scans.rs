@@ -5,7 +5,7 @@ use crate::harness::bot::Bot;
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::looks::until;
 use crate::harness::parts::{Parts, free_port, result_of, said};
-use crate::harness::place::Place;
+use crate::harness::place::{Place, is_alive};
 use neostock_ops::sandbox::Options;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,7 @@ const PASSED: i32 = 0;
 const FAILED: i32 = 1;
 const REFUSED: i32 = 2;
 const COULD_NOT_RUN: i32 = 69;
+const STOPPED_BY_TERM: i32 = 143;
 /// How many findings a scan lists; the others are counted.
 const LINES_MAX: usize = 50;
 /// How long a program may take to do what a test waits for.
@@ -160,11 +161,15 @@ impl Scans {
         status + &self.run("git", &["for-each-ref"]) + &self.run("git", &["count-objects", "-v"])
     }
 
-    fn output(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+    fn command(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Command {
         let mut command = Command::new(project().join("runbook/scripts").join(script));
         command.args(arguments).current_dir(self.repository()).stdin(Stdio::null());
         command.env_clear().envs(&self.settings).envs(more.iter().copied());
-        command.output().unwrap()
+        command
+    }
+
+    fn output(&self, script: &str, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+        self.command(script, arguments, more).output().unwrap()
     }
 
     /// Runs a scan that must end so, in these words; its result and all that it said. Nothing may be left of it.
@@ -411,6 +416,22 @@ fn sources_that_cannot_be_scanned_have_not_passed() {
     let dry = ("scan-sast.sh", &["--dry-run", "v1.0.0"][..]);
     rule("rules: [");
     scans.expect(COULD_NOT_RUN, dry, &[("SCAN_DIR", &folder)], &["⛔"]);
+
+    // Stopped in the middle: nothing is known, and neither the scanner nor a folder stays.
+    let started = scans.place.path().join("started");
+    let waits = format!("echo $$ >{}; exec sleep 300", started.display());
+    let path = scans.instead_of(&[("semgrep", &waits)]);
+    let mut command = scans.command("scan-sast.sh", &["v1.0.0"], &[("PATH", &path)]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = || std::fs::read_to_string(&started).ok()?.trim().parse::<i32>().ok();
+    until("the scanner", PATIENCE, || pid().is_some());
+    let script = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(script, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(STOPPED_BY_TERM), "{}", said(&output));
+    assert_eq!(result_of(&output)["outcome"], "could_not_run");
+    assert!(!is_alive(pid().unwrap()), "the scanner goes on");
+    assert_eq!(std::fs::read_dir(scans.temporary()).unwrap().count(), 0);
 
     let shallow = scans.place.path().join("shallow");
     let from = format!("file://{}", scans.repository().display());
@@ -714,7 +735,7 @@ fn an_api_is_found_out_fault_by_fault() {
             let (_, words) = api(FAILED, fault, &[signs_up], &[&format!("❌ high  {rule}  ")]);
             let others: Vec<_> = words
                 .lines()
-                .filter(|line| line.starts_with("❌ high") && !line.contains(rule))
+                .filter(|line| line.trim_start().starts_with("❌ high") && !line.contains(rule))
                 .collect();
             // A body that is too large is one of those that must be refused.
             assert!(others.is_empty() || fault == "large", "{fault}: {others:?}");
