@@ -48,6 +48,7 @@ fn the_shipped_runbook_is_read() {
         names,
         [
             "Verify the version",
+            "Look before the rollback",
             "Roll the database back",
             "Check the version out",
             "Install dependencies",
