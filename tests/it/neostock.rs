@@ -2,10 +2,8 @@
 //! load on it, on nginx, bun, pm2, git and PostgreSQL.
 
 use crate::harness::bot::Bot;
-use crate::harness::database::{Engine, TestDatabase, run_within};
+use crate::harness::database::{Engine, run_within};
 use crate::harness::parts::{Parts, said};
-use crate::harness::place::Place;
-use neostock_ops::sandbox::Options;
 use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -13,7 +11,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// From one question of a kind to the next: without it they would starve the build.
@@ -22,8 +20,6 @@ const PACE: Duration = Duration::from_millis(10);
 const ANSWERS_MIN: u64 = 500;
 /// Every suite of the service runs before each of its deploys.
 const TIME_MAX: Duration = Duration::from_mins(9);
-/// How long nginx may take to reload.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// What people ask for while versions come and go.
 const ASKED: [&str; 3] = ["/health", "/api/trpc/quotes.list", "/"];
 
@@ -123,13 +119,6 @@ impl Person {
     }
 }
 
-/// The bot with the shipped runbook.
-async fn bot(database: &TestDatabase, parts: &Parts) -> Bot {
-    let place = Place::new("");
-    std::fs::copy(parts.place.runbook(), place.runbook()).unwrap();
-    Bot::in_workspace(database, place, Options::default()).await
-}
-
 /// Somebody asks for a deploy, and a lead agrees.
 async fn deploy(bot: &Bot, text: &str) {
     let answer = bot.say("U0ANN", text).await;
@@ -156,20 +145,6 @@ async fn patiently(bot: &Bot, words: &str) -> String {
 /// Half seconds that a card may take.
 const PATIENT_LOOKS: u32 = 480;
 
-/// What the service answers through nginx.
-async fn live_version(parts: &Parts) -> String {
-    let answer = reqwest::get(parts.health_url()).await.unwrap();
-    version_in(&answer.text().await.unwrap())
-}
-
-/// nginx reloads in its own time: an old worker may take one more connection.
-async fn until_live(parts: &Parts, version: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while live_version(parts).await != version {
-        assert!(Instant::now() < deadline, "{version} does not answer");
-    }
-}
-
 async fn texts(parts: &Parts, question: &'static str) -> Vec<String> {
     let mut raw = parts.database.raw().await;
     let rows = sqlx::query(question).fetch_all(&mut raw).await.unwrap();
@@ -185,9 +160,9 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
     run_within(TIME_MAX, Engine::Sqlite, |database| async move {
         let mut parts = Parts::neostock().await;
         parts.serve();
-        assert_eq!(live_version(&parts).await, "1.0.0");
+        assert_eq!(parts.live_version().await, "1.0.0");
         let base = parts.health_url().trim_end_matches("/health").to_owned();
-        let bot = bot(&database, &parts).await;
+        let bot = parts.bot(&database).await;
         let person = Person::signs_up(&base).await;
         person.remarks("年报之后再看").await;
         person.remarks("目标价 1800").await;
@@ -199,7 +174,7 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
         assert_eq!(migrations(&parts).await, 3);
         deploy(&bot, "deploy v1.1.0 备注成为单独的记录").await;
         patiently(&bot, "✅ 版本 v1.1.0 已上线").await;
-        until_live(&parts, "1.1.0").await;
+        parts.until_live("1.1.0").await;
         let card = bot.card();
         assert!(card.contains("📊"), "{card}");
         assert_eq!(migrations(&parts).await, 4);
@@ -215,7 +190,7 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
         let by_hand = parts.by_hand("switch-traffic.sh", &["v1.2.0"], &[]);
         assert_eq!(by_hand.status.code(), Some(1), "{}", said(&by_hand));
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
-        assert_eq!(live_version(&parts).await, "1.1.0");
+        assert_eq!(parts.live_version().await, "1.1.0");
 
         let answers = load.end().await;
         let good = ["200 OK ", "200 OK 1.0.0", "200 OK 1.1.0"];
@@ -230,7 +205,7 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
         // what was written since is where the older version looks for it.
         bot.say("U0ANN", "rollback v1.0.0 备注页面有问题").await;
         patiently(&bot, "🔄 应用已成功回滚到版本 v1.0.0").await;
-        assert_eq!(live_version(&parts).await, "1.0.0");
+        assert_eq!(parts.live_version().await, "1.0.0");
         assert_eq!(migrations(&parts).await, 3);
         let tables = "select tablename::text from pg_tables where tablename = 'watchlist_notes'";
         assert_eq!(texts(&parts, tables).await, Vec::<String>::new());
@@ -256,7 +231,7 @@ fn test_files(ending: &str) -> Vec<String> {
 fn every_suite_runs_through_chat_and_is_watched_while_it_does() {
     run_within(TIME_MAX, Engine::Sqlite, |database| async move {
         let parts = Parts::neostock().await;
-        let bot = bot(&database, &parts).await;
+        let bot = parts.bot(&database).await;
         let (unit_files, e2e_files) = (test_files(".test.ts"), test_files(".spec.ts"));
         assert_eq!((unit_files.len(), e2e_files.len()), (12, 4), "{unit_files:?} {e2e_files:?}");
         let mut seen = String::new();

@@ -1,9 +1,11 @@
 //! The real programs of a NeoStock server, each private to one test: a repository, nginx in front of
 //! two colours, bun and pm2, a database. The scripts and the runbook are those that ship.
 
+use super::bot::Bot;
 use super::database::{Engine, TestDatabase};
 use super::looks::{self, Looks};
 use super::place::Place;
+use neostock_ops::sandbox::Options;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -116,6 +118,28 @@ impl Parts {
         for script in ["blue-green-deploy.sh", "health-check.sh", "switch-traffic.sh"] {
             until(script, || TcpListener::bind(("127.0.0.1", port)).is_err());
             self.done(script, &[first]);
+        }
+    }
+
+    /// A bot with the shipped runbook, for these parts.
+    pub async fn bot(&self, database: &TestDatabase) -> Bot {
+        let place = Place::new("");
+        std::fs::copy(self.place.runbook(), place.runbook()).unwrap();
+        Bot::in_workspace(database, place, Options::default()).await
+    }
+
+    /// The version that the service answers through nginx.
+    pub async fn live_version(&self) -> String {
+        let answer = reqwest::get(self.health_url()).await.unwrap();
+        let json: Value = answer.json().await.unwrap();
+        json["version"].as_str().unwrap().to_owned()
+    }
+
+    /// nginx reloads in its own time: an old worker may take one more connection.
+    pub async fn until_live(&self, version: &str) {
+        let looks = Looks::within(PATIENCE);
+        while self.live_version().await != version {
+            looks.again(|| format!("{version} does not answer")).await;
         }
     }
 
