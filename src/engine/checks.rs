@@ -3,8 +3,7 @@
 
 use super::requests::{insert_run, request_entry, stored_answer};
 use super::{
-    Asked, Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, gates, hold,
-    put_slot, view,
+    Asked, Engine, Error, Facts, PRIORITY_THREAD, apply_in, bot_entry, gates, put_slot, view,
 };
 use crate::core::checklist::{
     Asks, Checks, Refused, Seen, Tick, checks_of, may_check_again, may_tick,
@@ -76,29 +75,6 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Puts a run back before its first step, because what was found of its checklist is too old: that is
-    /// checked and ticked off anew, what is younger stands, and so do its approvals.
-    ///
-    /// # Errors
-    /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a step has begun.
-    pub async fn check_anew(&self, driven: &Driven) -> Result<(), Error> {
-        self.patiently(|| {
-            let driven = driven.clone();
-            let lease_ms = self.identity.lease_ms;
-            self.store.unit(move |unit| {
-                Box::pin(async move {
-                    hold(unit, &driven, lease_ms).await?;
-                    check_anew_in(unit, &driven.run).await
-                })
-            })
-        })
-        .await?;
-        self.metrics.run_event("run.gate_voided");
-        self.mail.notify_one();
-        self.work.notify_one();
-        Ok(())
-    }
-
     /// Whether a run still waits for the checks that a driver has in hand.
     ///
     /// # Errors
@@ -166,7 +142,7 @@ pub(super) async fn begin(
     apply_in(unit, &id, &[Event::GatesPassed], Facts::default()).await.map(drop)
 }
 
-async fn check_anew_in(unit: &mut Unit, run: &RunId) -> Result<(), Error> {
+pub(super) async fn check_anew(unit: &mut Unit, run: &RunId) -> Result<(), Error> {
     let now_ms = unit.now_ms();
     let row = view::row(unit.connection(), run).await?;
     let before = view::with_parts(unit.connection(), row).await?;

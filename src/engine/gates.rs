@@ -1,15 +1,18 @@
 //! The gates of a run that waits: asked whenever one of them may have opened. What opens by itself, and not
 //! by a press, is looked for.
 
+use super::checks::check_anew;
+use super::queue::set_aside;
 use super::{Driven, Engine, Error, Facts, PRIORITY_THREAD, apply_in, hold, put_slot, view};
 use crate::core::freeze;
 use crate::core::freeze_card;
 use crate::core::gate::{self, Gate};
-use crate::core::id::RunId;
+use crate::core::id::{RunId, UserId};
 use crate::core::run::{Event, State};
 use crate::core::run_card::RunView;
 use crate::store::{Unit, checks, queue, runs};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Runs that are asked about in one look.
 const LOOKED_AT_MAX: i64 = 500;
@@ -54,27 +57,53 @@ impl Engine {
         Ok(queued)
     }
 
-    /// Puts a run back before its first step, because a freeze is in force: it waits for the end, its
-    /// approvals stand, and it gives its environment back.
+    /// Sends a run back to wait at its turn, before its first step; it gives its environment back.
     ///
     /// # Errors
     /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a step has begun.
-    pub async fn freeze(&self, driven: &Driven) -> Result<(), Error> {
+    pub async fn send_back(&self, driven: &Driven, why: Back) -> Result<(), Error> {
+        let metric = why.metric();
+        let why = Arc::new(why);
         self.patiently(|| {
-            let driven = driven.clone();
+            let (driven, why) = (driven.clone(), Arc::clone(&why));
             let lease_ms = self.identity.lease_ms;
             self.store.unit(move |unit| {
                 Box::pin(async move {
                     hold(unit, &driven, lease_ms).await?;
-                    freeze_in(unit, &driven.run).await
+                    match &*why {
+                        Back::NotApproved(who) => set_aside(unit, &driven.run, who).await,
+                        Back::Unchecked => check_anew(unit, &driven.run).await,
+                        Back::Frozen => freeze_in(unit, &driven.run).await,
+                    }
                 })
             })
         })
         .await?;
-        self.metrics.run_event("run.frozen");
+        self.metrics.run_event(metric);
         self.mail.notify_one();
         self.work.notify_one();
         Ok(())
+    }
+}
+
+/// Why a run whose turn has come waits once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Back {
+    /// These people's approvals hold no more, and are set aside.
+    NotApproved(Vec<UserId>),
+    /// What was found of its checklist is too old: that is checked and ticked off anew, what is younger stands,
+    /// and so do its approvals.
+    Unchecked,
+    /// A freeze is in force: it waits for the end, and its approvals stand.
+    Frozen,
+}
+
+impl Back {
+    fn metric(&self) -> &'static str {
+        match self {
+            Self::NotApproved(_) | Self::Unchecked => "run.gate_voided",
+            Self::Frozen => "run.frozen",
+        }
     }
 }
 

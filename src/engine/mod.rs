@@ -10,7 +10,7 @@ mod checks;
 mod decisions;
 mod delegations;
 mod follow_up;
-mod gates;
+pub mod gates;
 mod gathered;
 mod heads;
 mod hosts;

@@ -115,29 +115,6 @@ impl Engine {
         Ok(views)
     }
 
-    /// Sets approvals aside that hold no more, before the first step: the run waits for people again, and
-    /// gives its environment back.
-    ///
-    /// # Errors
-    /// [`Error::Fenced`]: stop driving. [`Error::Illegal`]: a step has begun.
-    pub async fn void_gate(&self, driven: &Driven, who: Vec<UserId>) -> Result<(), Error> {
-        self.patiently(|| {
-            let (driven, who) = (driven.clone(), who.clone());
-            let lease_ms = self.identity.lease_ms;
-            self.store.unit(move |unit| {
-                Box::pin(async move {
-                    hold(unit, &driven, lease_ms).await?;
-                    void_in(unit, &driven.run, &who).await
-                })
-            })
-        })
-        .await?;
-        self.metrics.run_event("run.gate_voided");
-        self.mail.notify_one();
-        self.work.notify_one();
-        Ok(())
-    }
-
     /// Says, once, that nobody could be asked whether the gate of a run still holds.
     ///
     /// # Errors
@@ -323,7 +300,7 @@ pub(super) async fn its_turn(unit: &mut Unit, run: &RunView) -> Result<(), Error
     put_slot(unit, run, key, PRIORITY_THREAD, &card).await
 }
 
-async fn void_in(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Error> {
+pub(super) async fn set_aside(unit: &mut Unit, run: &RunId, who: &[UserId]) -> Result<(), Error> {
     let row = view::row(unit.connection(), run).await?;
     let plan = view::plan(run, &row)?;
     let now_ms = unit.now_ms();

@@ -19,6 +19,7 @@ use crate::core::run_card::RunView;
 use crate::core::step::{self, Outputs};
 use crate::core::step_result::{self, Last};
 use crate::core::text::Text;
+use crate::engine::gates::Back;
 use crate::engine::{Attended, Driven, Engine, Error, Facts};
 use crate::exec::drift;
 use crate::exec::handed::OutputFault;
@@ -246,7 +247,7 @@ impl At<'_> {
         }
         if checklist::is_old(self.view, self.engine.clock().now_ms()) {
             info!(run.id = %self.view.id, "{} waits again: its checklist is too old", self.view.id);
-            self.engine.check_anew(self.driven).await?;
+            self.engine.send_back(self.driven, Back::Unchecked).await?;
             return Ok(Turn::NotYet);
         }
         match self.means.gates.people(self.engine, self.view).await {
@@ -262,7 +263,7 @@ impl At<'_> {
             }
             AtItsTurn::Void(who) => {
                 info!(run.id = %self.view.id, "approvals of {} hold no more: {who:?}", self.view.id);
-                self.engine.void_gate(self.driven, who).await?;
+                self.engine.send_back(self.driven, Back::NotApproved(who)).await?;
                 Ok(Turn::NotYet)
             }
             AtItsTurn::Unknown => {
@@ -304,7 +305,7 @@ impl At<'_> {
             return Ok(None);
         }
         info!(run.id = %self.view.id, "{} waits again: a freeze has begun", self.view.id);
-        self.engine.freeze(self.driven).await?;
+        self.engine.send_back(self.driven, Back::Frozen).await?;
         Ok(Some(Turn::NotYet))
     }
 

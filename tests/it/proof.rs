@@ -10,17 +10,15 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 29] = [
+const BY_ITSELF: [(&str, &str); 27] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
     ("begin", "ends what this bot's earlier process leased"),
-    ("check_anew", "a run waits for its checklist again, under the fence of whoever drives it"),
     ("claim_together", "takes runs whose gates have opened"),
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),
     ("forget_people", "what Slack said too long ago"),
-    ("freeze", "a run waits for the end of a freeze, under the fence of whoever drives it"),
     ("gate_unasked", "a run waits, under the fence of whoever drives it"),
     ("keep_members", "what Slack said of groups"),
     ("keep_standing", "what Slack said of a person"),
@@ -33,12 +31,12 @@ const BY_ITSELF: [(&str, &str); 29] = [
     ("remind", "words alone"),
     ("remind_of_reviews", "words alone"),
     ("renew", "prolongs the leases of its own runs"),
+    ("send_back", "a run waits once more at its turn, under the fence of whoever drives it"),
     ("settle_wish", "a decision that was let in when it was handed on"),
     ("show_output", "words alone"),
     ("show_queue", "words alone"),
     ("swept", "what retention removed"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
-    ("void_gate", "sets approvals aside, under the fence of whoever drives the run"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
 ];
 

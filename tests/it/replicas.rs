@@ -8,6 +8,7 @@ use neostock_ops::core::card::{Card, Tone};
 use neostock_ops::core::evidence::{End, Evidence};
 use neostock_ops::core::id::AttemptId;
 use neostock_ops::core::run::Event;
+use neostock_ops::engine::gates::Back;
 use neostock_ops::engine::{Engine, Error, Facts, Identity};
 use neostock_ops::metrics::Metrics;
 use neostock_ops::sandbox::Options;
@@ -99,7 +100,7 @@ fn no_write_of_a_driver_that_was_replaced_is_taken() {
             first.attend(&late).await.map(drop),
             first.apply(&late, &[Event::Starting], facts()).await.map(drop),
             first.show_output(&late, &view, (0, 1), &card).await,
-            first.void_gate(&late, Vec::new()).await,
+            first.send_back(&late, Back::NotApproved(Vec::new())).await,
             first.gate_unasked(&late).await,
             first.amend(&late, 0, Evidence::of(End::TimedOut)).await,
         ];
