@@ -1,6 +1,6 @@
 //! `audit [filters]`: what the journal tells, newest first, a page at a time.
 
-use super::filter::{Whose, by, invalid, once, pages, since, take_named};
+use super::filter::{self, Whose, by, invalid, once, pages, since, take_named};
 use super::roles::VIEWER;
 use super::{Context, Spec, answer, text};
 use crate::core::action::Runbook;
@@ -77,12 +77,7 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Trail, Argument
                 once(&mut trail.outcome, "outcome", outcome)?;
             }
             Some(("run", value)) => {
-                let run = RunId::parse(&value).ok_or_else(|| {
-                    let expected =
-                        Text::new("一个执行编号，例如 R-7K3QZD5A", "a run id such as R-7K3QZD5A");
-                    invalid("run", &value, &expected)
-                })?;
-                once(&mut trail.run, "run", run)?;
+                once(&mut trail.run, "run", filter::run("run", &value)?)?;
             }
             Some((_, value)) => {
                 let seq = value.parse::<i64>().ok().filter(|seq| *seq > 0).ok_or_else(|| {

@@ -1,8 +1,9 @@
 //! Filters of a list, in any order: `since 7d`, `since=7d`, `by @ann`, `by=me`.
 
+use crate::core::action::Runbook;
 use crate::core::card::{Button, ButtonStyle, Part};
 use crate::core::duration;
-use crate::core::id::UserId;
+use crate::core::id::{RunId, UserId};
 use crate::core::param::{ArgumentFault, cut, narrow_word, user_id};
 use crate::core::press::Press;
 use crate::core::text::{Lang, Text};
@@ -37,6 +38,24 @@ pub fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Argumen
         return Err(ArgumentFault::Twice { name: name.to_owned() });
     }
     Ok(())
+}
+
+/// An environment of the runbook.
+pub fn environment(value: &str, runbook: &Runbook) -> Result<String, ArgumentFault> {
+    let name = narrow_word(value);
+    if runbook.environments.contains_key(&name) {
+        return Ok(name);
+    }
+    let known: Vec<&str> = runbook.environments.keys().map(String::as_str).collect();
+    Err(invalid("env", value, &Text::same(known.join(", "))))
+}
+
+/// A run, for the argument of this name.
+pub fn run(name: &str, value: &str) -> Result<RunId, ArgumentFault> {
+    RunId::parse(value).ok_or_else(|| {
+        let expected = Text::new("一个执行编号，例如 R-7K3QZD5A", "a run id such as R-7K3QZD5A");
+        invalid(name, value, &expected)
+    })
 }
 
 /// How far to look back.

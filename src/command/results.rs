@@ -1,6 +1,6 @@
 //! `results [name]`: the newest result of every check and test, or one's over time, newest first.
 
-use super::filter::{invalid, once, pages, take_named};
+use super::filter::{self, environment, once, pages, take_named};
 use super::{Context, Spec, answer, text};
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone};
@@ -41,20 +41,10 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Results, Argume
     while !words.is_empty() {
         match take_named(words, &["env", "before"])? {
             Some(("env", value)) => {
-                let name = narrow_word(&value);
-                if !runbook.environments.contains_key(&name) {
-                    let known: Vec<&str> =
-                        runbook.environments.keys().map(String::as_str).collect();
-                    return Err(invalid("env", &value, &Text::same(known.join(", "))));
-                }
-                once(&mut results.environment, "env", name)?;
+                once(&mut results.environment, "env", environment(&value, runbook)?)?;
             }
             Some((_, value)) => {
-                let run = RunId::parse(&value).ok_or_else(|| {
-                    let expected = Text::new("一个执行编号", "a run id such as R-7K3QZD5A");
-                    invalid("before", &value, &expected)
-                })?;
-                once(&mut results.before, "before", run)?;
+                once(&mut results.before, "before", filter::run("before", &value)?)?;
             }
             None => {
                 let Some(word) = words.take() else { break };

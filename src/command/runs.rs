@@ -1,6 +1,6 @@
 //! `runs [filters]`: runs of the past and the present, newest first, a page at a time.
 
-use super::filter::{Whose, by, invalid, once, pages, since, take_named};
+use super::filter::{self, Whose, by, environment, invalid, once, pages, since, take_named};
 use super::{Context, Spec, answer, text};
 use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone};
@@ -47,22 +47,12 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Runs, ArgumentF
     while !words.is_empty() {
         match take_named(words, &["env", "by", "since", "action", "state", "before"])? {
             Some(("env", value)) => {
-                let name = narrow_word(&value);
-                if !runbook.environments.contains_key(&name) {
-                    let known: Vec<&str> =
-                        runbook.environments.keys().map(String::as_str).collect();
-                    return Err(invalid("env", &value, &Text::same(known.join(", "))));
-                }
-                once(&mut runs.environment, "env", name)?;
+                once(&mut runs.environment, "env", environment(&value, runbook)?)?;
             }
             Some(("by", value)) => once(&mut runs.by, "by", by(&value)?)?,
             Some(("since", value)) => once(&mut runs.since_ms, "since", since(&value)?)?,
             Some(("before", value)) => {
-                let run = RunId::parse(&value).ok_or_else(|| {
-                    let expected = Text::new("一个执行编号", "a run id such as R-7K3QZD5A");
-                    invalid("before", &value, &expected)
-                })?;
-                once(&mut runs.before, "before", run)?;
+                once(&mut runs.before, "before", filter::run("before", &value)?)?;
             }
             Some((_, value)) => word(&value, &mut runs, runbook)?,
             None => {
