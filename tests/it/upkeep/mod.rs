@@ -7,6 +7,7 @@ mod logs;
 mod rotation;
 mod secrets;
 
+use crate::harness::parts::result_of;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -19,10 +20,6 @@ const FAILED: i32 = 1;
 const REFUSED: i32 = 2;
 const COULD_NOT_RUN: i32 = 69;
 const STOPPED_BY_TERM: i32 = 143;
-
-/// The contract between scripts and the bot.
-const RESULT_BYTES_MAX: usize = 4096;
-const RESULT_CHARS_MAX: usize = 300;
 
 /// Where somebody runs these scripts by hand: a folder, settings, and what must never be shown.
 struct Desk {
@@ -122,11 +119,8 @@ impl Desk {
     fn ended(&self, script: &str, output: &Output) -> Ended {
         let code = output.status.code().unwrap_or(-1);
         let words = [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat();
-        let told = String::from_utf8(output.stdout.clone()).unwrap();
-        let line = told.lines().last().unwrap_or_default();
-        assert!(told.ends_with('\n') && line.len() <= RESULT_BYTES_MAX, "{script}: {words}");
-        let result: Value =
-            serde_json::from_str(line).unwrap_or_else(|_| panic!("{script}: no result: {words}"));
+        assert!(output.stdout.ends_with(b"\n"), "{script}: {words}");
+        let result = result_of(output);
         let text = |name: &str| result[name].as_str().unwrap().to_owned();
         let (outcome, zh, en) = (text("outcome"), text("zh"), text("en"));
         let fitting: &[&str] = match code {
@@ -136,12 +130,8 @@ impl Desk {
             _ => &["failed", "could_not_run"],
         };
         assert!(fitting.contains(&outcome.as_str()), "{script}: {code} is {outcome}: {words}");
-        for sentence in [&zh, &en] {
-            let chars = sentence.chars().count();
-            assert!((1..=RESULT_CHARS_MAX).contains(&chars), "{script}: {sentence}");
-        }
         assert!(zh.chars().any(|letter| letter > '\u{2e7f}'), "{script} says no Chinese: {zh}");
-        assert!(en.is_ascii() || !en.is_empty(), "{script}: {en}");
+        assert!(en.contains(|letter: char| letter.is_ascii_alphabetic()), "{script}: {en}");
         let odd = |letter: char| letter.is_control() && letter != '\n';
         assert!(!words.contains(odd), "{script} shows control characters: {words:?}");
         for secret in &self.secrets {
