@@ -10,8 +10,9 @@ export default defineConfig({
   retries: 0,
   workers: 1,
   reporter: "list",
-  timeout: 20_000,
-  expect: { timeout: 5_000 },
+  // For a machine that builds something else meanwhile; one that is idle takes two seconds for a test.
+  timeout: 60_000,
+  expect: { timeout: 15_000 },
   outputDir: "test-results",
   use: {
     browserName: "chromium",

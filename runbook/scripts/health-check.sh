@@ -65,16 +65,16 @@ if dry_run; then
 fi
 say "检查 $which ($colour)：$url，要求版本 $version，最长 $HEALTH_WITHIN 秒 / wanted within ${HEALTH_WITHIN}s"
 began=$SECONDS
-told=
+reported=
 while true; do
     wrong=$(look)
     if [ -z "$wrong" ]; then
         figure seconds "$((SECONDS - began))" "等待（秒）" "waited, s"
         passed "$which ($colour) 健康，版本 $version" "$which ($colour) is healthy, version $version"
     fi
-    if [ "$wrong" != "$told" ]; then
+    if [ "$wrong" != "$reported" ]; then
         say "$wrong"
-        told=$wrong
+        reported=$wrong
     fi
     if [ "$SECONDS" -ge $((began + HEALTH_WITHIN)) ]; then
         break

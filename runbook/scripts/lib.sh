@@ -71,7 +71,7 @@ begin() {
         shift
     done
     # A signal may come while a command of the script writes elsewhere.
-    exec {told_out}>&1 {told}>&2
+    exec {own_out}>&1 {own_err}>&2
     trap end EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -108,7 +108,7 @@ end() {
     trap - EXIT
     trap '' HUP INT TERM
     set +e
-    exec 1>&"$told_out" 2>&"$told"
+    exec 1>&"$own_out" 2>&"$own_err"
     # A signal may come between a start and the note of it.
     if [ -n "$starting" ] && [ "${!:-}" != "$last_started" ]; then
         printf -v "$starting" '%s' "$!"
@@ -321,7 +321,7 @@ run_group() {
     last_started=${!:-}
     starting=attended
     set -m
-    "$@" </dev/null {told}>&- {told_out}>&- &
+    "$@" </dev/null {own_err}>&- {own_out}>&- &
     attended=$!
     starting=
     set +m
@@ -350,7 +350,7 @@ attend_shown() {
     last_started=${!:-}
     starting=shown
     set -m
-    show_lines "$file" <"$file.pipe" {told}>&- &
+    show_lines "$file" <"$file.pipe" {own_err}>&- &
     shown=$!
     starting=
     set +m
@@ -363,7 +363,7 @@ attend_shown() {
 show_lines() {
     trap '' HUP INT TERM
     tee -- "$1" | sed -u -E -e 's/\x1b\[[0-9;?]*[A-Za-z]//g' -e 's/[[:cntrl:]]/ /g' \
-        -e "s/^(.{$LINE_CHARS}).+/\\1…/" -e 's/^/   /' >&"$told_out"
+        -e "s/^(.{$LINE_CHARS}).+/\\1…/" -e 's/^/   /' >&"$own_out"
 }
 
 # Waits until all was shown, and no longer where somebody keeps the pipe open.
@@ -561,7 +561,7 @@ pm2_runs() {
 # something only when it fails.
 run_pm2() {
     local output
-    if ! output=$(env -u NEOSTOCK_ATTEMPT -u NEOSTOCK_RUN pm2 --no-color "$@" 2>&1 {told}>&- {told_out}>&-); then
+    if ! output=$(env -u NEOSTOCK_ATTEMPT -u NEOSTOCK_RUN pm2 --no-color "$@" 2>&1 {own_err}>&- {own_out}>&-); then
         printf '%s\n' "$output" >&2
         return 1
     fi

@@ -47,7 +47,7 @@ if [ "$verb" = run ]; then
     if dry_run; then
         end_dry_run "会在 $folder 里运行：${words[*]}" "would run in $folder: ${words[*]}"
     fi
-    exec "${words[@]}" {told}>&- {told_out}>&-
+    exec "${words[@]}" {own_err}>&- {own_out}>&-
 fi
 programs_are pm2
 process=${words[0]}-$live

@@ -233,7 +233,7 @@ revoke_old() {
 overlap() {
     say "新旧密钥同时有效 $OVERLAP_SECONDS 秒 / both are valid for $OVERLAP_SECONDS s"
     # Without the lock: it must not outlive this script in a child.
-    sleep "$OVERLAP_SECONDS" {lock}>&- {told}>&- {told_out}>&- >/dev/null 2>&1 &
+    sleep "$OVERLAP_SECONDS" {lock}>&- {own_err}>&- {own_out}>&- >/dev/null 2>&1 &
     pause=$!
     wait "$pause"
     pause=

@@ -86,6 +86,28 @@ test("two people have each their own watchlist", async ({ page, browser, baseURL
   await context.close();
 });
 
+test("a list that arrives late does not replace a newer one", async ({ page }) => {
+  let letItArrive = () => {};
+  const isTime = new Promise<void>((resolve) => (letItArrive = resolve));
+  let lists = 0;
+  await page.route("**/api/trpc/watchlist.list", async (route) => {
+    lists += 1;
+    const isFirst = lists === 1;
+    const response = await route.fetch();
+    if (isFirst) await isTime;
+    await route.fulfill({ response });
+  });
+  await signUp(page);
+  await watch(page, "600036.SH");
+
+  const late = page.waitForResponse("**/api/trpc/watchlist.list");
+  letItArrive();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 100)));
+
+  await expect(itemOf(page, "600036.SH")).toBeVisible();
+});
+
 test("whoever signs out in one tab is out in the other", async ({ page, context }) => {
   await signUp(page);
   const tab = await context.newPage();

@@ -32,6 +32,7 @@ test("somebody who comes back signs in and finds the watchlist", async ({ page }
 test("somebody who mistypes the password is told so, and gets in at the second try", async ({ page }) => {
   const email = await signUp(page);
   await page.getByRole("button", { name: "退出 / Sign out" }).click();
+  await expect(page.locator("#account")).toBeVisible();
 
   await signIn(page, email, "not my password");
   await expect(page.getByRole("status")).toHaveText("Invalid email or password");

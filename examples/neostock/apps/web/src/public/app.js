@@ -82,8 +82,14 @@ function itemOf(item) {
   return made;
 }
 
+// How many times the list was asked for: an answer that was overtaken by a newer one is not shown.
+let asked = 0;
+
 async function showWatchlist() {
+  asked += 1;
+  const turn = asked;
   const items = await query("watchlist.list");
+  if (turn !== asked) return;
   at("items").replaceChildren(...items.map(itemOf));
   at("watchlist-empty").hidden = items.length > 0;
 }
@@ -110,8 +116,9 @@ async function showPerson() {
   at("watchlist").hidden = !isKnown;
   at("account").hidden = isKnown;
   for (const one of document.querySelectorAll("button.watch")) one.hidden = !isKnown;
-  if (isKnown) await showWatchlist();
-  else at("items").replaceChildren();
+  if (isKnown) return showWatchlist();
+  asked += 1;
+  at("items").replaceChildren();
 }
 
 at("sign-in").addEventListener("submit", (event) => {
