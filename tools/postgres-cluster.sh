@@ -36,11 +36,12 @@ as_owner() {
     fi
 }
 
-# One that nobody listens on. Another program may take it in the meantime; `start` then tries again.
+# One that nobody listens on, below those that connections out of this machine take, so that `resume`
+# finds it free. Another program may take it in the meantime; `start` then tries again.
 free_port() {
     local port
     for _ in $(seq 50); do
-        port=$((RANDOM % 20000 + 40000))
+        port=$((RANDOM % 10000 + 10000))
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$port"
             return

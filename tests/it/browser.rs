@@ -1,7 +1,7 @@
 //! The demo as a person meets it: started, its page used in a real browser, stopped with Ctrl-C.
 
 use crate::harness::looks::{Looks, until};
-use crate::harness::process::free_port;
+use crate::harness::ports::free_port;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -2,7 +2,8 @@
 //! as process 1 of a namespace of its own, as the image's user, in the image's files and environment.
 
 use crate::harness::place::{Place, ROLLBACK};
-use crate::harness::process::{Process, free_port};
+use crate::harness::ports::free_port;
+use crate::harness::process::Process;
 use neostock_ops::sandbox::Fault;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use crate::harness::bot::Bot;
 use crate::harness::database::{Engine, run_within};
-use crate::harness::parts::{Parts, said};
+use crate::harness::parts::{Parts, has_a_fault, said};
 use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -214,6 +214,7 @@ fn neostock_is_deployed_under_load_never_while_ill_and_rolled_back_with_its_data
         assert_eq!(person.reads().await, ["年报之后再看", "目标价 1800", "分红已到账"]);
         assert_eq!(std::fs::read_to_string(parts.upstream_file()).unwrap(), upstream);
 
+        assert!(!has_a_fault(&bot.everything()), "{}", bot.everything());
         bot.finish().await;
         assert_eq!(parts.stop(), Vec::<String>::new());
     });

@@ -2,7 +2,7 @@
 //! backups that are proved by a restore.
 
 use crate::harness::place::is_alive;
-use crate::harness::process::free_port;
+use crate::harness::ports::free_port;
 use crate::harness::service::{Service, execute, open};
 use std::path::Path;
 use std::process::Command;

@@ -4,8 +4,9 @@
 use crate::harness::bot::Bot;
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::looks::until;
-use crate::harness::parts::{Parts, free_port, result_of, said};
+use crate::harness::parts::{Parts, result_of, said};
 use crate::harness::place::{Place, is_alive};
+use crate::harness::ports::free_port;
 use neostock_ops::sandbox::Options;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

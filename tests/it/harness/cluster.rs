@@ -13,7 +13,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn start() -> Self {
         // The server may run as another user: not inside a folder that is private to us.
-        let name = format!("neostock-own-{}-{}", std::process::id(), super::process::free_port());
+        let name = format!("neostock-own-{}-{}", std::process::id(), super::ports::free_port());
         let folder = std::env::temp_dir().join(name);
         let url = tool("start", &folder).trim().to_owned();
         Self { folder, url }

@@ -7,6 +7,7 @@ pub mod database;
 pub mod looks;
 pub mod parts;
 pub mod place;
+pub mod ports;
 pub mod process;
 pub mod service;
 pub mod wire;

@@ -5,6 +5,7 @@ use super::bot::Bot;
 use super::database::{Engine, TestDatabase};
 use super::looks::{self, Looks};
 use super::place::Place;
+use super::ports::free_port;
 use neostock_ops::sandbox::Options;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -12,15 +13,13 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-/// Ports below those that the system gives to whoever connects.
-const PORT_MIN: u16 = 20_000;
-const PORT_MAX: u16 = 32_000;
 /// How long a program may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What bash says of a script that is itself at fault.
+const BASH_FAULTS: [&str; 3] = ["Bad file descriptor", "unbound variable", "syntax error near"];
 /// What a result line may hold.
 const RESULT_BYTES_MAX: usize = 4_096;
 const RESULT_CHARS_MAX: usize = 300;
@@ -413,6 +412,11 @@ pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
+/// Whether bash found a script to be at fault.
+pub fn has_a_fault(words: &str) -> bool {
+    BASH_FAULTS.iter().any(|fault| words.contains(fault))
+}
+
 /// A signal to all that a process has started and then to itself, as the bot does with all that belongs to a
 /// step.
 pub fn signal_tree(root: Pid, signal: Signal) {
@@ -439,6 +443,7 @@ pub fn signal_tree(root: Pid, signal: Signal) {
 /// says it.
 pub fn result_of(output: &Output) -> Value {
     let words = said(output);
+    assert!(!has_a_fault(&words), "{words}");
     let text = std::str::from_utf8(&output.stdout).unwrap();
     let line = text.lines().last().unwrap_or_else(|| panic!("no result line: {words}"));
     assert!(line.len() <= RESULT_BYTES_MAX, "{} bytes: {line}", line.len());
@@ -540,20 +545,6 @@ fn project() -> PathBuf {
 fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).exists())
-}
-
-/// One that nobody listens on and that no connection out of this machine will take.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let range = PORT_MAX - PORT_MIN;
-    let first = (std::process::id() % u32::from(range)) as u16;
-    for _ in 0..range {
-        let port = PORT_MIN + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % range;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
 }
 
 fn until(what: &str, holds: impl FnMut() -> bool) {

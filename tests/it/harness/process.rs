@@ -3,6 +3,7 @@
 use super::bot::{environment, shown};
 use super::looks::Looks;
 use super::place::Place;
+use super::ports::free_port;
 use neostock_ops::sandbox::{Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -230,8 +231,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,7 +1,7 @@
 //! The sample service with its real processes, and a load on it.
 
 use super::looks::Looks;
-use super::process::free_port;
+use super::ports::free_port;
 use neostock_ops::sandbox::sample::{self, Sample};
 use reqwest::Client;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};

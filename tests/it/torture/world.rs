@@ -4,7 +4,7 @@
 use super::plan::{LEASE_MS, Shape};
 use crate::harness::database::{Engine, TestDatabase};
 use crate::harness::looks::Looks;
-use crate::harness::process::free_port;
+use crate::harness::ports::free_port;
 use neostock_ops::sandbox::{Channel, Fault, Options, Workspace};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;

@@ -3,7 +3,7 @@
 use super::{COULD_NOT_RUN, Desk, Ended, FAILED, GOOD, REFUSED, STOPPED_BY_TERM, listing, project};
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::looks::until;
-use crate::harness::process::free_port;
+use crate::harness::ports::free_port;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;

@@ -3,7 +3,7 @@
 
 use super::{COULD_NOT_RUN, Desk, FAILED, GOOD, listing, project};
 use crate::harness::looks::{Looks, pause, until};
-use crate::harness::process::free_port;
+use crate::harness::ports::free_port;
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
