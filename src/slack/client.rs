@@ -266,6 +266,16 @@ impl Client {
         Ok(())
     }
 
+    /// Takes a message of ours away (`chat.delete`).
+    ///
+    /// # Errors
+    /// [`CallError`]; it may always be repeated, and says `message_not_found` when it is gone.
+    pub async fn delete(&self, channel: &ChannelId, ts: &Ts) -> Result<(), CallError> {
+        let body = serde_json::json!({"channel": channel, "ts": ts});
+        let RawTs { .. } = self.write("chat.delete", &body).await?;
+        Ok(())
+    }
+
     /// Opens a form for whoever made the trigger, at most 3 s ago (`views.open`).
     ///
     /// # Errors
@@ -291,6 +301,31 @@ impl Client {
         slot_key: &str,
         since_ms: Millis,
     ) -> Result<Option<Ts>, CallError> {
+        self.find(channel, thread_ts, slot_key, since_ms, None).await
+    }
+
+    /// The same among the channel's messages that are older than `before`.
+    ///
+    /// # Errors
+    /// As [`Client::find_by_key`].
+    pub async fn find_before(
+        &self,
+        channel: &ChannelId,
+        before: &Ts,
+        slot_key: &str,
+        since_ms: Millis,
+    ) -> Result<Option<Ts>, CallError> {
+        self.find(channel, None, slot_key, since_ms, Some(before)).await
+    }
+
+    async fn find(
+        &self,
+        channel: &ChannelId,
+        thread_ts: Option<&Ts>,
+        slot_key: &str,
+        since_ms: Millis,
+        before: Option<&Ts>,
+    ) -> Result<Option<Ts>, CallError> {
         let method =
             if thread_ts.is_some() { "conversations.replies" } else { "conversations.history" };
         let oldest_ms = since_ms.saturating_sub(SKEW_MS).max(0);
@@ -301,7 +336,9 @@ impl Client {
                 ("channel", Some(channel.as_str())),
                 ("ts", thread_ts.map(Ts::as_str)),
                 ("oldest", Some(oldest.as_str())),
-                ("inclusive", Some("true")),
+                ("latest", before.map(Ts::as_str)),
+                // A bound at which nothing can stand needs no mention; `before` itself is not meant.
+                ("inclusive", before.is_none().then_some("true")),
                 ("include_all_metadata", Some("true")),
                 ("limit", Some(PAGE_SIZE)),
                 ("cursor", cursor.as_deref()),

@@ -12,7 +12,7 @@ use crate::core::card::Card;
 use crate::core::id::ChannelId;
 use crate::engine::{Announcement, Engine, Notice};
 use crate::exec::space;
-use crate::slack::client::{CallError, Client};
+use crate::slack::client::{CallError, Client, Ts};
 use crate::slack::render::render;
 use crate::store::NoSign;
 use crate::vitals::{Part, RESERVE_BYTES};
@@ -271,11 +271,34 @@ impl<'w> Teller<'w> {
                 Err(_) => return false,
             }
         }
-        let posted = client.post(&notice.channel, None, &render(&notice.card), &notice.key).await;
-        if let Err(failure) = &posted {
-            warn!("tell {} past the outbox: {failure}", notice.channel);
+        match client.post(&notice.channel, None, &render(&notice.card), &notice.key).await {
+            Ok(ts) => {
+                self.give_way(&notice, &ts, since_ms).await;
+                true
+            }
+            Err(failure) => {
+                warn!("tell {} past the outbox: {failure}", notice.channel);
+                false
+            }
         }
-        posted.is_ok()
+    }
+
+    /// Takes this bot's message away again where another bot said the same first: both had looked before
+    /// either had posted. Of any number of bots the one with the oldest message leaves it standing.
+    async fn give_way(&self, notice: &Notice, ts: &Ts, since_ms: Millis) {
+        let client = &self.watch.client;
+        for name in notice.sisters.iter().chain([&notice.key]) {
+            match client.find_before(&notice.channel, ts, name, since_ms).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    if let Err(failure) = client.delete(&notice.channel, ts).await {
+                        warn!("take back what another bot said first: {failure}");
+                    }
+                    return;
+                }
+                Err(failure) => return warn!("see whether another bot said it first: {failure}"),
+            }
+        }
     }
 
     fn over(&mut self, part: Part, trouble: &Trouble) {

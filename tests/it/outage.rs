@@ -155,6 +155,33 @@ fn a_database_that_goes_and_comes_back_takes_nothing_with_it() {
     });
 }
 
+#[test]
+fn bots_that_tell_of_the_database_at_the_same_moment_leave_one_message() {
+    run_in_time(async {
+        let cluster = Cluster::start();
+        let mut bot = Process::new(&cluster.url, HANG).await;
+        assert!(bot.start(None).await);
+        bot.second();
+        bot.until("both bots are there", |bot| bot.log().matches("listening").count() == 2).await;
+        let posts = |bot: &Process| bot.workspace.calls_of("chat.postMessage").len();
+        let posts_before = posts(&bot);
+        // Longer than the bots wait for each other's words: the second looks before the first's stand.
+        bot.workspace.fail_next("chat.postMessage", Fault::Slow(7_000));
+
+        cluster.halt();
+        bot.until("both have told", |bot| posts(bot) == posts_before + 2).await;
+        bot.until("one gave way", |bot| !bot.workspace.calls_of("chat.delete").is_empty()).await;
+
+        assert_eq!(times(&bot.told(), "database cannot be reached"), 1, "{:#?}", bot.told());
+        cluster.resume();
+        bot.until("that it is over", |bot| times(&bot.told(), "The database is back") > 0).await;
+        assert_eq!(times(&bot.told(), "database cannot be reached"), 1, "{:#?}", bot.told());
+        assert_eq!(bot.workspace.calls_of("chat.delete").len(), 1);
+        assert_eq!(bot.workspace.faults(), Vec::<String>::new());
+        bot.kill();
+    });
+}
+
 /// The server's processes: it and its children.
 fn server(pid: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
