@@ -166,7 +166,7 @@ fn bots_that_tell_of_the_database_at_the_same_moment_leave_one_message() {
         let posts = |bot: &Process| bot.workspace.calls_of("chat.postMessage").len();
         let posts_before = posts(&bot);
         // Longer than the bots wait for each other's words: the second looks before the first's stand.
-        bot.workspace.fail_next("chat.postMessage", Fault::Slow(7_000));
+        bot.workspace.fail_next("chat.postMessage", Fault::Slow(7_400));
 
         cluster.halt();
         bot.until("both have told", |bot| posts(bot) == posts_before + 2).await;
