@@ -337,7 +337,7 @@ impl Client {
                 ("ts", thread_ts.map(Ts::as_str)),
                 ("oldest", Some(oldest.as_str())),
                 ("latest", before.map(Ts::as_str)),
-                // A bound at which nothing can stand needs no mention; `before` itself is not meant.
+                // Slack takes both bounds in or leaves both out; `before` itself is not looked for.
                 ("inclusive", before.is_none().then_some("true")),
                 ("include_all_metadata", Some("true")),
                 ("limit", Some(PAGE_SIZE)),

@@ -55,6 +55,13 @@ fn run_in_time(test: impl Future<Output = ()>) {
     assert!(in_time.is_ok(), "the test took too long");
 }
 
+/// A bot on this database that is ready.
+async fn started(database_url: &str) -> Process {
+    let mut bot = Process::new(database_url, HANG).await;
+    assert!(bot.start(None).await);
+    bot
+}
+
 /// Whether the step that hangs has written how it ended.
 pub fn has_exit(bot: &Process) -> bool {
     attempts(bot).iter().any(|folder| {
@@ -109,8 +116,7 @@ async fn assert_sound(url: &str) {
 fn a_database_that_goes_and_comes_back_takes_nothing_with_it() {
     run_in_time(async {
         let cluster = Cluster::start();
-        let mut bot = Process::new(&cluster.url, HANG).await;
-        assert!(bot.start(None).await);
+        let mut bot = started(&cluster.url).await;
         bot.second();
         asked(&bot, "hang").await;
         bot.until("the step hangs", |bot| bot.place.marks() == ["hang"]).await;
@@ -159,8 +165,7 @@ fn a_database_that_goes_and_comes_back_takes_nothing_with_it() {
 fn bots_that_tell_of_the_database_at_the_same_moment_leave_one_message() {
     run_in_time(async {
         let cluster = Cluster::start();
-        let mut bot = Process::new(&cluster.url, HANG).await;
-        assert!(bot.start(None).await);
+        let mut bot = started(&cluster.url).await;
         bot.second();
         bot.until("both bots are there", |bot| bot.log().matches("listening").count() == 2).await;
         let posts = |bot: &Process| bot.workspace.calls_of("chat.postMessage").len();
@@ -193,8 +198,7 @@ fn server(pid: i32) -> Vec<i32> {
 fn a_database_that_says_nothing_is_gone_too() {
     run_in_time(async {
         let cluster = Cluster::start();
-        let mut bot = Process::new(&cluster.url, HANG).await;
-        assert!(bot.start(None).await);
+        let mut bot = started(&cluster.url).await;
         asked(&bot, "quick").await;
         bot.until("it is done", |bot| times(&bot.told(), "quick ✅ done") > 0).await;
         let stopped = server(cluster.pid());
@@ -225,8 +229,7 @@ fn a_database_that_says_nothing_is_gone_too() {
 
 both_engines! {
     async fn while_slack_is_gone_runs_go_on_and_are_told_afterwards(database: TestDatabase) {
-        let mut bot = Process::new(&database.url, HANG).await;
-        assert!(bot.start(None).await);
+        let mut bot = started(&database.url).await;
         asked(&bot, "quick").await;
         // The card and its thread.
         bot.until("the first", |bot| times(&bot.told(), "quick ✅ done") == 2).await;

@@ -82,14 +82,14 @@ function itemOf(item) {
   return made;
 }
 
-// How many times the list was asked for: an answer that was overtaken by a newer one is not shown.
-let asked = 0;
+// How many times the list was asked for or emptied: an answer that came too late for that is not shown.
+let turns = 0;
 
 async function showWatchlist() {
-  asked += 1;
-  const turn = asked;
+  turns += 1;
+  const turn = turns;
   const items = await query("watchlist.list");
-  if (turn !== asked) return;
+  if (turn !== turns) return;
   at("items").replaceChildren(...items.map(itemOf));
   at("watchlist-empty").hidden = items.length > 0;
 }
@@ -117,7 +117,7 @@ async function showPerson() {
   at("account").hidden = isKnown;
   for (const one of document.querySelectorAll("button.watch")) one.hidden = !isKnown;
   if (isKnown) return showWatchlist();
-  asked += 1;
+  turns += 1;
   at("items").replaceChildren();
 }
 
