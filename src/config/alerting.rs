@@ -8,10 +8,25 @@ use super::fault::{Fault, Faults};
 use super::runbook::read_bounded;
 use super::shape::{List, Object, Shape, Text, TextKind, integer, optional, required};
 use super::tree::{self, Entry, Node, Value};
+use crate::core::alert::{Level, Way};
 use crate::core::duration;
+use crate::core::escalation::Policies;
+use crate::core::oncall::Rotations;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+
+mod escalation;
+mod liveness;
+mod oncall;
+mod prometheus;
+mod ways;
+
+pub use escalation::Inhibition;
+pub use liveness::Liveness;
+pub use prometheus::Prometheus;
+pub use ways::Ways;
 
 /// Shorter, one slow answer would be an alert; longer, nobody would call it one.
 const DURATION_MS: (u64, u64) = (1_000, 24 * 3_600_000);
@@ -20,12 +35,28 @@ const RESPONSE_MS: (u64, u64) = (1, 10 * 60_000);
 /// Millionths in a whole, and the decimals that spell them.
 const WHOLE_MILLIONTHS: u32 = 1_000_000;
 const DECIMALS_MAX: usize = 6;
+/// Names in one list.
+const NAMES_MAX: usize = 50;
 
 /// What is watched, and when somebody is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Alerting {
-    /// At least one.
+    /// At least one, in a file.
     pub alerts: BTreeMap<Signal, Alert>,
+    /// Where measures come from; `None`: the rules are not evaluated.
+    pub prometheus: Option<Prometheus>,
+    /// What is done about an alert that nobody takes.
+    pub policies: Policies,
+    /// Which alerts keep others quiet.
+    pub inhibitions: Vec<Inhibition>,
+    /// Who is on call.
+    pub oncall: Rotations,
+    /// How notices leave, besides Slack.
+    pub ways: Ways,
+    /// What is expected to be heard of, and what others expect of this bot.
+    pub liveness: Liveness,
+    /// SHA-256 of the file, in hexadecimal digits; empty: there is none.
+    pub digest: String,
 }
 
 /// What can be watched.
@@ -81,9 +112,9 @@ pub struct Alert {
     /// For how long it must be too much without a break.
     pub duration_ms: u64,
     /// How bad that is.
-    pub severity: Severity,
+    pub severity: Level,
     /// At least one.
-    pub channels: BTreeSet<Channel>,
+    pub channels: BTreeSet<Way>,
 }
 
 /// What must not be exceeded.
@@ -114,59 +145,6 @@ impl fmt::Display for Threshold {
             }
             Self::Time { percentile, ms } => write!(out, "P{percentile} {}", duration::spell(*ms)),
         }
-    }
-}
-
-/// The manual's three levels of an alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Level 1: recorded; it may pass by itself within five minutes.
-    Warning,
-    /// Level 2: the developers are told at once and answer within fifteen minutes.
-    Error,
-    /// Level 3: everybody concerned is told at once.
-    Critical,
-}
-
-impl Severity {
-    const NAMES: [&'static str; 3] = ["warning", "error", "critical"];
-
-    /// As the file names it.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    /// From 1 to 3, as the manual counts.
-    pub fn level(self) -> u8 {
-        self as u8 + 1
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        [Self::Warning, Self::Error, Self::Critical].into_iter().find(|one| one.name() == name)
-    }
-}
-
-/// A way to people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Channel {
-    /// The environment's conversation.
-    Slack,
-    /// Mail.
-    Email,
-    /// Whoever is on call.
-    Pagerduty,
-}
-
-impl Channel {
-    const NAMES: [&'static str; 3] = ["slack", "email", "pagerduty"];
-
-    /// As the file names it.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        [Self::Slack, Self::Email, Self::Pagerduty].into_iter().find(|one| one.name() == name)
     }
 }
 
@@ -203,7 +181,18 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Alerting, Vec<Fault>> {
         let read = |entry| alert(entry, &mut faults);
         alerts.extend(node.entries().iter().filter_map(read));
     }
-    if faults.is_empty() { Ok(Alerting { alerts }) } else { Err(faults.finish()) }
+    let oncall = oncall::read(root.get("oncall"), &mut faults);
+    let read = Alerting {
+        alerts,
+        prometheus: prometheus::read(root.get("prometheus"), &mut faults),
+        policies: escalation::read(root.get("escalation"), &oncall, &mut faults),
+        inhibitions: escalation::inhibitions(root.get("inhibit"), &mut faults),
+        oncall,
+        ways: ways::read(root.get("notices"), &mut faults),
+        liveness: liveness::read(root.get("liveness"), &mut faults),
+        digest: hex::encode(Sha256::digest(bytes)),
+    };
+    if faults.is_empty() { Ok(read) } else { Err(faults.finish()) }
 }
 
 fn alert(entry: &Entry, faults: &mut Faults) -> Option<(Signal, Alert)> {
@@ -217,15 +206,15 @@ fn alert(entry: &Entry, faults: &mut Faults) -> Option<(Signal, Alert)> {
         },
         _ => Threshold::Ratio { millionths: millionths(node.get("threshold")?, faults)? },
     };
-    let severity = node.get("severity").and_then(Node::text).and_then(Severity::named)?;
+    let severity = node.get("severity").and_then(Node::text).and_then(Level::named)?;
     let duration_ms = duration_ms(node.get("duration"))?;
     Some((signal, Alert { threshold, duration_ms, severity, channels }))
 }
 
-fn channels(node: Option<&Node>, faults: &mut Faults) -> BTreeSet<Channel> {
+fn channels(node: Option<&Node>, faults: &mut Faults) -> BTreeSet<Way> {
     let mut found = BTreeSet::new();
     for item in node.map_or(&[][..], Node::items) {
-        let Some(channel) = item.text().and_then(Channel::named) else { continue };
+        let Some(channel) = item.text().and_then(Way::named) else { continue };
         if !found.insert(channel) {
             let message = format!("`{}` is here twice", channel.name());
             faults.add_with(item.at, message, "remove one of the two");
@@ -287,9 +276,9 @@ static RATIO: Text = Text {
 };
 static CHANNELS: List = List {
     name: "channels",
-    item: Shape::Choice(&Channel::NAMES),
+    item: Shape::Choice(&Way::NAMES),
     min: 1,
-    max: Channel::NAMES.len(),
+    max: Way::NAMES.len(),
     example: "[slack, email]",
 };
 
@@ -301,7 +290,7 @@ static RATE: Object = Object {
     fields: &[
         required("threshold", Shape::Text(&RATIO), "The part of all that must not be exceeded"),
         required("duration", DURATION, "For how long without a break"),
-        required("severity", Shape::Choice(&Severity::NAMES), "The manual's level 1, 2 or 3"),
+        required("severity", Shape::Choice(&Level::NAMES), "The manual's level 1, 2 or 3"),
         required("channels", Shape::List(&CHANNELS), "Where it is said"),
     ],
     exactly_one: &[],
@@ -323,7 +312,7 @@ static TIME: Object = Object {
             "Which percentage of all answers has come by then",
         ),
         required("duration", DURATION, "For how long without a break"),
-        required("severity", Shape::Choice(&Severity::NAMES), "The manual's level 1, 2 or 3"),
+        required("severity", Shape::Choice(&Level::NAMES), "The manual's level 1, 2 or 3"),
         required("channels", Shape::List(&CHANNELS), "Where it is said"),
     ],
     exactly_one: &[],
@@ -348,7 +337,19 @@ static ALERTS: Object = Object {
 static ROOT: Object = Object {
     name: "the alerting configuration",
     doc: "When people are told that something is wrong.",
-    fields: &[required("alerts", Shape::Object(&ALERTS), "What is watched")],
+    fields: &[
+        required("alerts", Shape::Object(&ALERTS), "What is watched"),
+        optional("prometheus", Shape::Object(&prometheus::GRAMMAR), "Where measures come from"),
+        optional(
+            "escalation",
+            Shape::Object(&escalation::GRAMMAR),
+            "What is done if nobody answers",
+        ),
+        optional("inhibit", Shape::List(&escalation::INHIBIT), "Which alerts keep others quiet"),
+        optional("oncall", Shape::Map(&oncall::GRAMMAR), "Who is on call, by rotation"),
+        optional("notices", Shape::Object(&ways::GRAMMAR), "How notices leave, besides Slack"),
+        optional("liveness", Shape::Object(&liveness::GRAMMAR), "Signs of life, in and out"),
+    ],
     exactly_one: &[],
     later: &[],
     example: "{alerts: {cpu: {threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}",
@@ -403,9 +404,9 @@ alerts:
     fn the_manuals_own_text_is_accepted_as_it_is() {
         let alerting = parse("a.yml", MANUAL.as_bytes()).unwrap();
 
-        let both = BTreeSet::from([Channel::Slack, Channel::Email]);
-        let all = BTreeSet::from([Channel::Slack, Channel::Email, Channel::Pagerduty]);
-        let alert = |threshold, duration_ms, severity, channels: &BTreeSet<Channel>| Alert {
+        let both = BTreeSet::from([Way::Slack, Way::Email]);
+        let all = BTreeSet::from([Way::Slack, Way::Email, Way::Pagerduty]);
+        let alert = |threshold, duration_ms, severity, channels: &BTreeSet<Way>| Alert {
             threshold,
             duration_ms,
             severity,
@@ -414,17 +415,17 @@ alerts:
         let ratio = |millionths| Threshold::Ratio { millionths };
         let time = Threshold::Time { percentile: 99, ms: 5_000 };
         let expected = [
-            (Signal::ErrorRate, alert(ratio(50_000), 60_000, Severity::Critical, &all)),
-            (Signal::ResponseTime, alert(time, 120_000, Severity::Warning, &both)),
-            (Signal::AuthFailure, alert(ratio(100_000), 30_000, Severity::Critical, &all)),
-            (Signal::DataFetchFailure, alert(ratio(200_000), 180_000, Severity::Error, &both)),
+            (Signal::ErrorRate, alert(ratio(50_000), 60_000, Level::Critical, &all)),
+            (Signal::ResponseTime, alert(time, 120_000, Level::Warning, &both)),
+            (Signal::AuthFailure, alert(ratio(100_000), 30_000, Level::Critical, &all)),
+            (Signal::DataFetchFailure, alert(ratio(200_000), 180_000, Level::Error, &both)),
         ];
         assert_eq!(alerting.alerts, BTreeMap::from(expected));
     }
 
     #[test]
     fn the_levels_are_the_manuals() {
-        let levels = Severity::NAMES.map(|name| Severity::named(name).unwrap().level());
+        let levels = Level::NAMES.map(|name| Level::named(name).unwrap().number());
 
         assert_eq!(levels, [1, 2, 3]);
     }

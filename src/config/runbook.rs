@@ -7,7 +7,7 @@ mod checklists;
 mod contacts;
 mod freezes;
 mod gates;
-mod grammar;
+pub(super) mod grammar;
 mod machine;
 mod parameters;
 mod policy;

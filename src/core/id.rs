@@ -50,9 +50,25 @@ text_id!(
     RunId
 );
 text_id!(
+    /// An alert: `AL-` and eight characters of Crockford's base 32.
+    AlertId
+);
+text_id!(
     /// One try of one step: `A-` and sixteen characters; names the attempt's evidence folder.
     AttemptId
 );
+
+impl AlertId {
+    /// Makes an alert id from random bytes.
+    pub fn from_entropy(entropy: [u8; RUN_CHARS]) -> Self {
+        Self(encode("AL-", &entropy))
+    }
+
+    /// Reads an alert id as a person types it, as [`RunId::parse`] does.
+    pub fn parse(text: &str) -> Option<Self> {
+        typed("AL-", text).map(Self)
+    }
+}
 
 impl RunId {
     /// Makes a run id from random bytes.
@@ -63,21 +79,7 @@ impl RunId {
     /// Reads a run id as a person types it: any case, `O` for `0`, `I` or `L` for `1`, with or
     /// without the `R-`. `None` when it cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
-        let upper = text.trim().to_ascii_uppercase();
-        let body = upper.strip_prefix("R-").unwrap_or(&upper);
-        let mut id = String::from("R-");
-        for letter in body.chars() {
-            let letter = match letter {
-                'O' => '0',
-                'I' | 'L' => '1',
-                other => other,
-            };
-            if !ALPHABET.contains(&u8::try_from(letter).ok()?) {
-                return None;
-            }
-            id.push(letter);
-        }
-        (id.len() == 2 + RUN_CHARS).then_some(Self(id))
+        typed("R-", text).map(Self)
     }
 }
 
@@ -86,6 +88,25 @@ impl AttemptId {
     pub fn from_entropy(entropy: [u8; ATTEMPT_CHARS]) -> Self {
         Self(encode("A-", &entropy))
     }
+}
+
+/// An id as a person types it.
+fn typed(prefix: &str, text: &str) -> Option<String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let body = upper.strip_prefix(prefix).unwrap_or(&upper);
+    let mut id = String::from(prefix);
+    for letter in body.chars() {
+        let letter = match letter {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        };
+        if !ALPHABET.contains(&u8::try_from(letter).ok()?) {
+            return None;
+        }
+        id.push(letter);
+    }
+    (id.len() == prefix.len() + RUN_CHARS).then_some(id)
 }
 
 /// Five bits of each byte become one character.
@@ -106,6 +127,8 @@ mod tests {
         assert_eq!(id.as_str(), "R-0123WXYZ");
         assert_eq!(RunId::parse("r-o123wxyz"), Some(id.clone()));
         assert_eq!(RunId::parse(" 0l23WXYZ "), Some(id));
+        assert_eq!(AlertId::parse("al-o123wxyz").unwrap().as_str(), "AL-0123WXYZ");
+        assert_eq!(AlertId::parse("R-0123WXYZ"), None);
         assert_eq!(RunId::parse("R-123"), None);
         assert_eq!(RunId::parse("R-0123WXY!"), None);
     }

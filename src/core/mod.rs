@@ -4,6 +4,7 @@
 //! argument and randomness comes in as bytes, so that every rule can be shown in a table.
 
 pub mod action;
+pub mod alert;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;
@@ -16,6 +17,7 @@ pub mod delegation;
 pub mod denial;
 pub mod duration;
 pub mod emergency;
+pub mod escalation;
 pub mod evidence;
 pub mod follow_up_card;
 pub mod freeze;
@@ -25,6 +27,7 @@ pub mod host_card;
 pub mod id;
 pub mod journal;
 pub mod journal_words;
+pub mod oncall;
 pub mod param;
 pub mod plan;
 pub mod plan_card;

@@ -118,7 +118,7 @@ fn the_shipped_alerting_configuration_watches_everything_and_is_the_manuals() {
         .map(|(signal, alert)| {
             let channels: Vec<_> = alert.channels.iter().map(|channel| channel.name()).collect();
             let (name, seconds, level) =
-                (signal.name(), alert.duration_ms / 1_000, alert.severity.level());
+                (signal.name(), alert.duration_ms / 1_000, alert.severity.number());
             format!("{name} > {} {seconds}s level {level} {}", alert.threshold, channels.join(" "))
         })
         .collect();

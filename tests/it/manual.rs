@@ -216,7 +216,7 @@ fn a_level_of_the_manual_is_a_severity() {
         (3, "严重", Signal::ErrorRate),
     ] {
         assert!(of(level).unwrap().contains(words), "{levels:?}");
-        assert_eq!(alert(ALERTING_FILES[0], signal).severity.level(), level);
+        assert_eq!(alert(ALERTING_FILES[0], signal).severity.number(), level);
     }
 }
 

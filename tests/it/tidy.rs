@@ -9,7 +9,7 @@ const ROWS: [&[&str]; 11] = [
     &["core", "entropy", "fault"],
     &["logs"],
     &["config", "clock", "metrics", "vitals"],
-    &["store", "slack", "exec"],
+    &["store", "slack", "exec", "notify", "source"],
     &["engine"],
     &["command"],
     &["pipeline"],

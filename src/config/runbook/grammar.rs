@@ -39,7 +39,7 @@ const DIGIT: Range = ('0', '9');
 const UNDERSCORE: Range = ('_', '_');
 
 /// Names of environments, roles and actions: people type them in chat.
-static NAME: Word = Word {
+pub(in crate::config) static NAME: Word = Word {
     name: "a name here (lower-case letters, digits and single `-`, at most 30)",
     literals: &[],
     first: &[LOWER],

@@ -1,0 +1,2 @@
+//! Where alerts come from: what Prometheus answers, what Alertmanager and others send. Reads bytes, and
+//! decides nothing.
