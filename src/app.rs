@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::command::settle_elsewhere;
 use crate::config::protection::Declared;
 use crate::config::settings::Settings;
-use crate::engine::{Engine, Error, Identity, Swept};
+use crate::engine::{Engine, Error, Identity, Swept, Terms};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, router};
@@ -21,6 +21,7 @@ use crate::vitals::Part;
 use crate::worker::daily_head::post_daily;
 use crate::worker::driver::Means;
 use crate::worker::gates::Gates;
+use crate::worker::hand_over::tell_hand_overs;
 use crate::worker::health::{self, Watch};
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, reload_when_asked};
@@ -90,6 +91,13 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let runbook = crate::config::runbook::load(&settings.runbook)
         .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
     let runbook = watch::Sender::new(Arc::new(runbook));
+    let alerting = match &settings.alerting {
+        Some(path) => crate::config::alerting::load(path)
+            .map_err(|faults| anyhow::anyhow!(listing(&faults)))?,
+        None => crate::config::alerting::Alerting::default(),
+    };
+    let alerting = watch::Sender::new(Arc::new(alerting));
+    let terms = Terms { runbook: runbook.subscribe(), alerting: alerting.subscribe() };
     let data = DataDir::take(&settings.data_dir)?;
     let metrics = Metrics::new()?;
     let url = settings.database_url.expose_secret();
@@ -102,7 +110,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         lease_ms: settings.lease_ms.cast_signed(),
     };
     let engine = Engine::new(store, identity, metrics.clone())
-        .with_runs_waiting_max(settings.runs_waiting_max);
+        .with_runs_waiting_max(settings.runs_waiting_max)
+        .with_terms(terms);
     let timeouts = Timeouts::default().at_most(engine.call_time_max());
     let client = Client::new(&slack.api_url, &slack.bot_token, timeouts)?;
     let secret =
@@ -137,6 +146,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
 
     let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    loops.spawn(tell_hand_overs(engine.clone(), Arc::clone(&workspace), stop.clone()));
     loops.spawn(greet(engine.clone(), client.clone(), workspace, stop.clone()));
     loops.spawn(drive_runs(engine.clone(), means, stop.clone()));
     for _ in 0..SENDERS {

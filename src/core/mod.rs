@@ -28,6 +28,7 @@ pub mod id;
 pub mod journal;
 pub mod journal_words;
 pub mod oncall;
+pub mod oncall_card;
 pub mod param;
 pub mod plan;
 pub mod plan_card;

@@ -4,6 +4,7 @@
 pub mod daily_head;
 pub mod driver;
 pub mod gates;
+pub mod hand_over;
 pub mod health;
 mod output;
 pub mod patience;
