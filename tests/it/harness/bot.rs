@@ -366,7 +366,10 @@ pub fn environment(
     database_url: &str,
 ) -> Vec<(String, String)> {
     let host = workspace.base_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
-    [
+    let alerting = place.alerting();
+    let alerting = alerting.exists().then(|| alerting.display().to_string());
+    let alerting = alerting.map(|path| ("NEOSTOCK_ALERTING".to_owned(), path));
+    let always = [
         ("SLACK_BOT_TOKEN", workspace.bot_token()),
         ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
         ("SLACK_API_URL", workspace.api_url()),
@@ -375,8 +378,8 @@ pub fn environment(
         ("NEOSTOCK_DATA_DIR", place.data().display().to_string()),
         ("NEOSTOCK_RESPONSE_HOSTS", host),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .map(|(name, value)| (name.to_owned(), value));
+    always.into_iter().chain(alerting).collect()
 }
 
 /// Every text of a message's blocks, a block a line.

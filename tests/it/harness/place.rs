@@ -78,6 +78,11 @@ impl Place {
         self.path().join("runbook.yml")
     }
 
+    /// The alerting configuration; a test that wants one writes it before its bot starts.
+    pub fn alerting(&self) -> PathBuf {
+        self.path().join("alerting.yml")
+    }
+
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
     }
