@@ -6,6 +6,7 @@
 pub mod action;
 pub mod alert;
 pub mod alert_card;
+pub mod alert_follow_up;
 pub mod alert_press;
 pub mod card;
 pub mod checklist;
@@ -45,6 +46,7 @@ pub mod rule;
 pub mod run;
 pub mod run_card;
 pub mod settle_card;
+pub mod silence;
 pub mod step;
 pub mod step_result;
 pub mod table;

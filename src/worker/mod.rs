@@ -9,6 +9,7 @@ pub mod health;
 mod output;
 pub mod patience;
 pub mod reload;
+pub mod reminders;
 pub mod retention;
 pub mod sender;
 mod tail;

@@ -63,6 +63,7 @@ mod self_approval;
 mod service_unit;
 mod settle;
 mod shipped;
+mod silence;
 mod slack_storm;
 mod stop;
 mod store;

@@ -10,7 +10,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 29] = [
+const BY_ITSELF: [(&str, &str); 31] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
@@ -31,6 +31,7 @@ const BY_ITSELF: [(&str, &str); 29] = [
     ("post_head", "the journal's head of a day"),
     ("refuse_wish", "a decision that its host did not carry out"),
     ("remind", "words alone"),
+    ("remind_of_follow_ups", "words alone"),
     ("remind_of_reviews", "words alone"),
     ("renew", "prolongs the leases of its own runs"),
     ("send_back", "a run waits once more at its turn, under the fence of whoever drives it"),
@@ -39,6 +40,7 @@ const BY_ITSELF: [(&str, &str); 29] = [
     ("show_queue", "words alone"),
     ("swept", "what retention removed"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
+    ("warn_of_silences", "words alone"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
 ];
 
