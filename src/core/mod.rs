@@ -5,6 +5,8 @@
 
 pub mod action;
 pub mod alert;
+pub mod alert_measure;
+pub mod alert_rule;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;
