@@ -5,8 +5,11 @@
 
 pub mod action;
 pub mod alert;
+pub mod alert_card;
 pub mod alert_measure;
+pub mod alert_press;
 pub mod alert_rule;
+pub mod alert_rule_card;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;
