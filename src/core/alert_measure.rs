@@ -130,19 +130,15 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     #[test]
     fn every_measure_asks_about_its_service_and_window() {
         let mut shown = String::new();
         for signal in Signal::ALL {
             let asked = signal.questions("shop", 60_000, 99);
-            shown += &format!(
-                "{}\n  {}\n  {}\n  {}\n",
-                signal.name(),
-                asked.value,
-                asked.age,
-                asked.volume
-            );
+            let Questions { value, age, volume } = asked;
+            let _ = writeln!(shown, "{}\n  {value}\n  {age}\n  {volume}", signal.name());
         }
         insta::assert_snapshot!("built_in_questions", shown);
     }

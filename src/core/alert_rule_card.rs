@@ -100,7 +100,10 @@ mod tests {
         ];
         for (lang, expected) in [
             (Lang::Zh, ["2 条告警规则无法评估", "没有这项数据", "仍然有效", "不会恢复"]),
-            (Lang::En, ["2 alert rules cannot be", "no such series", "its alert stands", "nor end"]),
+            (
+                Lang::En,
+                ["2 alert rules cannot be", "no such series", "its alert stands", "nor end"],
+            ),
         ] {
             let card = format!("{:?}", unknown_card("production", &unknown, lang));
             for words in expected {

@@ -46,6 +46,7 @@ pub mod result_card;
 pub mod rule;
 pub mod run;
 pub mod run_card;
+pub mod series;
 pub mod settle_card;
 pub mod step;
 pub mod step_result;

@@ -268,13 +268,10 @@ fn balanced(entry: &Entry, faults: &mut Faults) {
     let mut letters = query.chars();
     while let Some(letter) = letters.next() {
         match (quote, letter) {
-            (Some('`'), '`') => quote = None,
-            (Some('`'), _) => {}
-            (Some(_), '\\') => {
+            (Some(mark), _) if mark == letter => quote = None,
+            (Some('"' | '\''), '\\') => {
                 letters.next();
             }
-            (Some(mark), _) if mark == letter => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'' | '`') => quote = Some(letter),
             (None, '(') => open.push(')'),
             (None, '[') => open.push(']'),
@@ -284,7 +281,7 @@ fn balanced(entry: &Entry, faults: &mut Faults) {
                 faults.add(entry.value.at, message);
                 return;
             }
-            (None, _) => {}
+            _ => {}
         }
     }
     let missing = quote.or(open.pop());
