@@ -26,6 +26,7 @@ pub mod results;
 mod retention;
 mod reuse;
 mod reviews;
+mod rules;
 mod view;
 mod wishes;
 
@@ -43,6 +44,7 @@ pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, NewRun, Settled, Supersede};
 pub use retention::{Attempts, Swept};
 pub use reviews::Reviewed;
+pub use rules::{HeldRule, RuleView, Tick, Whereabouts};
 pub use view::Overview;
 pub use wishes::Wish;
 
