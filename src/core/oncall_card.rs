@@ -80,7 +80,7 @@ impl Standing {
         }
         line.push(text(lang.pick(
             "请修改告警配置的 oncall，或用 ",
-            "Change `oncall` in the alerting configuration, or say ",
+            "Change “oncall” in the alerting configuration, or say ",
         )));
         line.push(Span::Code(format!("/neostock oncall override {} @…", self.name)));
         line

@@ -23,6 +23,7 @@ pub mod queue;
 pub mod releases;
 pub mod results;
 pub mod reviews;
+pub mod rules;
 pub mod runs;
 pub mod silences;
 pub mod wishes;
