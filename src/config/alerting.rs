@@ -21,11 +21,13 @@ mod escalation;
 mod liveness;
 mod oncall;
 mod prometheus;
+mod watchdog;
 mod ways;
 
 pub use escalation::Inhibition;
 pub use liveness::Liveness;
 pub use prometheus::Prometheus;
+pub use watchdog::Watchdog;
 pub use ways::Ways;
 
 /// Shorter, one slow answer would be an alert; longer, nobody would call it one.

@@ -61,6 +61,12 @@ impl Outcome {
 
 /// Every kind: what it came to, 中文, English.
 const KINDS: &[(&str, Outcome, &str, &str)] = &[
+    (
+        "alerts.refused",
+        Outcome::Refused,
+        "收到的告警无法读取",
+        "alerts that were sent cannot be read",
+    ),
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     (
         "bot.swept",

@@ -25,6 +25,7 @@ mod retention;
 mod reuse;
 mod reviews;
 mod view;
+mod watches;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
@@ -40,6 +41,7 @@ pub use requests::{Answers, Asked, NewRun, Settled, Supersede};
 pub use retention::{Attempts, Swept};
 pub use reviews::Reviewed;
 pub use view::Overview;
+pub use watches::{Own, WATCHDOG};
 pub use wishes::Wish;
 
 use crate::clock::{Clock, Millis};

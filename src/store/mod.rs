@@ -21,6 +21,7 @@ pub mod releases;
 pub mod results;
 pub mod reviews;
 pub mod runs;
+pub mod watches;
 pub mod wishes;
 
 mod connect;
