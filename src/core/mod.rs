@@ -5,6 +5,8 @@
 
 pub mod action;
 pub mod alert;
+pub mod alert_card;
+pub mod alert_press;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;

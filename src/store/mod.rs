@@ -7,6 +7,7 @@
 //! Locks are taken in one order: run, environment, outbox, journal head. The head is taken by
 //! the façade itself, last, just before the commit.
 
+pub mod alerts;
 pub mod checks;
 pub mod compliance;
 pub mod decisions;
