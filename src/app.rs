@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::command::settle_elsewhere;
 use crate::config::protection::Declared;
 use crate::config::settings::Settings;
+use crate::core::alert::Way;
 use crate::engine::{Engine, Error, Identity, Swept, Terms};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
@@ -26,7 +27,7 @@ use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
 use crate::worker::retention::{Limits, sweep};
 use crate::worker::self_watch::watch_itself;
-use crate::worker::sender::send_one;
+use crate::worker::sender::{Courier, send_one};
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
 use sd_notify::NotifyState;
@@ -146,7 +147,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     loops.spawn(greet(engine.clone(), client.clone(), workspace, stop.clone()));
     loops.spawn(drive_runs(engine.clone(), means, stop.clone()));
     for _ in 0..SENDERS {
-        loops.spawn(send_messages(engine.clone(), client.clone(), stop.clone()));
+        let courier = Courier::Slack(client.clone());
+        loops.spawn(send_messages(engine.clone(), courier, stop.clone()));
     }
     loops.spawn(keep_waiting(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
@@ -334,9 +336,10 @@ fn has_database(engine: &Engine) -> bool {
 
 async fn send_messages(
     engine: Engine,
-    client: Client,
+    courier: Courier,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let way = courier.way();
     while !stop.is_cancelled() {
         if !has_database(&engine) {
             tokio::select! {
@@ -345,9 +348,9 @@ async fn send_messages(
             }
             continue;
         }
-        let wait_ms = match send_one(&engine, &client).await {
+        let wait_ms = match send_one(&engine, &courier).await {
             Ok(true) => continue,
-            Ok(false) => until_next(&engine).await,
+            Ok(false) => until_next(&engine, way).await,
             Err(failure) => {
                 error!("send messages: {failure:#}");
                 LOOK_MS
@@ -355,15 +358,15 @@ async fn send_messages(
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = engine.mail().notified() => {}
+            () = engine.mail().notified(way) => {}
             () = engine.clock().sleep_ms(wait_ms) => {}
         }
     }
     Ok(())
 }
 
-async fn until_next(engine: &Engine) -> u64 {
-    let next_ms = engine.next_message_ms().await.ok().flatten();
+async fn until_next(engine: &Engine, way: Way) -> u64 {
+    let next_ms = engine.next_message_ms(way).await.ok().flatten();
     let wait_ms = next_ms.map(|next_ms| next_ms - engine.clock().now_ms());
     // At least a moment: a due message that cannot go yet must not spin the loop.
     wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))

@@ -46,6 +46,14 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
+        let outbox_calls = IntCounterVec::new(
+            Opts::new(
+                "neostock_outbox_calls_total",
+                "Calls that deliver messages, by way and result.",
+            ),
+            &["way", "result"],
+        )?;
+        registry.register(Box::new(outbox_calls.clone()))?;
         single("neostock_up", "1 while the bot runs.")?.set(1);
         Ok(Self(Arc::new(Inner {
             http_answers: counter(
@@ -74,11 +82,7 @@ impl Metrics {
                 "why",
             )?,
             run_events: counter("neostock_run_events_total", "Events of runs and steps.", "event")?,
-            outbox_calls: counter(
-                "neostock_outbox_calls_total",
-                "Calls to Slack by result.",
-                "result",
-            )?,
+            outbox_calls,
             outbox: gauge(
                 "neostock_outbox",
                 "Messages that are due or refused for good, and the age in seconds of the oldest due.",
@@ -134,9 +138,9 @@ impl Metrics {
         self.0.run_events.with_label_values(&[event]).inc();
     }
 
-    /// One call to Slack.
-    pub fn outbox_call(&self, result: &'static str) {
-        self.0.outbox_calls.with_label_values(&[result]).inc();
+    /// One call that delivers a message; both words are of a fixed few.
+    pub fn outbox_call(&self, way: &'static str, result: &'static str) {
+        self.0.outbox_calls.with_label_values(&[way, result]).inc();
     }
 
     /// The outbox as it is now.

@@ -185,6 +185,9 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ),
     ("role.delegated", Outcome::Ok, "委托审批", "lets somebody decide in their place"),
     ("role.delegation_ended", Outcome::Stopped, "结束委托", "ended a delegation"),
+    ("oncall.overridden", Outcome::Ok, "调整值班", "changed who is on call"),
+    ("oncall.override_ended", Outcome::Stopped, "取消值班调整", "ended a change of who is on call"),
+    ("oncall.handed_over", Outcome::Progress, "值班交接", "somebody else is on call"),
     (
         "emergency.used",
         Outcome::Ok,

@@ -59,7 +59,7 @@ impl Engine {
                         let names = notice.sisters.iter().chain([&notice.key]);
                         let mut is_told = false;
                         for name in names {
-                            is_told |= outbox::has(unit.connection(), name).await?;
+                            is_told |= outbox::is_written(unit.connection(), name).await?;
                         }
                         if !is_told {
                             let slot = slot(notice);

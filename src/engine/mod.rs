@@ -16,6 +16,7 @@ mod gathered;
 mod heads;
 mod hosts;
 mod live;
+mod oncall;
 mod outbox;
 mod people;
 mod queue;
@@ -36,7 +37,8 @@ pub use checks::{Listed, OnList};
 pub use decisions::Decided;
 pub use delegations::{Change, Told};
 pub use heads::DailyHead;
-pub use outbox::{Message, Outcome};
+pub use oncall::{HandOver, OPEN_OVERRIDES_MAX, OnCallChange};
+pub use outbox::{Bells, Message, Outcome};
 pub use people::{KEPT_AGAIN_MS, KNOWLEDGE_KEPT_MS};
 pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, NewRun, Settled, Supersede};
@@ -105,7 +107,7 @@ pub struct Engine {
     /// Rung when a run may be waiting for a driver.
     work: Arc<Notify>,
     /// Rung when a message may be waiting for a sender.
-    mail: Arc<Notify>,
+    mail: Arc<Bells>,
     /// Rung, for everybody who waits, when a run is to be stopped.
     cancels: Arc<Notify>,
     /// Rung when an alert may have something due.
@@ -268,7 +270,7 @@ impl Engine {
     }
 
     /// Rung when a message may be waiting for a sender.
-    pub fn mail(&self) -> &Notify {
+    pub fn mail(&self) -> &Bells {
         &self.mail
     }
 

@@ -1,18 +1,44 @@
 //! One message at a time from the outbox to a sender, and what came of it back.
 
 use super::{CHANNEL_LEASE_UNUSED, Engine, Error, bot_entry, channel_lease_ms};
-use crate::core::card::Card;
+use crate::core::alert::Way;
 use crate::store::Unit;
-use crate::store::outbox::{self, ChannelClaim};
+use crate::store::outbox::{self, ChannelClaim, Rest, Trouble};
 use serde_json::json;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Between two calls for one channel: Slack takes about one message a second there.
 pub const PACE_MS: i64 = 1_050;
+/// PagerDuty takes about 120 calls a minute a routing key.
+const PAGERDUTY_PACE_MS: i64 = 525;
+/// A mail server counts connections, and here each mail is one.
+const EMAIL_PACE_MS: i64 = 200;
+/// Channels in trouble that are told of.
+const TROUBLES_MAX: i64 = 20;
 /// After a failure: doubled each time up to the most.
 const BACKOFF_MS: i64 = 1_000;
 /// The longest wait after failures in a row; retries never end, for no notice may be lost.
 const BACKOFF_MS_MAX: i64 = 60_000;
+
+/// Rung when a message may be waiting: every way's senders sleep by a bell of their own, so that none of
+/// them takes the ringing for another.
+#[derive(Debug, Default)]
+pub struct Bells([Notify; Way::ALL.len()]);
+
+impl Bells {
+    /// Wakes one sender of each way, now or when it next listens.
+    pub fn notify_one(&self) {
+        for bell in &self.0 {
+            bell.notify_one();
+        }
+    }
+
+    /// Waits until this way's bell rings.
+    pub async fn notified(&self, way: Way) {
+        self.0[way as usize].notified().await;
+    }
+}
 
 /// A message to send, with the claim on its channel.
 #[derive(Debug, Clone)]
@@ -24,8 +50,8 @@ pub struct Message {
     pub channel: String,
     /// The thread it belongs in.
     pub parent_ts: Option<String>,
-    /// What.
-    pub card: Card,
+    /// What, as JSON: each way reads its own.
+    pub body: String,
     /// The message to edit; `None`: to be posted.
     pub ts: Option<String>,
     /// A post was announced before and its outcome is unknown: look for it first.
@@ -40,30 +66,32 @@ pub struct Message {
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in Slack as this message.
+    /// It has arrived as this message.
     Sent(String),
     /// An earlier post of it was found in Slack as this message; its body may be an older one.
     Found(String),
-    /// It is certainly not in Slack; to be tried again.
+    /// It has certainly not arrived; to be tried again.
     NotSent,
-    /// It may be in Slack.
+    /// It may have arrived.
     Unknown,
-    /// Not before this many milliseconds; it is certainly not in Slack.
+    /// The same, and why in words: something that people can put right.
+    Held(String),
+    /// Not before this many milliseconds; it has certainly not arrived.
     Paced(i64),
     /// The message that was to be edited is gone.
     Gone,
-    /// Slack will never take it: its code for why.
+    /// It will never be taken: the other side's code for why.
     Refused(String),
 }
 
 impl Engine {
-    /// The next message that may be sent now; its channel is claimed and a post announced.
+    /// The next message that may be sent by this way now; its channel is claimed and a post announced.
     ///
     /// # Errors
     /// The database's.
-    pub async fn next_message(&self) -> Result<Option<Message>, Error> {
+    pub async fn next_message(&self, way: Way) -> Result<Option<Message>, Error> {
         let mut reader = self.store.read().await?;
-        let due_ms = outbox::next_due_ms(&mut reader).await?;
+        let due_ms = outbox::next_due_ms(&mut reader, way).await?;
         drop(reader);
         if due_ms.is_none_or(|due_ms| due_ms > self.clock().now_ms()) {
             return Ok(None);
@@ -77,27 +105,31 @@ impl Engine {
                     let until_ms = now_ms + lease_ms;
                     let connection = unit.connection();
                     let claimed =
-                        outbox::claim_channel(connection, &owner, now_ms, until_ms).await?;
+                        outbox::claim_channel(connection, way, &owner, now_ms, until_ms).await?;
                     let Some(claim) = claimed else { return Ok(None) };
-                    let Some(due) = outbox::next_in_channel(connection, &claim.channel).await?
-                    else {
+                    let next = match way {
+                        Way::Slack => outbox::next_in_channel(connection, &claim.channel).await?,
+                        Way::Email | Way::Pagerduty => {
+                            outbox::next_in_rows(connection, &claim.channel).await?
+                        }
+                    };
+                    let Some(due) = next else {
                         // What is due waits for its thread's first message.
                         let next_ms = now_ms + PACE_MS;
-                        let failures = claim.failures;
-                        outbox::release_channel(connection, &claim, next_ms, failures).await?;
+                        let rest = Rest { next_ms, failures: claim.failures, trouble: "" };
+                        outbox::release_channel(connection, &claim, rest).await?;
                         return Ok(None);
                     };
                     if due.ts.is_empty() {
                         outbox::announce(connection, &due.key).await?;
                     }
-                    let card = serde_json::from_str(&due.body).unwrap_or_else(|_| Card::plain("…"));
                     let text = |ts: String| if ts.is_empty() { None } else { Some(ts) };
                     Ok::<_, Error>(Some(Message {
                         claim,
                         key: due.key,
                         channel: due.channel,
                         parent_ts: text(due.parent_ts),
-                        card,
+                        body: due.body,
                         ts: text(due.ts),
                         may_be_posted: due.is_posting,
                         since_ms: due.created_ms,
@@ -117,13 +149,13 @@ impl Engine {
         let kind = match &outcome {
             Outcome::Sent(_) => "sent",
             Outcome::Found(_) => "found",
-            Outcome::NotSent => "not_sent",
+            Outcome::NotSent | Outcome::Held(_) => "not_sent",
             Outcome::Unknown => "unknown",
             Outcome::Paced(_) => "rate_limited",
             Outcome::Gone => "gone",
             Outcome::Refused(_) => "refused",
         };
-        self.metrics.outbox_call(kind);
+        self.metrics.outbox_call(outbox::way_of(&message.channel).name(), kind);
         let done = Arc::new((message, outcome));
         self.patiently(|| {
             let done = Arc::clone(&done);
@@ -136,13 +168,22 @@ impl Engine {
         Ok(())
     }
 
-    /// When the next message may be sent; `None`: none is due.
+    /// When the next message may be sent by this way; `None`: none is due.
     ///
     /// # Errors
     /// The database's.
-    pub async fn next_message_ms(&self) -> Result<Option<i64>, Error> {
+    pub async fn next_message_ms(&self, way: Way) -> Result<Option<i64>, Error> {
         let mut reader = self.store.read().await?;
-        Ok(outbox::next_due_ms(&mut reader).await?)
+        Ok(outbox::next_due_ms(&mut reader, way).await?)
+    }
+
+    /// The channels on which messages wait because calls come to nothing, and why.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn channels_in_trouble(&self) -> Result<Vec<Trouble>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(outbox::channels_in_trouble(&mut reader, TROUBLES_MAX).await?)
     }
 }
 
@@ -162,7 +203,7 @@ async fn message_done_in(
             outbox::sent(connection, &message.key, message.version, ts).await?;
         }
         Outcome::Found(ts) => outbox::sent(connection, &message.key, 0, ts).await?,
-        Outcome::NotSent | Outcome::Paced(_) => {
+        Outcome::NotSent | Outcome::Held(_) | Outcome::Paced(_) => {
             // An announced post of an earlier try stays unknown.
             if message.ts.is_none() && !message.may_be_posted {
                 outbox::not_posted(connection, &message.key).await?;
@@ -172,8 +213,10 @@ async fn message_done_in(
         Outcome::Gone => outbox::forget_ts(connection, &message.key).await?,
         Outcome::Refused(why) => outbox::refused(connection, &message.key, why).await?,
     }
-    let (wait_ms, failures) = wait(outcome, message.claim.failures);
-    outbox::release_channel(connection, &message.claim, now_ms + wait_ms, failures).await?;
+    let pace_ms = pace_ms(outbox::way_of(&message.channel));
+    let (wait_ms, failures) = wait(outcome, message.claim.failures, pace_ms);
+    let rest = Rest { next_ms: now_ms + wait_ms, failures, trouble: trouble(outcome) };
+    outbox::release_channel(connection, &message.claim, rest).await?;
     if let Outcome::Refused(why) = outcome {
         let detail = json!({"channel": message.channel, "why": why});
         unit.journal(bot_entry(now_ms, "notice.refused", &message.key, detail));
@@ -181,12 +224,35 @@ async fn message_done_in(
     Ok(())
 }
 
-/// How long a channel rests after an outcome, and how many failures in a row it then has.
-fn wait(outcome: &Outcome, failures: i64) -> (i64, i64) {
+/// Between two calls for one channel of a way.
+fn pace_ms(way: Way) -> i64 {
+    match way {
+        Way::Slack => PACE_MS,
+        Way::Email => EMAIL_PACE_MS,
+        Way::Pagerduty => PAGERDUTY_PACE_MS,
+    }
+}
+
+/// Why a call came to nothing; empty: it did not, or a wait was asked for.
+fn trouble(outcome: &Outcome) -> &str {
     match outcome {
-        Outcome::Sent(_) | Outcome::Found(_) | Outcome::Gone | Outcome::Refused(_) => (PACE_MS, 0),
-        Outcome::Paced(wait_ms) => ((*wait_ms).max(PACE_MS), failures),
-        Outcome::NotSent | Outcome::Unknown => {
+        Outcome::Sent(_)
+        | Outcome::Found(_)
+        | Outcome::Gone
+        | Outcome::Refused(_)
+        | Outcome::Paced(_) => "",
+        Outcome::NotSent => "no answer, or one that asks to try again later",
+        Outcome::Unknown => "the connection was lost before the answer",
+        Outcome::Held(why) => why,
+    }
+}
+
+/// How long a channel rests after an outcome, and how many failures in a row it then has.
+fn wait(outcome: &Outcome, failures: i64, pace_ms: i64) -> (i64, i64) {
+    match outcome {
+        Outcome::Sent(_) | Outcome::Found(_) | Outcome::Gone | Outcome::Refused(_) => (pace_ms, 0),
+        Outcome::Paced(wait_ms) => ((*wait_ms).max(pace_ms), failures),
+        Outcome::NotSent | Outcome::Unknown | Outcome::Held(_) => {
             let doubled = BACKOFF_MS.saturating_mul(1 << failures.clamp(0, 16));
             (doubled.min(BACKOFF_MS_MAX), failures.saturating_add(1))
         }
@@ -199,10 +265,16 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_a_success_forgets_them() {
+        let wait = |outcome: &Outcome, failures| wait(outcome, failures, PACE_MS);
         assert_eq!(wait(&Outcome::NotSent, 0), (1_000, 1));
         assert_eq!(wait(&Outcome::Unknown, 3), (8_000, 4));
-        assert_eq!(wait(&Outcome::NotSent, 60), (BACKOFF_MS_MAX, 61));
+        assert_eq!(wait(&Outcome::Held("no password".into()), 60), (BACKOFF_MS_MAX, 61));
         assert_eq!(wait(&Outcome::Sent("1".into()), 9), (PACE_MS, 0));
         assert_eq!(wait(&Outcome::Paced(30_000), 2), (30_000, 2));
+    }
+
+    #[test]
+    fn pagerduty_is_called_at_most_so_often_as_it_takes() {
+        assert!(60_000 / pace_ms(Way::Pagerduty) <= 120);
     }
 }

@@ -137,7 +137,8 @@ async fn read_whole(web: &Web, body: Body) -> Result<Bytes, Response> {
 
 fn too_large(web: &Web) -> Response {
     web.0.metrics.refused("too_large");
-    let what = format!("a body has {BODY_BYTES_MAX} bytes at most; set `max_alerts` where it is sent");
+    let what =
+        format!("a body has {BODY_BYTES_MAX} bytes at most; set `max_alerts` where it is sent");
     problem(StatusCode::PAYLOAD_TOO_LARGE, &what, 0, &[])
 }
 
@@ -150,7 +151,9 @@ fn is_bearer(headers: &HeaderMap, token: &SecretString) -> bool {
         return false;
     }
     // Keyed hashes of both are compared: how long the token is cannot be measured either.
-    let hash = |key: &[u8]| Hmac::<Sha256>::new_from_slice(key).ok().map(|hash| hash.chain_update(b"webhook"));
+    let hash = |key: &[u8]| {
+        Hmac::<Sha256>::new_from_slice(key).ok().map(|hash| hash.chain_update(b"webhook"))
+    };
     let (Some(right), Some(given)) = (hash(token.expose_secret().as_bytes()), hash(given)) else {
         return false;
     };
@@ -159,7 +162,8 @@ fn is_bearer(headers: &HeaderMap, token: &SecretString) -> bool {
 
 /// What is wrong with the kind of body that the headers announce.
 fn is_plain_json(headers: &HeaderMap) -> Result<(), &'static str> {
-    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let text =
+        |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
@@ -200,7 +204,9 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
     };
     let Received { sightings, refused, faults, ignored, is_watchdog_heard, truncated } = received;
     if truncated > 0 {
-        info!("{source} left {truncated} alerts out of a body; `max_alerts` there says how many it sends");
+        info!(
+            "{source} left {truncated} alerts out of a body; `max_alerts` there says how many it sends"
+        );
     }
     let told = tokio::time::timeout(STORE_TIME_MAX, async {
         if is_watchdog_heard {
@@ -216,7 +222,13 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
             return later("it took too long to be stored");
         }
     };
-    let counted = [("fired", fired), ("ended", ended), ("known", known), ("ignored", ignored), ("refused", refused)];
+    let counted = [
+        ("fired", fired),
+        ("ended", ended),
+        ("known", known),
+        ("ignored", ignored),
+        ("refused", refused),
+    ];
     for (what, count) in counted {
         web.0.metrics.webhook_alerts(what, count);
     }
@@ -225,7 +237,12 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
     }
     let taken = fired + ended + known;
     if refused > 0 && taken + ignored == 0 {
-        return problem(StatusCode::BAD_REQUEST, "no alert of the body was taken", refused, &faults);
+        return problem(
+            StatusCode::BAD_REQUEST,
+            "no alert of the body was taken",
+            refused,
+            &faults,
+        );
     }
     let mut answer = json!({"taken": taken, "ignored": ignored, "refused": refused});
     if refused > 0 {
@@ -348,7 +365,16 @@ mod tests {
     fn only_the_token_itself_is_shown_by_one_header() {
         assert!(shows(&["Bearer s3cr3t"]));
         assert!(shows(&["bearer s3cr3t"]));
-        for odd in ["Bearer s3cr3", "Bearer s3cr3tt", "Bearer  s3cr3t", "Basic s3cr3t", "s3cr3t", "Bearer", "", "Bearer "] {
+        for odd in [
+            "Bearer s3cr3",
+            "Bearer s3cr3tt",
+            "Bearer  s3cr3t",
+            "Basic s3cr3t",
+            "s3cr3t",
+            "Bearer",
+            "",
+            "Bearer ",
+        ] {
             assert!(!shows(&[odd]), "{odd}");
         }
         assert!(!shows(&[]));

@@ -60,7 +60,14 @@ struct Alert<'a> {
 /// [`Unreadable`] when it is no JSON with a list of alerts; an alert that cannot be read is counted
 /// instead.
 pub fn read(body: &[u8], around: Surroundings<'_>) -> Result<Received, Unreadable> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| Unreadable::json(&error))?;
+    let body: Item<Body<'_>> =
+        serde_json::from_slice(body).map_err(|error| Unreadable::json(&error))?;
+    let body = match body {
+        Item::Object(body) => body,
+        Item::Wrong(what) => {
+            return Err(Unreadable::new("", format!("{what}, an object expected")));
+        }
+    };
     let (items, more) = match body.alerts {
         LooseList::List(items, more) => (items, more),
         LooseList::Wrong(what) => {

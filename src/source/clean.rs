@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_turns_text_around_or_ends_it_is_left_out() {
         assert_eq!(line("a\0b\u{202e}c\u{2067}d\u{1b}[31m\u{7f}", 20), "abcd[31m");
-        assert_eq!(line(" two\r\nlines\t\u{2028}here ", 30), "two  lines here");
+        assert_eq!(line(" two\r\nlines\t\u{2028}here ", 30), "two  lines  here");
         assert_eq!(lines("two\r\nlines", 20), "two\nlines");
         assert_eq!(line("👩‍👧 𝐛𝐨𝐥𝐝 中文", 20), "👩‍👧 𝐛𝐨𝐥𝐝 中文");
     }

@@ -199,7 +199,7 @@ impl<'a> Alert<'a> {
         let description = clean::lines(description, DESCRIPTION_CHARS_MAX);
         let service = around.service(looking.text("service", &self.service));
         let environment = looking.text("environment", &self.environment);
-        let environment = self.environment(environment, &mut looking, around);
+        let environment = known(environment, &mut looking, around);
         let level = level_of(looking.text("severity", &self.severity));
         let given = looking.text("fingerprint", &self.fingerprint);
         let (Some(starts_ms), true) = (starts_ms, looking.faults.is_empty()) else {
@@ -231,23 +231,6 @@ impl<'a> Alert<'a> {
         });
     }
 
-    /// An environment that the runbook does not have is a fault: whoever writes for this bot knows them.
-    fn environment(
-        &self,
-        named: Option<&str>,
-        looking: &mut Looking,
-        around: Surroundings<'_>,
-    ) -> String {
-        if let Some(named) = named
-            && !around.runbook.environments.contains_key(named)
-        {
-            let known: Vec<&str> = around.runbook.environments.keys().map(String::as_str).collect();
-            let fault = format!("{}, expected is one of: {}", shown(named), known.join(", "));
-            looking.fault("environment", fault);
-        }
-        around.environment(named)
-    }
-
     fn links(&self, looking: &mut Looking) -> Vec<(String, String)> {
         if let LooseMap::Wrong(what) = &self.links {
             looking.fault("links", format!("{what}, names and addresses expected"));
@@ -268,6 +251,18 @@ impl<'a> Alert<'a> {
         kept.dedup();
         kept
     }
+}
+
+/// An environment that the runbook does not have is a fault: whoever writes for this bot knows them.
+fn known(named: Option<&str>, looking: &mut Looking, around: Surroundings<'_>) -> String {
+    if let Some(named) = named
+        && !around.runbook.environments.contains_key(named)
+    {
+        let known: Vec<&str> = around.runbook.environments.keys().map(String::as_str).collect();
+        let fault = format!("{}, expected is one of: {}", shown(named), known.join(", "));
+        looking.fault("environment", fault);
+    }
+    around.environment(named)
 }
 
 /// What is wrong with a key, and what was probably meant.

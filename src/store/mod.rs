@@ -15,6 +15,7 @@ pub mod delegations;
 pub mod deliveries;
 pub mod heads;
 pub mod journal;
+pub mod oncall;
 pub mod outbox;
 pub mod people;
 pub mod queue;

@@ -1,9 +1,14 @@
-//! The outbox: what people are to see, and what of it is in Slack already.
+//! The outbox: what people are to see, and what of it has reached them already.
 //!
 //! A slot is one message. Writing a slot again replaces its wanted body, so edits coalesce to the
 //! latest state by themselves. A post is announced (`posting`) before it is made: a slot that was
 //! announced and has no `ts` may be in Slack, and is looked for there before it is posted again.
+//!
+//! A channel belongs to one way ([`way_of`]), and each way has senders of its own. Which slot goes next
+//! in a channel is another question for Slack ([`next_in_channel`]) than for the others
+//! ([`next_in_rows`]).
 
+use crate::core::alert::Way;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -14,14 +19,21 @@ pub struct Slot {
     pub key: String,
     /// Where.
     pub channel: String,
-    /// The key of the slot whose thread it is a reply in; empty: a message of its own.
+    /// In Slack the key of the slot whose thread it is a reply in; empty: a message of its own. By every
+    /// other way the name of a row of messages, which go in the order in which they were written.
     pub parent: String,
-    /// Higher goes first, between threads.
+    /// Higher goes first, between threads and rows.
     pub priority: i64,
     /// The run it is about; empty: none.
     pub run_id: String,
-    /// A `Card` as JSON.
+    /// JSON: in Slack a `Card`, by every other way what it reads.
     pub body: String,
+}
+
+/// By which way a channel is reached: `email:`, `pagerduty:default`; Slack's ids have no colon.
+pub fn way_of(channel: &str) -> Way {
+    let named = channel.split_once(':').and_then(|(way, _)| Way::named(way));
+    named.unwrap_or(Way::Slack)
 }
 
 /// A slot that is due, as a sender needs it.
@@ -33,7 +45,7 @@ pub struct Due {
     pub channel: String,
     /// The message whose thread it belongs in; empty: none.
     pub parent_ts: String,
-    /// A `Card` as JSON.
+    /// What is wanted, as JSON.
     pub body: String,
     /// The version of that body.
     pub version: i64,
@@ -55,12 +67,14 @@ pub struct Due {
 /// The database's.
 pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into outbox_channels (channel, owner, fence, lease_until_ms, next_ms, failures) \
-         select $1, '', 0, 0, 0, 0 where not exists (\
+        "insert into outbox_channels \
+         (channel, way, owner, fence, lease_until_ms, next_ms, failures, trouble) \
+         select $1, $2, '', 0, 0, 0, 0, '' where not exists (\
            select 1 from outbox_channels where channel = $1) \
          on conflict (channel) do nothing",
     )
     .bind(&slot.channel)
+    .bind(way_of(&slot.channel).name())
     .execute(&mut *connection)
     .await?;
     sqlx::query(
@@ -107,12 +121,13 @@ pub struct ChannelClaim {
     pub failures: i64,
 }
 
-/// Takes a channel that has something due and may be posted to now.
+/// Takes a channel of this way that has something due and may be posted to now.
 ///
 /// # Errors
 /// The database's.
 pub async fn claim_channel(
     connection: &mut AnyConnection,
+    way: Way,
     owner: &str,
     now_ms: i64,
     lease_until_ms: i64,
@@ -121,7 +136,7 @@ pub async fn claim_channel(
         "update outbox_channels set owner = $1, fence = fence + 1, lease_until_ms = $2 \
          where lease_until_ms <= $3 and next_ms <= $3 and channel = (\
            select c.channel from outbox_channels c \
-           where c.lease_until_ms <= $3 and c.next_ms <= $3 and exists (\
+           where c.way = $4 and c.lease_until_ms <= $3 and c.next_ms <= $3 and exists (\
              select 1 from outbox o where o.channel = c.channel and o.state = 'due') \
            order by c.next_ms, c.channel limit 1) \
          returning channel, fence, failures",
@@ -129,6 +144,7 @@ pub async fn claim_channel(
     .bind(owner)
     .bind(lease_until_ms)
     .bind(now_ms)
+    .bind(way.name())
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
@@ -141,16 +157,17 @@ pub async fn claim_channel(
     .transpose()
 }
 
-/// When the next channel with something due may be posted to; `None`: nothing is due.
+/// When the next channel of this way with something due may be posted to; `None`: nothing is due.
 ///
 /// # Errors
 /// The database's.
-pub async fn next_due_ms(connection: &mut AnyConnection) -> sqlx::Result<Option<i64>> {
+pub async fn next_due_ms(connection: &mut AnyConnection, way: Way) -> sqlx::Result<Option<i64>> {
     let row = sqlx::query(
         "select cast(min(case when c.next_ms > c.lease_until_ms then c.next_ms \
-         else c.lease_until_ms end) as bigint) from outbox_channels c where exists (\
+         else c.lease_until_ms end) as bigint) from outbox_channels c where c.way = $1 and exists (\
          select 1 from outbox o where o.channel = c.channel and o.state = 'due')",
     )
+    .bind(way.name())
     .fetch_one(connection)
     .await?;
     row.try_get(0)
@@ -169,6 +186,29 @@ pub async fn next_in_channel(
         "select o.key, o.channel, coalesce(p.ts, ''), o.body, o.version, o.ts, o.posting, \
          o.attempts, o.created_ms from outbox o left join outbox p on p.key = o.parent \
          where o.channel = $1 and o.state = 'due' and (o.parent = '' or p.ts <> '') \
+         order by o.priority desc, o.seq limit 1",
+    )
+    .bind(channel)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(due).transpose()
+}
+
+/// The slot of a channel that is not Slack's that goes next: by priority, then in the order in which
+/// they were written; within a row of messages that order alone counts. One that was refused holds
+/// nothing up.
+///
+/// # Errors
+/// The database's.
+pub async fn next_in_rows(
+    connection: &mut AnyConnection,
+    channel: &str,
+) -> sqlx::Result<Option<Due>> {
+    let row = sqlx::query(
+        "select o.key, o.channel, '', o.body, o.version, o.ts, o.posting, o.attempts, o.created_ms \
+         from outbox o where o.channel = $1 and o.state = 'due' and (o.parent = '' or not exists (\
+           select 1 from outbox e where e.parent = o.parent and e.state = 'due' \
+           and e.channel = o.channel and e.seq < o.seq)) \
          order by o.priority desc, o.seq limit 1",
     )
     .bind(channel)
@@ -220,7 +260,7 @@ pub async fn announce(connection: &mut AnyConnection, key: &str) -> sqlx::Result
     Ok(())
 }
 
-/// A body of this version is in Slack as message `ts`. The slot stays due when a newer body waits.
+/// A body of this version has arrived as message `ts`. The slot stays due when a newer body waits.
 ///
 /// # Errors
 /// The database's.
@@ -266,7 +306,7 @@ pub async fn forget_ts(connection: &mut AnyConnection, key: &str) -> sqlx::Resul
     Ok(())
 }
 
-/// Slack refused a slot for good; it and what waits in its thread are kept for people to see.
+/// A slot was refused for good; it and what waits in its thread are kept for people to see.
 ///
 /// # Errors
 /// The database's.
@@ -279,39 +319,88 @@ pub async fn refused(connection: &mut AnyConnection, key: &str, why: &str) -> sq
     Ok(())
 }
 
-/// Gives every refused slot another chance; how many there were.
+/// Gives every slot that Slack refused another chance; how many there were. By the other ways an event that
+/// comes late would undo those that went after it.
 ///
 /// # Errors
 /// The database's.
 pub async fn retry_refused(connection: &mut AnyConnection) -> sqlx::Result<u64> {
-    let result =
-        sqlx::query("update outbox set state = 'due', refusal = '' where state = 'refused'")
-            .execute(connection)
-            .await?;
+    let result = sqlx::query(
+        "update outbox set state = 'due', refusal = '' where state = 'refused' \
+             and channel not like '%:%'",
+    )
+    .execute(connection)
+    .await?;
     Ok(result.rows_affected())
 }
 
-/// Lets a channel go until `next_ms`.
+/// How a channel is left.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest<'r> {
+    /// It is not used before.
+    pub next_ms: i64,
+    /// Failures in a row.
+    pub failures: i64,
+    /// Why the latest call came to nothing; empty: it did not.
+    pub trouble: &'r str,
+}
+
+/// Lets a channel go.
 ///
 /// # Errors
 /// The database's.
 pub async fn release_channel(
     connection: &mut AnyConnection,
     claim: &ChannelClaim,
-    next_ms: i64,
-    failures: i64,
+    rest: Rest<'_>,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "update outbox_channels set lease_until_ms = 0, next_ms = $3, failures = $4 \
+        "update outbox_channels set lease_until_ms = 0, next_ms = $3, failures = $4, trouble = $5 \
          where channel = $1 and fence = $2",
     )
     .bind(&claim.channel)
     .bind(claim.fence)
-    .bind(next_ms)
-    .bind(failures)
+    .bind(rest.next_ms)
+    .bind(rest.failures)
+    .bind(rest.trouble)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A channel on which something waits because calls come to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The channel.
+    pub channel: String,
+    /// Failures in a row.
+    pub failures: i64,
+    /// Why the latest came to nothing.
+    pub why: String,
+}
+
+/// The channels on which something waits because calls come to nothing, by name, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn channels_in_trouble(
+    connection: &mut AnyConnection,
+    limit: i64,
+) -> sqlx::Result<Vec<Trouble>> {
+    let rows = sqlx::query(
+        "select c.channel, c.failures, c.trouble from outbox_channels c where c.trouble <> '' \
+         and exists (select 1 from outbox o where o.channel = c.channel and o.state = 'due') \
+         order by c.channel limit $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let (channel, failures, why) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok(Trouble { channel, failures, why })
+        })
+        .collect()
 }
 
 /// Ends the channel leases of an owner that is known to be gone.
@@ -353,7 +442,8 @@ pub async fn body_of(connection: &mut AnyConnection, key: &str) -> sqlx::Result<
 }
 
 /// Forgets at most `limit` messages of runs that ended before `before_ms`, or of no run and as old. A run
-/// of which anything is still to be sent keeps all of its.
+/// of which anything is still to be sent keeps all of its; what is of no run stands as long as there are
+/// replies to it.
 ///
 /// # Errors
 /// The database's.
@@ -365,7 +455,8 @@ pub async fn prune(
     let pruned = sqlx::query(
         "delete from outbox where key in (select o.key from outbox o \
          left join runs r on r.id = o.run_id where o.state = 'sent' and \
-         ((o.run_id = '' and o.due_ms < $1) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
+         ((o.run_id = '' and o.due_ms < $1 and not exists \
+         (select 1 from outbox t where t.parent = o.key)) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
          (select 1 from outbox d where d.run_id = o.run_id and o.run_id <> '' and d.state <> 'sent') \
          order by o.seq limit $2)",
     )
@@ -376,24 +467,12 @@ pub async fn prune(
     Ok(pruned.rows_affected())
 }
 
-/// Whether a slot was ever written.
-///
-/// # Errors
-/// The database's.
-pub async fn has(connection: &mut AnyConnection, key: &str) -> sqlx::Result<bool> {
-    let row = sqlx::query("select key from outbox where key = $1")
-        .bind(key)
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.is_some())
-}
-
 /// The outbox in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {
     /// Slots that are due.
     pub due: i64,
-    /// Slots that Slack refused for good.
+    /// Slots that were refused for good.
     pub refused: i64,
     /// Since when the oldest due slot waits; 0: none does.
     pub oldest_ms: i64,

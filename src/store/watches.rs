@@ -15,18 +15,17 @@ pub struct WatchRow {
 }
 
 fn watch(row: &AnyRow) -> sqlx::Result<WatchRow> {
-    Ok(WatchRow {
-        name: row.try_get(0)?,
-        heard_ms: row.try_get(1)?,
-        firing_ms: row.try_get(2)?,
-    })
+    Ok(WatchRow { name: row.try_get(0)?, heard_ms: row.try_get(1)?, firing_ms: row.try_get(2)? })
 }
 
 /// What is known of a watch.
 ///
 /// # Errors
 /// The database's.
-pub async fn watch_of(connection: &mut AnyConnection, name: &str) -> sqlx::Result<Option<WatchRow>> {
+pub async fn watch_of(
+    connection: &mut AnyConnection,
+    name: &str,
+) -> sqlx::Result<Option<WatchRow>> {
     let row = sqlx::query("select name, heard_ms, firing_ms from watches where name = $1")
         .bind(name)
         .fetch_optional(connection)

@@ -219,7 +219,13 @@ impl Watch {
         Ok(())
     }
 
-    async fn say(&mut self, watch: &str, seen: Seen, name: &str, words: Words) -> Result<(), Error> {
+    async fn say(
+        &mut self,
+        watch: &str,
+        seen: Seen,
+        name: &str,
+        words: Words,
+    ) -> Result<(), Error> {
         let now_ms = self.engine.clock().now_ms();
         let said = self.said.entry(watch.to_owned()).or_default();
         let Some((how, since_ms)) = said.next(seen, now_ms) else { return Ok(()) };

@@ -1,6 +1,8 @@
 //! Sends one due message and reports what came of it. No post is made twice: an announced post whose
 //! outcome is unknown is looked for in Slack, by its key in the message's metadata, before another.
 
+use crate::core::alert::Way;
+use crate::core::card::Card;
 use crate::core::id::ChannelId;
 use crate::engine::{Engine, Error, Message, Outcome};
 use crate::slack::client::{CallError, Client, Ts};
@@ -19,14 +21,32 @@ const CONTENT_CODES: [&str; 6] = [
     "metadata_too_large",
 ];
 
-/// Sends the next due message; `false`: none may be sent now.
+/// Who carries messages to the other side, each by one way.
+#[derive(Clone)]
+pub enum Courier {
+    /// To Slack.
+    Slack(Client),
+}
+
+impl Courier {
+    /// By which way.
+    pub fn way(&self) -> Way {
+        match self {
+            Self::Slack(_) => Way::Slack,
+        }
+    }
+}
+
+/// Sends the next due message of the courier's way; `false`: none may be sent now.
 ///
 /// # Errors
 /// The engine's; the message's channel is free again when its lease ends.
-pub async fn send_one(engine: &Engine, client: &Client) -> Result<bool, Error> {
-    let Some(message) = engine.next_message().await? else { return Ok(false) };
+pub async fn send_one(engine: &Engine, courier: &Courier) -> Result<bool, Error> {
+    let Some(message) = engine.next_message(courier.way()).await? else { return Ok(false) };
     crate::fault::point("sender.before_call");
-    let outcome = send(engine, client, &message).await;
+    let outcome = match courier {
+        Courier::Slack(client) => send(engine, client, &message).await,
+    };
     crate::fault::point("sender.after_call");
     if !matches!(outcome, Outcome::Sent(_) | Outcome::Found(_)) {
         warn!("message {} to {}: {outcome:?}", message.key, message.channel);
@@ -39,7 +59,8 @@ async fn send(engine: &Engine, client: &Client, message: &Message) -> Outcome {
     // This process may have been stopped since it claimed the channel, or the search below may have
     // taken long: another sender may be at the same message by now.
     let is_late = || engine.clock().now_ms() > message.call_until_ms;
-    let body = render(&message.card);
+    let card = serde_json::from_str(&message.body).unwrap_or_else(|_| Card::plain("…"));
+    let body = render(&card);
     let channel = &ChannelId::new(message.channel.clone());
     if is_late() {
         return Outcome::NotSent;

@@ -71,3 +71,4 @@ mod tidy;
 mod torture;
 mod upkeep;
 mod verbs;
+mod ways;

@@ -58,7 +58,8 @@ mod tests {
     use crate::config::fault::listing;
 
     fn read(liveness: &str) -> Result<Option<Watchdog>, String> {
-        let alerts = "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}";
+        let alerts =
+            "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}";
         let text = format!("{alerts}\nliveness: {liveness}\n");
         parse("a.yml", text.as_bytes())
             .map(|alerting| alerting.liveness.watchdog)
@@ -70,12 +71,20 @@ mod tests {
         let watchdog = |name: &str, within_ms| Some(Watchdog { name: name.to_owned(), within_ms });
         assert_eq!(read("{}"), Ok(None));
         assert_eq!(read("{watchdog: {within: 5m}}"), Ok(watchdog("Watchdog", 300_000)));
-        assert_eq!(read("{watchdog: {name: DeadMan, within: 90s}}"), Ok(watchdog("DeadMan", 90_000)));
+        assert_eq!(
+            read("{watchdog: {name: DeadMan, within: 90s}}"),
+            Ok(watchdog("DeadMan", 90_000))
+        );
     }
 
     #[test]
     fn a_watchdog_without_a_time_or_with_an_odd_one_is_a_fault() {
-        for odd in ["{watchdog: {}}", "{watchdog: {within: 1s}}", "{watchdog: {within: 2d}}", "{watchdog: {within: 5m, nmae: x}}"] {
+        for odd in [
+            "{watchdog: {}}",
+            "{watchdog: {within: 1s}}",
+            "{watchdog: {within: 2d}}",
+            "{watchdog: {within: 5m, nmae: x}}",
+        ] {
             assert!(read(odd).is_err(), "{odd}");
         }
     }

@@ -45,7 +45,6 @@ impl Engine {
             all.known += observed.known;
         }
         if all.fired + all.ended > 0 {
-            self.mail.notify_waiters();
             self.mail.notify_one();
             self.alarms.notify_one();
         }

@@ -48,7 +48,6 @@ impl Engine {
             .await?;
         }
         if !due.is_empty() {
-            self.mail.notify_waiters();
             self.mail.notify_one();
         }
         Ok(due.len())
