@@ -222,6 +222,7 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
             return later("it took too long to be stored");
         }
     };
+    crate::fault::point("webhook_stored");
     let counted = [
         ("fired", fired),
         ("ended", ended),
