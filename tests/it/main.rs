@@ -72,3 +72,4 @@ mod torture;
 mod upkeep;
 mod verbs;
 mod ways;
+mod webhooks;
