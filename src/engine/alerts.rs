@@ -1,6 +1,7 @@
 //! Alerts: what sources say, what people want and what time brings goes in; state, journal entry and
 //! notices come out, in one transaction. Only this room changes an alert.
 
+mod audit;
 mod deeds;
 mod incident;
 mod notices;

@@ -28,6 +28,7 @@ mod reuse;
 mod reviews;
 mod rules;
 mod view;
+mod watches;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
@@ -46,6 +47,7 @@ pub use retention::{Attempts, Swept};
 pub use reviews::Reviewed;
 pub use rules::{HeldRule, RuleView, Tick, Whereabouts};
 pub use view::Overview;
+pub use watches::{Own, WATCHDOG};
 pub use wishes::Wish;
 
 use crate::clock::{Clock, Millis};

@@ -24,6 +24,7 @@ pub mod results;
 pub mod reviews;
 pub mod rules;
 pub mod runs;
+pub mod watches;
 pub mod wishes;
 
 mod connect;

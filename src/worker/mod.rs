@@ -10,5 +10,6 @@ mod output;
 pub mod patience;
 pub mod reload;
 pub mod retention;
+pub mod self_watch;
 pub mod sender;
 mod tail;

@@ -73,3 +73,4 @@ mod torture;
 mod upkeep;
 mod verbs;
 mod ways;
+mod webhooks;
