@@ -17,6 +17,7 @@ mod freeze;
 mod help;
 mod logs;
 mod misunderstood;
+pub mod oncall;
 mod plan;
 mod powers;
 mod propose;
@@ -98,6 +99,7 @@ pub const VERBS: &[Spec] = &[
     delegate::SPEC,
     freeze::SPEC,
     contacts::SPEC,
+    oncall::SPEC,
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
@@ -149,6 +151,8 @@ pub enum Command {
     Freeze(freeze::Freeze),
     /// Whom to call in an emergency.
     Contacts(contacts::Contacts),
+    /// Who is on call.
+    OnCall(oncall::OnCall),
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
@@ -247,6 +251,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "contacts" => {
             contacts::parse(words).map(Command::Contacts).map_err(misread(&contacts::SPEC))
         }
+        "oncall" => oncall::parse(words).map(Command::OnCall).map_err(misread(&oncall::SPEC)),
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -332,6 +337,7 @@ impl Command {
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Freeze(_) => freeze::SPEC.name,
             Self::Contacts(_) => contacts::SPEC.name,
+            Self::OnCall(_) => oncall::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
             Self::Propose(propose) => &propose.ask.action.name,
@@ -369,6 +375,7 @@ impl Command {
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Freeze(_) => freeze::run(context, asked).await,
             Self::Contacts(_) => contacts::run(context, asked).await,
+            Self::OnCall(oncall) => oncall::run(oncall, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
             Self::Propose(propose) => propose::run(&propose, context, asked).await,
@@ -504,11 +511,21 @@ pub fn message_link(
     channel: &ChannelId,
     label: &str,
 ) -> Span {
+    link_to(context.workspace_url, message, channel, label)
+}
+
+/// The same for whoever knows the workspace's address.
+pub fn link_to(
+    workspace_url: &str,
+    message: Option<&(String, String)>,
+    channel: &ChannelId,
+    label: &str,
+) -> Span {
     match message {
-        Some((channel, ts)) if !context.workspace_url.is_empty() => Span::Link {
+        Some((channel, ts)) if !workspace_url.is_empty() => Span::Link {
             url: format!(
                 "{}/archives/{channel}/p{}",
-                context.workspace_url.trim_end_matches('/'),
+                workspace_url.trim_end_matches('/'),
                 ts.replace('.', "")
             ),
             label: label.to_owned(),

@@ -117,6 +117,10 @@ enum Meaning {
     Logs,
     Unlock,
     Delegate,
+    /// A change of who is on call, of a rotation that there is not; of one's own shift, or of others'.
+    OnCall {
+        is_own: bool,
+    },
     Ask {
         action: String,
         is_emergency: bool,
@@ -201,7 +205,10 @@ fn needed(
             let also = also.iter().map(|&role| role.to_owned()).collect();
             Some((vec![(*role).to_owned()], also))
         }
-        Meaning::Oneself => Some((Vec::new(), Vec::new())),
+        Meaning::Oneself | Meaning::OnCall { is_own: true } => Some((Vec::new(), Vec::new())),
+        Meaning::OnCall { is_own: false } => {
+            Some((vec!["oncall".to_owned(), "lead".to_owned()], Vec::new()))
+        }
         Meaning::Decide(Verdict::Approved | Verdict::Rejected) => {
             let approval = of_run.approval.as_ref().unwrap();
             Some((approval.from.clone(), Vec::new()))
@@ -287,6 +294,7 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
             counts(state == State::NeedsAttention, "lock.taken_over", "lock.refused")
         }
         Meaning::Delegate => "role.delegated",
+        Meaning::OnCall { .. } => "request.refused",
         Meaning::Ask { .. } => "run.requested",
     }
 }
@@ -295,10 +303,9 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
 fn meaning_of(verb: &str) -> Meaning {
     let look = |role, kind| Meaning::Look(role, Vec::new(), kind);
     match verb {
-        // The example of `delegate` lists, that of `plan` is about something that is no action.
-        "status" | "show" | "runs" | "results" | "why" | "help" | "delegate" | "freeze" => {
-            look("viewer", "request.answered")
-        }
+        // The examples of `delegate` and `oncall` list, that of `plan` is about something that is no action.
+        "status" | "show" | "runs" | "results" | "why" | "help" | "delegate" | "freeze"
+        | "oncall" => look("viewer", "request.answered"),
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),
         // Personal data: for who operates, as the runbook does not say otherwise.
         "contacts" => look("operator", "request.answered"),
@@ -743,6 +750,11 @@ fn typed_alone(runbook: &Runbook) -> Vec<(String, Meaning)> {
             .map(|spec| (spec.example.replace("help rollback", "help gated"), meaning_of(spec.name)))
             .collect();
     rows.push(("delegate <@U0DAN> 8h away".to_owned(), Meaning::Delegate));
+    let swap = ("oncall swap <@U0DAN> a wedding".to_owned(), Meaning::OnCall { is_own: true });
+    let put = "oncall override primary <@U0DAN> now 8h ill".to_owned();
+    let end = "oncall override end primary".to_owned();
+    let others = [put, end].map(|words| (words, Meaning::OnCall { is_own: false }));
+    rows.extend(others.into_iter().chain([swap]));
     for action in runbook.actions.values() {
         let name = &action.name;
         let words = format!("{name} env={WHERE} why");

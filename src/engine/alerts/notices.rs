@@ -263,7 +263,7 @@ async fn put(
 
 impl Held {
     /// Writes it as it is now, and its card.
-    pub(super) async fn refresh(
+    pub(in crate::engine) async fn refresh(
         &mut self,
         unit: &mut Unit,
         in_force: &InForce,
