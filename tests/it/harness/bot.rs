@@ -366,6 +366,9 @@ pub fn environment(
     database_url: &str,
 ) -> Vec<(String, String)> {
     let host = workspace.base_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let alerting = place.alerting();
+    let alerting = alerting.exists().then(|| alerting.display().to_string());
+    let alerting = alerting.map(|path| ("NEOSTOCK_ALERTING".to_owned(), path));
     [
         ("SLACK_BOT_TOKEN", workspace.bot_token()),
         ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
@@ -376,7 +379,9 @@ pub fn environment(
         ("NEOSTOCK_RESPONSE_HOSTS", host),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .into_iter()
+    .chain(alerting)
+    .collect()
 }
 
 /// Every text of a message's blocks, a block a line.

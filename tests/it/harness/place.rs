@@ -78,6 +78,11 @@ impl Place {
         self.path().join("runbook.yml")
     }
 
+    /// The alerting configuration, where a test has written one.
+    pub fn alerting(&self) -> PathBuf {
+        self.path().join("alerting.yml")
+    }
+
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
     }
