@@ -320,6 +320,11 @@ pub fn of(kind: &str) -> Option<(Outcome, Text)> {
     Some((*outcome, Text::new(*zh, *en)))
 }
 
+/// The kinds that begin so.
+pub fn beginning_with(prefix: &str) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, ..)| *kind).filter(move |kind| kind.starts_with(prefix))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

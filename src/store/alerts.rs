@@ -77,6 +77,8 @@ pub struct AlertFilter {
     pub name: String,
     /// Only those that were opened before; `None`: from the newest on.
     pub before_ms: Option<i64>,
+    /// Of those that were opened at that moment only the ids before this one; empty: none of them.
+    pub before_id: String,
     /// At most so many.
     pub limit: i64,
 }
@@ -270,14 +272,15 @@ pub async fn list(
         "select id, group_key, version, state, level, next_ms, opened_ms, changed_ms, resolved_ms, name, \
          service, environment, channel, condition, sighting, notices, checklist_run from alerts \
          where ($1 = 0 or state <> 'resolved') and ($2 = 0 or level = $2) and ($3 = '' or environment = $3) \
-         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5) \
-         order by opened_ms desc, id desc limit $6",
+         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5 \
+         or opened_ms = $5 and id < $6) order by opened_ms desc, id desc limit $7",
     )
     .bind(i64::from(filter.is_open))
     .bind(filter.level.unwrap_or(0))
     .bind(&filter.environment)
     .bind(&filter.name)
     .bind(filter.before_ms.unwrap_or(0))
+    .bind(&filter.before_id)
     .bind(filter.limit)
     .fetch_all(connection)
     .await?;

@@ -8,6 +8,7 @@
 )]
 
 mod alert_rules;
+mod alerts;
 mod approval;
 mod archive;
 mod attention;
