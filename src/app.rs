@@ -11,7 +11,7 @@ use crate::core::alert::Way;
 use crate::engine::{Engine, Error, Identity, Swept, Terms};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
-use crate::http::{Health, Parts, Web, router};
+use crate::http::{Health, Parts, Web, Webhooks, router};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Workspace};
 use crate::slack::client::{CallError, Client, Timeouts};
@@ -29,6 +29,7 @@ use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
 use crate::worker::reminders::keep_reminding;
 use crate::worker::retention::{Limits, sweep};
+use crate::worker::self_watch::watch_itself;
 use crate::worker::sender::{Courier, send_one};
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -141,7 +142,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         declared: Declared::of(&settings),
     });
     let health = Health { engine: engine.clone(), workspace: Arc::clone(&workspace) };
-    let web = Web::new(Parts { pipeline, secret, clock, metrics, health });
+    let webhooks = Webhooks::new(settings.webhook_token.clone());
+    let web = Web::new(Parts { pipeline, secret, clock, metrics, health, webhooks });
     let address = listener.local_addr()?;
 
     let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -162,6 +164,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
     loops.spawn(post_daily(engine.clone(), runbook.subscribe(), stop.clone()));
+    loops.spawn(watch_itself(engine.clone(), stop.clone()));
     let watching = Watch {
         engine: engine.clone(),
         client: client.clone(),

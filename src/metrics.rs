@@ -14,6 +14,7 @@ struct Inner {
     registry: Registry,
     http_answers: IntCounterVec,
     refused: IntCounterVec,
+    webhook_alerts: IntCounterVec,
     requests: IntCounterVec,
     denied: IntCounterVec,
     run_events: IntCounterVec,
@@ -78,6 +79,11 @@ impl Metrics {
                 "Inbound requests refused before anything was parsed or done, by reason.",
                 "reason",
             )?,
+            webhook_alerts: counter(
+                "neostock_webhook_alerts_total",
+                "Alerts that webhooks brought, by what came of them.",
+                "outcome",
+            )?,
             requests: counter(
                 "neostock_requests_total",
                 "Verified requests by what came of them.",
@@ -129,6 +135,11 @@ impl Metrics {
     /// One request refused at the door; `reason` is one of a fixed few words.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Alerts that a webhook brought; `outcome` is one of a fixed few words.
+    pub fn webhook_alerts(&self, outcome: &'static str, count: usize) {
+        self.0.webhook_alerts.with_label_values(&[outcome]).inc_by(count as u64);
     }
 
     /// One verified request; `outcome` is one of a fixed few words.

@@ -4,6 +4,8 @@
 //! about who may: it is handed an [`Authorized`].
 
 mod action;
+mod alert;
+mod alerts;
 mod audit;
 mod checklist;
 mod compliance;
@@ -87,6 +89,8 @@ pub const VERBS: &[Spec] = &[
     runs::SPEC,
     results::SPEC,
     logs::SPEC,
+    alerts::SPEC,
+    alert::SPEC,
     audit::SPEC,
     compliance::SPEC,
     decide::APPROVE,
@@ -121,6 +125,10 @@ pub enum Command {
     Results(results::Results),
     /// A step's whole output.
     Logs(logs::Logs),
+    /// What is wrong, and what was.
+    Alerts(alerts::Alerts),
+    /// One alert, and what somebody wants of it.
+    Alert(alert::OfAlert),
     /// What the journal tells.
     Audit(audit::Trail),
     /// The compliance report.
@@ -215,6 +223,10 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             results::parse(words, runbook).map(Command::Results).map_err(misread(&results::SPEC))
         }
         "logs" => logs::parse(words).map(Command::Logs).map_err(misread(&logs::SPEC)),
+        "alerts" => {
+            alerts::parse(words, runbook).map(Command::Alerts).map_err(misread(&alerts::SPEC))
+        }
+        "alert" => alert::parse(words).map(Command::Alert).map_err(misread(&alert::SPEC)),
         "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
         "compliance" => {
             compliance::parse(words).map(Command::Compliance).map_err(misread(&compliance::SPEC))
@@ -298,6 +310,9 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
                 other => other,
             })
         }
+        Press::Alert { deed, alert, seen } => alert::OfAlert::pressed(deed, alert, seen)
+            .map(Command::Alert)
+            .ok_or(Misunderstood::UnknownButton),
         // These ask why first.
         Press::Settle { .. } | Press::Review { .. } => Err(Misunderstood::UnknownButton),
     }
@@ -322,6 +337,8 @@ impl Command {
             Self::Runs(_) => runs::SPEC.name,
             Self::Results(_) => results::SPEC.name,
             Self::Logs(_) => logs::SPEC.name,
+            Self::Alerts(_) => alerts::SPEC.name,
+            Self::Alert(_) => alert::SPEC.name,
             Self::Audit(_) => audit::SPEC.name,
             Self::Compliance(_) => compliance::SPEC.name,
             Self::Whoami(_) => whoami::SPEC.name,
@@ -360,6 +377,8 @@ impl Command {
             Self::Runs(runs) => runs::run(&runs, context, asked).await,
             Self::Results(results) => results::run(&results, context, asked).await,
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
+            Self::Alerts(alerts) => alerts::run(&alerts, context, asked).await,
+            Self::Alert(of) => alert::run(of, context, by, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
             Self::Compliance(report) => compliance::run(report, context, by, asked).await,
             Self::Whoami(_) => whoami::run(context, asked).await,

@@ -42,7 +42,7 @@ pub async fn needed(
 ) -> Result<Asks, Error> {
     let names = match command {
         Command::ReasonForm(form) => {
-            let command = form.clone().submitted("");
+            let command = form.clone().submitted("", None);
             return Box::pin(needed(&command, runbook, engine, asker)).await;
         }
         Command::Action(ask) => return by_rules(ask, runbook, engine).await,
@@ -73,6 +73,7 @@ pub async fn needed(
         Command::Delegate(Delegate::Begin { .. } | Delegate::End { .. }) => {
             delegable(runbook).into_iter().map(str::to_owned).collect()
         }
+        Command::Alert(of) => of.roles(runbook, engine).await?,
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) | Command::Compliance(_) => vec![audit::role(runbook).to_owned()],
         Command::Contacts(_) => vec![contacts::role(runbook).to_owned()],
@@ -90,6 +91,7 @@ pub async fn needed(
         | Command::Show(_)
         | Command::Runs(_)
         | Command::Results(_)
+        | Command::Alerts(_)
         | Command::Why(_)
         | Command::Plan(_)
         | Command::Freeze(_)

@@ -18,6 +18,7 @@ mod liveness;
 mod oncall;
 mod prometheus;
 mod rules;
+mod watchdog;
 mod ways;
 
 pub use crate::core::alert_measure::Signal;
@@ -26,6 +27,7 @@ pub use escalation::Inhibition;
 pub use liveness::Liveness;
 pub use prometheus::Prometheus;
 pub use rules::Alert;
+pub use watchdog::Watchdog;
 pub use ways::Ways;
 
 /// Names in one list.

@@ -61,6 +61,12 @@ impl Outcome {
 
 /// Every kind: what it came to, 中文, English.
 const KINDS: &[(&str, Outcome, &str, &str)] = &[
+    (
+        "alerts.refused",
+        Outcome::Refused,
+        "收到的告警无法读取",
+        "alerts that were sent cannot be read",
+    ),
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     (
         "bot.swept",
@@ -97,6 +103,12 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         Outcome::Failed,
         "恢复超过时限",
         "a recovery takes longer than it may",
+    ),
+    (
+        "alert.undelivered",
+        Outcome::Failed,
+        "告警通知没有送达",
+        "a notice of an alert did not get through",
     ),
     ("alert.settling", Outcome::Progress, "告警反复，观察中", "an alert comes and goes"),
     ("alert.resolved", Outcome::Ok, "告警结束", "an alert is over"),
@@ -306,6 +318,11 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
 pub fn of(kind: &str) -> Option<(Outcome, Text)> {
     let (_, outcome, zh, en) = KINDS.iter().find(|(known, ..)| *known == kind)?;
     Some((*outcome, Text::new(*zh, *en)))
+}
+
+/// The kinds that begin so.
+pub fn beginning_with(prefix: &str) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, ..)| *kind).filter(move |kind| kind.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod reviews;
 mod rules;
 mod silences;
 mod view;
+mod watches;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
@@ -50,6 +51,7 @@ pub use reviews::Reviewed;
 pub use rules::{HeldRule, RuleView, Tick, Whereabouts};
 pub use silences::{SilenceWanted, SilenceWish, Silenced};
 pub use view::Overview;
+pub use watches::{Own, WATCHDOG};
 pub use wishes::Wish;
 
 use crate::clock::{Clock, Millis};

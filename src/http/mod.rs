@@ -1,10 +1,13 @@
-//! The way in: Slack's requests, health, metrics. Nothing reads a body but through `signed::Signed`.
+//! The way in: Slack's requests, what monitoring sends, health, metrics. Nothing reads a body but through
+//! `signed::Signed` and `webhooks::Bearer`.
 
 mod health;
 mod signed;
 mod slack;
+mod webhooks;
 
 pub use health::Health;
+pub use webhooks::Webhooks;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -33,6 +36,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What readiness depends on.
     pub health: Health,
+    /// Who may send alerts, and how much of it is taken at once.
+    pub webhooks: Webhooks,
 }
 
 impl Web {
@@ -48,6 +53,8 @@ pub fn router(web: Web) -> Router {
         .route("/slack/events", post(slack::any))
         .route("/slack/commands", post(slack::command))
         .route("/slack/interactions", post(slack::interaction))
+        .route("/webhooks/alertmanager", post(webhooks::alertmanager))
+        .route("/webhooks/alerts", post(webhooks::alerts))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

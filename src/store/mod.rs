@@ -26,6 +26,7 @@ pub mod reviews;
 pub mod rules;
 pub mod runs;
 pub mod silences;
+pub mod watches;
 pub mod wishes;
 
 mod connect;

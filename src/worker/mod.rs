@@ -12,5 +12,6 @@ pub mod patience;
 pub mod reload;
 pub mod reminders;
 pub mod retention;
+pub mod self_watch;
 pub mod sender;
 mod tail;

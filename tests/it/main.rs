@@ -8,6 +8,7 @@
 )]
 
 mod alert_rules;
+mod alerts;
 mod approval;
 mod archive;
 mod attention;
@@ -75,3 +76,4 @@ mod torture;
 mod upkeep;
 mod verbs;
 mod ways;
+mod webhooks;

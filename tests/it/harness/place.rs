@@ -78,7 +78,7 @@ impl Place {
         self.path().join("runbook.yml")
     }
 
-    /// The alerting configuration; a test that wants one writes it before its bot starts.
+    /// Its alerting configuration, which counts once it is written.
     pub fn alerting(&self) -> PathBuf {
         self.path().join("alerting.yml")
     }
