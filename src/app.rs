@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::vitals::Part;
 use crate::worker::daily_head::post_daily;
 use crate::worker::driver::Means;
+use crate::worker::evaluate::evaluate;
 use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
 use crate::worker::patience::drive_patiently;
@@ -154,6 +155,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_alerts(engine.clone(), stop.clone()));
     loops.spawn(keep_wishes(engine.clone(), local, stop.clone()));
+    loops.spawn(evaluate(engine.clone(), stop.clone()));
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));

@@ -3,6 +3,9 @@
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::sync::Arc;
 
+/// Where a rule may stand.
+const RULE_STATES: [&str; 4] = ["ok", "pending", "firing", "unknown"];
+
 /// The product's counters and gauges. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -22,6 +25,8 @@ struct Inner {
     up: IntGaugeVec,
     free_bytes: IntGauge,
     runbook: IntGaugeVec,
+    rule_ticks: IntCounterVec,
+    rule_states: IntGaugeVec,
 }
 
 impl Metrics {
@@ -54,6 +59,14 @@ impl Metrics {
             &["way", "result"],
         )?;
         registry.register(Box::new(outbox_calls.clone()))?;
+        let rule_states = IntGaugeVec::new(
+            Opts::new(
+                "neostock_rule_state",
+                "1 for the state of an alert rule that this bot evaluated last: ok, pending, firing, unknown.",
+            ),
+            &["rule", "state"],
+        )?;
+        registry.register(Box::new(rule_states.clone()))?;
         single("neostock_up", "1 while the bot runs.")?.set(1);
         Ok(Self(Arc::new(Inner {
             http_answers: counter(
@@ -104,6 +117,12 @@ impl Metrics {
                 "1 for the digest of the runbook in force; replicas should agree.",
                 "digest",
             )?,
+            rule_ticks: counter(
+                "neostock_rule_ticks_total",
+                "Evaluations of alert rules by outcome: breach, between, ok, no_data, error.",
+                "outcome",
+            )?,
+            rule_states,
             registry,
         })))
     }
@@ -174,6 +193,27 @@ impl Metrics {
     pub fn runbook(&self, digest: &str) {
         self.0.runbook.reset();
         self.0.runbook.with_label_values(&[digest]).set(1);
+    }
+
+    /// One evaluation of a rule; `outcome` is one of a fixed few words.
+    pub fn rule_ticked(&self, outcome: &'static str) {
+        self.0.rule_ticks.with_label_values(&[outcome]).inc();
+    }
+
+    /// Where a rule of the configuration stands.
+    pub fn rule_state(&self, rule: &str, state: &'static str) {
+        for one in RULE_STATES {
+            let is_it = i64::from(one == state);
+            self.0.rule_states.with_label_values(&[rule, one]).set(is_it);
+        }
+    }
+
+    /// A rule is not in the configuration any more.
+    pub fn rule_gone(&self, rule: &str) {
+        for state in RULE_STATES {
+            // It may never have been evaluated here.
+            let _ = self.0.rule_states.remove_label_values(&[rule, state]);
+        }
     }
 
     /// How many requests were refused at the door for a reason since the start.

@@ -114,6 +114,22 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "新的操作手册有错误，继续用旧的",
         "refused a faulty runbook and kept the old one",
     ),
+    ("rule.fired", Outcome::Failed, "规则触发", "a rule fires"),
+    ("rule.ended", Outcome::Progress, "规则恢复", "a rule that fired is in order again"),
+    ("rule.unknown", Outcome::Failed, "规则无法评估", "a rule cannot be evaluated"),
+    ("rule.known", Outcome::Progress, "规则恢复评估", "a rule can be evaluated again"),
+    (
+        "rule.changed",
+        Outcome::Progress,
+        "规则已修改，重新开始",
+        "a rule was changed and starts anew",
+    ),
+    (
+        "rule.removed",
+        Outcome::Progress,
+        "规则已删除",
+        "a rule is not in the configuration any more",
+    ),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),
     (

@@ -6,7 +6,10 @@
 pub mod action;
 pub mod alert;
 pub mod alert_card;
+pub mod alert_measure;
 pub mod alert_press;
+pub mod alert_rule;
+pub mod alert_rule_card;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;
@@ -43,6 +46,7 @@ pub mod result_card;
 pub mod rule;
 pub mod run;
 pub mod run_card;
+pub mod series;
 pub mod settle_card;
 pub mod step;
 pub mod step_result;

@@ -2,6 +2,7 @@
 //! notices come out, in one transaction. Only this room changes an alert.
 
 mod deeds;
+mod incident;
 mod notices;
 mod observe;
 mod time;

@@ -3,6 +3,7 @@
 
 pub mod daily_head;
 pub mod driver;
+pub mod evaluate;
 pub mod gates;
 pub mod health;
 mod output;
