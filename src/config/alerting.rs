@@ -21,12 +21,12 @@ mod escalation;
 mod liveness;
 mod oncall;
 mod prometheus;
-mod ways;
+pub mod ways;
 
 pub use escalation::Inhibition;
-pub use liveness::Liveness;
+pub use liveness::{Heartbeat, Liveness};
 pub use prometheus::Prometheus;
-pub use ways::Ways;
+pub use ways::{Email, Pagerduty, Ways};
 
 /// Shorter, one slow answer would be an alert; longer, nobody would call it one.
 const DURATION_MS: (u64, u64) = (1_000, 24 * 3_600_000);

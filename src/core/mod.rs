@@ -5,6 +5,8 @@
 
 pub mod action;
 pub mod alert;
+pub mod alert_mail;
+pub mod alert_page;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;
@@ -47,4 +49,5 @@ pub mod step_result;
 pub mod table;
 pub mod template;
 pub mod text;
+pub mod told;
 pub mod words;
