@@ -8,7 +8,7 @@ use crate::command::settle_elsewhere;
 use crate::config::protection::Declared;
 use crate::config::settings::Settings;
 use crate::core::alert::Way;
-use crate::engine::{Engine, Error, Identity, Swept};
+use crate::engine::{Engine, Error, Identity, Swept, Terms};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, router};
@@ -24,7 +24,7 @@ use crate::worker::driver::Means;
 use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
 use crate::worker::patience::drive_patiently;
-use crate::worker::reload::{Reader, Reload, reload_when_asked};
+use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
 use crate::worker::retention::{Limits, sweep};
 use crate::worker::sender::{Courier, send_one};
 use anyhow::{Context as _, bail};
@@ -91,6 +91,9 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let runbook = crate::config::runbook::load(&settings.runbook)
         .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
     let runbook = watch::Sender::new(Arc::new(runbook));
+    let alerting = read_alerting(settings.alerting.as_deref())
+        .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
+    let alerting = watch::Sender::new(Arc::new(alerting));
     let data = DataDir::take(&settings.data_dir)?;
     let metrics = Metrics::new()?;
     let url = settings.database_url.expose_secret();
@@ -103,7 +106,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         lease_ms: settings.lease_ms.cast_signed(),
     };
     let engine = Engine::new(store, identity, metrics.clone())
-        .with_runs_waiting_max(settings.runs_waiting_max);
+        .with_runs_waiting_max(settings.runs_waiting_max)
+        .with_terms(Terms { runbook: runbook.subscribe(), alerting: alerting.subscribe() });
     let timeouts = Timeouts::default().at_most(engine.call_time_max());
     let client = Client::new(&slack.api_url, &slack.bot_token, timeouts)?;
     let secret =
@@ -146,6 +150,7 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     }
     loops.spawn(keep_waiting(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
+    loops.spawn(keep_alerts(engine.clone(), stop.clone()));
     loops.spawn(keep_wishes(engine.clone(), local, stop.clone()));
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
@@ -158,7 +163,9 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         data_dir: data.path.clone(),
     };
     loops.spawn(health::watch(watching, stop.clone()));
-    let reader = Reader { engine: engine.clone(), path: settings.runbook, runbook, reload };
+    let alerting = Watched { path: settings.alerting, in_force: alerting };
+    let reader =
+        Reader { engine: engine.clone(), path: settings.runbook, runbook, alerting, reload };
     loops.spawn(reload_when_asked(reader, stop.clone()));
     let until = stop.clone().cancelled_owned();
     loops.spawn(async move {
@@ -403,6 +410,34 @@ async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<(
             () = engine.clock().sleep_ms(LOOK_MS) => {}
         }
     }
+}
+
+/// Does what time brings to alerts, when it is due.
+async fn keep_alerts(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    while !stop.is_cancelled() {
+        let mut wait_ms = LOOK_MS;
+        if has_database(&engine) {
+            match engine.advance_alerts().await {
+                // There may be more: an outage leaves many.
+                Ok(advanced) if advanced > 0 => continue,
+                Ok(_) => wait_ms = until_alert(&engine).await,
+                Err(failure) => warn!("do what is due about alerts: {failure:#}"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = engine.alarms().notified() => {}
+            () = engine.clock().sleep_ms(wait_ms) => {}
+        }
+    }
+    Ok(())
+}
+
+/// How long until something is due; another bot may make it sooner, so a look a second is the least.
+async fn until_alert(engine: &Engine) -> u64 {
+    let next_ms = engine.next_alert_ms().await.ok().flatten();
+    let wait_ms = next_ms.map(|next_ms| next_ms.saturating_sub(engine.clock().now_ms()));
+    wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
 }
 
 /// Does what people decided elsewhere about lost steps of this host.

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks: PostgreSQL's server, nginx, Node and Chromium
-# with fonts, Python and openssl (another program that checks the journal), logrotate, buildah and mmdebstrap by
-# apt-get, cargo-nextest into build/tools, what drives the browser into build/browser, bun and pm2 into
-# build/parts, what examples/neostock needs into bun's cache in build/neostock (the tests install it
-# from there without a network), the scanners of runbook/scan/requirements.txt into build/scanners, a small
-# Debian for the container's test into build/container. What is there already is left alone.
+# with fonts, Python and openssl (another program that checks the journal), logrotate, buildah and mmdebstrap,
+# Prometheus and Alertmanager by apt-get, cargo-nextest into build/tools, what drives the browser into
+# build/browser, bun and pm2 into build/parts, what examples/neostock needs into bun's cache in
+# build/neostock (the tests install it from there without a network), the scanners of
+# runbook/scan/requirements.txt into build/scanners, a small Debian for the container's test into
+# build/container. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -58,6 +59,9 @@ missing_packages() {
     command -v buildah >/dev/null || echo buildah
     command -v mmdebstrap >/dev/null || echo mmdebstrap
     command -v dpkg-scanpackages >/dev/null || echo dpkg-dev
+    # promtool comes with Prometheus, amtool with Alertmanager.
+    command -v promtool >/dev/null || echo prometheus
+    command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
 }
 
 as_root() {

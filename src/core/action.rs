@@ -23,7 +23,7 @@ pub const APPROVAL_EXPIRES_DEFAULT_MS: u64 = 15 * 60_000;
 pub const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The whole reviewed file.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Runbook {
     /// The name of what is operated; a label in messages.
     pub service: String,

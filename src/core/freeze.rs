@@ -31,6 +31,8 @@ const WEEK_MS: i64 = WEEK_MINUTES * MINUTE_MS;
 const EPOCH_IN_WEEK_MS: i64 = 3 * DAY_MINUTES * MINUTE_MS;
 /// At most once within this time the clocks of a zone are changed.
 const STEP_MS: i64 = 6 * 3_600_000;
+/// No zone's clocks are further from UTC's.
+const OFFSET_MS_MAX: i64 = 15 * 3_600_000;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const DAYS_ZH: [&str; 7] = ["周一", "周二", "周三", "周四", "周五", "周六", "周日"];
 
@@ -446,6 +448,16 @@ impl Moment {
     pub fn minutes_after(self, other: Self) -> i64 {
         self.0 - other.0
     }
+
+    /// When the clocks of a zone first show it, or have skipped it.
+    pub fn at_ms(self, zone: Zone) -> i64 {
+        zone.first_ms(self.local_ms())
+    }
+
+    /// What a clock shows then, as milliseconds since 1970-01-01 00:00 there.
+    pub(super) fn local_ms(self) -> i64 {
+        self.0 * MINUTE_MS
+    }
 }
 
 impl fmt::Display for Moment {
@@ -477,6 +489,9 @@ impl TryFrom<String> for Moment {
 pub struct Zone(Tz);
 
 impl Zone {
+    /// Where nothing else is said.
+    pub const UTC: Self = Self(Tz::UTC);
+
     /// Reads `Asia/Shanghai`.
     pub fn parse(name: &str) -> Option<Self> {
         name.parse().ok().map(Self)
@@ -492,6 +507,11 @@ impl Zone {
         self.0.name()
     }
 
+    /// The day and minute that its clocks show: `2026-12-01 09:00`.
+    pub fn shown(self, at_ms: i64) -> Moment {
+        Moment(self.local_ms(at_ms).div_euclid(MINUTE_MS))
+    }
+
     /// How far its clocks are ahead of UTC.
     fn offset_ms(self, at_ms: i64) -> i64 {
         let at = DateTime::from_timestamp_millis(at_ms).map(|at| at.naive_utc());
@@ -500,8 +520,26 @@ impl Zone {
         })
     }
 
-    fn local_ms(self, at_ms: i64) -> i64 {
+    /// What its clocks show at a moment, as milliseconds since 1970-01-01 00:00 there.
+    pub(super) fn local_ms(self, at_ms: i64) -> i64 {
         at_ms + self.offset_ms(at_ms)
+    }
+
+    /// The first moment at which its clocks show this time or a later one: of a time that they skip, the
+    /// first after the gap; of one that they show twice, the first.
+    pub(super) fn first_ms(self, local_ms: i64) -> i64 {
+        let local = DateTime::from_timestamp_millis(local_ms).map(|at| at.naive_utc());
+        let shown = local.and_then(|local| self.0.from_local_datetime(&local).earliest());
+        if let Some(shown) = shown {
+            return shown.timestamp_millis();
+        }
+        // Clocks are at most fifteen hours before or after UTC's; within that they skip it once.
+        let (mut before, mut after) = (local_ms - OFFSET_MS_MAX, local_ms + OFFSET_MS_MAX);
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            if self.local_ms(middle) < local_ms { before = middle } else { after = middle }
+        }
+        after
     }
 }
 

@@ -5,8 +5,10 @@
 
 pub mod action;
 pub mod alert;
+pub mod alert_card;
 pub mod alert_mail;
 pub mod alert_page;
+pub mod alert_press;
 pub mod card;
 pub mod checklist;
 pub mod checklist_card;

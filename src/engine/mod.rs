@@ -5,6 +5,7 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+pub mod alerts;
 mod announcements;
 mod checks;
 mod decisions;
@@ -15,6 +16,7 @@ mod gathered;
 mod heads;
 mod hosts;
 mod live;
+mod oncall;
 mod outbox;
 mod people;
 mod queue;
@@ -28,11 +30,13 @@ mod view;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
+pub use alerts::{AlertWish, Heard, Observed, Terms, Wanted, Wished};
 pub use announcements::{Announcement, Notice};
 pub use checks::{Listed, OnList};
 pub use decisions::Decided;
 pub use delegations::{Change, Told};
 pub use heads::DailyHead;
+pub use oncall::{HandOver, OPEN_OVERRIDES_MAX, OnCallChange};
 pub use outbox::{Bells, Message, Outcome};
 pub use people::{KEPT_AGAIN_MS, KNOWLEDGE_KEPT_MS};
 pub use queue::{Takeover, TakeoverAnswer};
@@ -104,6 +108,10 @@ pub struct Engine {
     mail: Arc<Bells>,
     /// Rung, for everybody who waits, when a run is to be stopped.
     cancels: Arc<Notify>,
+    /// Rung when an alert may have something due.
+    alarms: Arc<Notify>,
+    /// The reviewed files in force.
+    terms: Terms,
     /// How the surroundings are.
     vitals: Vitals,
     /// How many runs may wait or be queued.
@@ -127,6 +135,14 @@ pub enum Error {
     /// There is no such run.
     #[error("there is no run {0}")]
     NoSuchRun(RunId),
+    /// A row of an alert does not hold what this program writes.
+    #[error("the alert {alert} cannot be read: {what}")]
+    CorruptAlert {
+        /// Which.
+        alert: String,
+        /// What of it.
+        what: String,
+    },
     /// A row does not hold what this program writes.
     #[error("the run {run} cannot be read: {what}")]
     Corrupt {
@@ -190,6 +206,8 @@ impl Engine {
             work: Arc::default(),
             mail: Arc::default(),
             cancels: Arc::default(),
+            alarms: Arc::default(),
+            terms: Terms::default(),
             vitals: Vitals::default(),
             runs_waiting_max: RUNS_WAITING_MAX_DEFAULT,
             overview: Arc::default(),
@@ -252,6 +270,11 @@ impl Engine {
     /// Rung when a message may be waiting for a sender.
     pub fn mail(&self) -> &Bells {
         &self.mail
+    }
+
+    /// Rung when an alert may have something due.
+    pub fn alarms(&self) -> &Notify {
+        &self.alarms
     }
 
     /// Ends what an earlier process of this same bot left leased. Only for the holder of the data

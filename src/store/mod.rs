@@ -7,6 +7,7 @@
 //! Locks are taken in one order: run, environment, outbox, journal head. The head is taken by
 //! the façade itself, last, just before the commit.
 
+pub mod alerts;
 pub mod checks;
 pub mod compliance;
 pub mod decisions;
@@ -14,6 +15,7 @@ pub mod delegations;
 pub mod deliveries;
 pub mod heads;
 pub mod journal;
+pub mod oncall;
 pub mod outbox;
 pub mod people;
 pub mod queue;

@@ -5,6 +5,7 @@
 //! it to the end. Runs are not touched, for each carries its own plan.
 
 use super::health::operations_channel;
+use crate::config::alerting::{self, Alerting};
 use crate::config::fault::{Fault, listing};
 use crate::config::runbook;
 use crate::core::action::{Member, Runbook};
@@ -14,7 +15,7 @@ use crate::engine::{Announcement, Engine, Error, Notice};
 use crate::store;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -54,8 +55,27 @@ pub struct Reader {
     pub path: PathBuf,
     /// What is in force.
     pub runbook: watch::Sender<Arc<Runbook>>,
+    /// The alerting configuration.
+    pub alerting: Watched,
     /// When to read.
     pub reload: Reload,
+}
+
+/// The alerting configuration: where it stands, and what is in force of it.
+pub struct Watched {
+    /// The file; `None`: there is none.
+    pub path: Option<PathBuf>,
+    /// What is in force.
+    pub in_force: watch::Sender<Arc<Alerting>>,
+}
+
+/// Reads the alerting configuration; without a file nothing is watched, and what others send is treated
+/// as the manual says.
+///
+/// # Errors
+/// Every fault of the file.
+pub fn read_alerting(path: Option<&Path>) -> Result<Alerting, Vec<Fault>> {
+    path.map_or_else(|| Ok(Alerting::default()), alerting::load)
 }
 
 /// Reads whenever it is asked to, until it is told to stop.
@@ -78,8 +98,16 @@ pub async fn reload_when_asked(reader: Reader, stop: CancellationToken) -> anyho
 impl Reader {
     async fn read(&self) {
         let old = self.runbook.borrow().clone();
-        // Both are read whole before anything changes.
-        let read = runbook::load(&self.path);
+        // All is read whole before anything changes.
+        let mut read = runbook::load(&self.path);
+        let alerting = match read_alerting(self.alerting.path.as_deref()) {
+            Ok(alerting) => alerting,
+            Err(mut faults) => {
+                faults.extend(read.err().unwrap_or_default());
+                read = Err(faults);
+                Alerting::default()
+            }
+        };
         let waiting = match (self.reload.settings)() {
             Ok(waiting) => waiting,
             Err(mut faults) => {
@@ -95,10 +123,14 @@ impl Reader {
         }
         match read {
             Err(faults) => self.refuse(&old, &faults).await,
-            Ok(new) if new.digest == old.digest => {
-                info!("read the runbook anew: it has not changed ({})", short(&old.digest));
+            Ok(new) => {
+                if new.digest == old.digest {
+                    info!("read the runbook anew: it has not changed ({})", short(&old.digest));
+                } else {
+                    self.put_in_force(&old, new, &waiting).await;
+                }
+                self.put_alerting_in_force(alerting).await;
             }
-            Ok(new) => self.put_in_force(&old, new, &waiting).await,
         }
     }
 
@@ -130,6 +162,24 @@ impl Reader {
         );
         self.engine.metrics().runbook(&new.digest);
         self.runbook.send_replace(Arc::new(new));
+    }
+
+    /// The new alerting configuration, once it is written down.
+    async fn put_alerting_in_force(&self, new: Alerting) {
+        let old = self.alerting.in_force.borrow().clone();
+        if new.digest == old.digest {
+            return;
+        }
+        let runbook = self.runbook.borrow().clone();
+        let detail = json!({"from": old.digest, "to": new.digest});
+        let card = alerting_card(&old, &new, runbook.language);
+        self.announce(&runbook, "alerting.reloaded", detail, card).await;
+        info!(
+            "a new alerting configuration is in force: {} instead of {}",
+            short(&new.digest),
+            short(&old.digest)
+        );
+        self.alerting.in_force.send_replace(Arc::new(new));
     }
 
     /// Writes a reading down, however long that takes: nothing is in force that the journal lacks.
@@ -226,6 +276,21 @@ fn refused_card(old: &Runbook, faults: &[Fault]) -> Card {
             Part::Paragraph(line),
             Part::Output(told.join("\n")),
         ],
+    }
+}
+
+fn alerting_card(old: &Alerting, new: &Alerting, lang: Lang) -> Card {
+    let words = lang.pick("新的告警配置已生效：", "A new alerting configuration is in force: ");
+    let line = vec![
+        text(format!("🔔 {words}")),
+        Span::Code(short(&new.digest).to_owned()),
+        text(lang.pick("，原为 ", ", before it ")),
+        Span::Code(short(&old.digest).to_owned()),
+    ];
+    Card {
+        summary: format!("🔔 {words}{}", short(&new.digest)),
+        tone: Tone::Neutral,
+        parts: vec![Part::Paragraph(line)],
     }
 }
 

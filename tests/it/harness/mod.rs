@@ -5,6 +5,7 @@ pub mod bot;
 pub mod cluster;
 pub mod database;
 pub mod looks;
+pub mod monitoring;
 pub mod parts;
 pub mod place;
 pub mod ports;

@@ -1,0 +1,266 @@
+//! What people are told of an alert, and what the journal keeps of it: its card in its latest state, and a
+//! reply in its thread for all that happens.
+
+use super::{By, Error, Held, InForce, entry, view};
+use crate::core::alert::{Condition, Effect, Event, Level, Why, taken_by};
+use crate::core::alert_card;
+use crate::core::card::{Card, Line, Span, Tone, mention, prose, text};
+use crate::core::escalation::Target;
+use crate::core::text::Lang;
+use crate::store::Unit;
+use crate::store::outbox::{self, Slot};
+use serde_json::{Value, json};
+
+/// Level 3 goes before everything else that waits for its channel, level 2 before what runs say.
+const PRIORITIES: [i64; 3] = [25, 50, 60];
+
+/// The outbox key of an alert's card.
+pub(super) fn card_key(id: &str) -> String {
+    format!("alert/{id}/card")
+}
+
+/// Writes the entries and the replies of what an event led to; the card is [`Held::refresh`]'s.
+pub(super) async fn write(
+    unit: &mut Unit,
+    held: &mut Held,
+    (event, before, effects): (&Event, &Condition, &[Effect]),
+    by: &By<'_>,
+    in_force: &InForce,
+) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    if let Some((kind, detail)) = deed(event, before, &held.condition) {
+        unit.journal(entry(held, kind, by, detail, now_ms));
+    }
+    if let Some((icon, line)) = remark(event, before, held, by, in_force.runbook.language) {
+        let card = said(held, icon, line, Tone::Neutral, unit).await?;
+        reply(unit, held, &card).await?;
+    }
+    for effect in effects {
+        worked(unit, held, effect, by, in_force).await?;
+    }
+    Ok(())
+}
+
+/// The journal's kind for what people and other alerts do.
+fn deed(event: &Event, before: &Condition, after: &Condition) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Acknowledged { by } => ("alert.acknowledged", json!({"by": by})),
+        Event::Unacknowledged if before.state != after.state => ("alert.given_back", json!({})),
+        Event::Resolved => ("alert.resolved_by_hand", json!({"still_firing": before.is_firing})),
+        Event::Escalated => ("alert.escalated", json!({"from": before.level.number()})),
+        Event::Silenced { until_ms } => ("alert.silenced", json!({"until_ms": until_ms})),
+        Event::Unsilenced if before.silenced_until_ms != 0 => ("alert.unsilenced", json!({})),
+        Event::Inhibited if !before.is_inhibited => ("alert.inhibited", json!({})),
+        Event::Released if before.is_inhibited => ("alert.released", json!({})),
+        _ => return None,
+    })
+}
+
+/// What its thread reads of what a person did.
+fn remark(
+    event: &Event,
+    before: &Condition,
+    held: &Held,
+    by: &By<'_>,
+    lang: Lang,
+) -> Option<(&'static str, Line)> {
+    let who = taken_by(by.actor).map_or_else(|| text(by.actor), Span::User);
+    let (icon, mut line) = match event {
+        Event::Acknowledged { .. } => {
+            let is_again = before.acknowledged.as_ref().is_some_and(|(one, _)| one == by.actor);
+            let words = if is_again {
+                lang.pick(" 仍在处理", " is still on it")
+            } else {
+                lang.pick(" 接手处理", " is on it")
+            };
+            ("🙋", vec![who, text(words)])
+        }
+        Event::Unacknowledged if before.state != held.condition.state => {
+            ("↩️", vec![who, text(lang.pick(" 不再处理", " gave it back"))])
+        }
+        Event::Resolved => ("🟢", vec![who, text(lang.pick(" 关闭了它", " resolved it"))]),
+        Event::Escalated => ("⏫", vec![who, text(lang.pick(" 要求升级", " wants more people"))]),
+        Event::Silenced { until_ms } => {
+            let words = lang.pick(" 静默到 ", " silenced it until ");
+            ("🔕", vec![who, text(words), Span::Time(*until_ms)])
+        }
+        Event::Unsilenced if before.silenced_until_ms != 0 => {
+            ("🔔", vec![who, text(lang.pick(" 取消了静默", " ended the silence"))])
+        }
+        _ => return None,
+    };
+    if !by.reason.is_empty() {
+        line.push(text(lang.pick("：", ": ")));
+        line.extend(prose(by.reason));
+    }
+    Some((icon, line))
+}
+
+/// The entry and the reply of one effect.
+async fn worked(
+    unit: &mut Unit,
+    held: &mut Held,
+    effect: &Effect,
+    by: &By<'_>,
+    in_force: &InForce,
+) -> Result<(), Error> {
+    let (now_ms, lang) = (unit.now_ms(), in_force.runbook.language);
+    match effect {
+        Effect::Tell { why, targets } => {
+            if *why == Why::New {
+                let detail = json!({"sighting": held.first});
+                unit.journal(entry(held, "alert.opened", by, detail, now_ms));
+            }
+            if targets.is_empty() && *why == Why::New {
+                return Ok(());
+            }
+            let mentions = mentions(targets);
+            let names: Vec<String> = mentions.iter().map(named).collect();
+            let detail = json!({"why": why, "told": names});
+            unit.journal(entry(held, "alert.told", by, detail, now_ms));
+            let alert = view(unit.connection(), &held.latest()).await?;
+            let card = alert_card::told(&alert, *why, &mentions, lang);
+            reply(unit, held, &card).await
+        }
+        Effect::Remind => {
+            unit.journal(entry(held, "alert.reminded", by, json!({}), now_ms));
+            let Some((owner, _)) = held.condition.acknowledged.clone() else { return Ok(()) };
+            let who = taken_by(&owner).map_or_else(|| text(owner.clone()), Span::User);
+            let words = lang.pick(
+                " 还在处理吗？请再按一次「接手」，否则它将重新打开：",
+                " are you still on it? Press Acknowledge again; otherwise it is open again at ",
+            );
+            let line = vec![who, text(words), Span::Time(held.condition.next_ms)];
+            let card = said(held, "⏳", line, Tone::Warning, unit).await?;
+            reply(unit, held, &card).await
+        }
+        Effect::Incident => {
+            let recover_by_ms = held.condition.recover_by_ms(&in_force.alerting.policies);
+            let detail = json!({"recover_by_ms": recover_by_ms});
+            unit.journal(entry(held, "alert.incident", by, detail, now_ms));
+            let words = lang.pick(
+                "这是一起事故，请在本消息串里处理。须恢复于 (RTO)：",
+                "This is an incident: work on it in this thread. To be recovered (RTO) by ",
+            );
+            let line = vec![text(words), Span::Time(recover_by_ms)];
+            let card = said(held, "🚒", line, Tone::Bad, unit).await?;
+            reply(unit, held, &card).await
+        }
+        Effect::RecoveryOverdue => {
+            unit.journal(entry(held, "alert.recovery_overdue", by, json!({}), now_ms));
+            let policy = in_force.alerting.policies.of(Level::Critical);
+            let words =
+                lang.pick("恢复已超过时限 (RTO)", "The recovery takes longer than it may (RTO)");
+            let mut line = vec![text(words)];
+            for one in mentions(policy.targets(0)) {
+                line.extend([text(" "), one]);
+            }
+            let card = said(held, "⏰", line, Tone::Bad, unit).await?;
+            reply(unit, held, &card).await
+        }
+        Effect::Over => {
+            unit.journal(entry(held, "alert.resolved", by, json!({}), now_ms));
+            if held.condition.is_by_hand {
+                // Whoever did it has said so.
+                return Ok(());
+            }
+            let line = vec![text(lang.pick("已恢复", "It is over"))];
+            let card = said(held, "🟢", line, Tone::Good, unit).await?;
+            reply(unit, held, &card).await
+        }
+        Effect::Settling => {
+            unit.journal(entry(held, "alert.settling", by, json!({}), now_ms));
+            Ok(())
+        }
+    }
+}
+
+async fn said(
+    held: &Held,
+    icon: &str,
+    line: Line,
+    tone: Tone,
+    unit: &mut Unit,
+) -> Result<Card, Error> {
+    let alert = view(unit.connection(), &held.latest()).await?;
+    Ok(alert_card::remark(&alert, icon, line, tone))
+}
+
+/// Whom a telling calls.
+fn mentions(targets: &[Target]) -> Vec<Span> {
+    let mut mentions: Vec<Span> = Vec::new();
+    for target in targets {
+        let one = match target {
+            Target::User(user) => Span::User(user.clone()),
+            Target::Group(group) => mention(group),
+            Target::OnCall(_) | Target::Here => Span::Here,
+        };
+        if !mentions.contains(&one) {
+            mentions.push(one);
+        }
+    }
+    mentions
+}
+
+/// A mention as the journal keeps it.
+fn named(mention: &Span) -> String {
+    match mention {
+        Span::User(user) => user.to_string(),
+        Span::Group(group) => group.clone(),
+        _ => "here".to_owned(),
+    }
+}
+
+async fn reply(unit: &mut Unit, held: &mut Held, card: &Card) -> Result<(), Error> {
+    held.row.notices += 1;
+    let key = format!("alert/{}/{}", held.row.id, held.row.notices);
+    put(unit, held, key, card_key(&held.row.id), card).await
+}
+
+async fn put(
+    unit: &mut Unit,
+    held: &Held,
+    key: String,
+    parent: String,
+    card: &Card,
+) -> Result<(), Error> {
+    if held.row.channel.is_empty() {
+        // A runbook without an environment has no conversation.
+        return Ok(());
+    }
+    let slot = Slot {
+        key,
+        channel: held.row.channel.clone(),
+        parent,
+        priority: PRIORITIES[held.condition.level as usize],
+        run_id: String::new(),
+        body: serde_json::to_string(card).unwrap_or_default(),
+    };
+    let now_ms = unit.now_ms();
+    Ok(outbox::put(unit.connection(), &slot, now_ms).await?)
+}
+
+impl Held {
+    /// Writes it as it is now, and its card.
+    pub(super) async fn refresh(
+        &mut self,
+        unit: &mut Unit,
+        in_force: &InForce,
+    ) -> Result<(), Error> {
+        self.keep(unit).await?;
+        let now_ms = unit.now_ms();
+        let alert = view(unit.connection(), &self.row).await?;
+        let (policies, lang) = (&in_force.alerting.policies, in_force.runbook.language);
+        let card = alert_card::card(&alert, policies, lang, now_ms);
+        put(unit, self, card_key(&self.row.id), String::new(), &card).await
+    }
+
+    /// Its row as it would be written now.
+    fn latest(&self) -> crate::store::alerts::AlertRow {
+        crate::store::alerts::AlertRow {
+            condition: serde_json::to_string(&self.condition).unwrap_or_default(),
+            sighting: serde_json::to_string(&self.first).unwrap_or_default(),
+            ..self.row.clone()
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! What sources say, taken in: which instances are new, which are over, and what that means for the alert
+//! that they belong to. The same again changes nothing, in whatever order it comes.
+
+use super::{By, Engine, Error, Held, InForce, rows};
+use crate::core::alert::{Condition, Event, Level, Sighting};
+use crate::core::id::AlertId;
+use crate::store::Unit;
+use crate::store::alerts::{AlertRow, BATCH, InstanceRow};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Sightings that one transaction takes in; the rest goes into the next.
+const TOGETHER_MAX: usize = 1_000;
+
+/// What came of sightings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// New instances that fire.
+    pub fired: usize,
+    /// Instances that are over now.
+    pub ended: usize,
+    /// Nothing new.
+    pub known: usize,
+}
+
+impl Engine {
+    /// Takes in what sources say, in the order of the list. Instances are told apart by source,
+    /// fingerprint and beginning; one that has ended never fires again, and an older beginning never takes
+    /// the place of a newer one. More than a thousand are several transactions, each whole.
+    ///
+    /// # Errors
+    /// The database's; what was not written can be said again.
+    pub async fn observe(&self, sightings: Vec<Sighting>) -> Result<Observed, Error> {
+        let mut all = Observed::default();
+        let in_force = self.terms_now();
+        let mut rest = sightings.into_iter();
+        loop {
+            let together: Arc<[Sighting]> = rest.by_ref().take(TOGETHER_MAX).collect();
+            if together.is_empty() {
+                break;
+            }
+            let observed = self.observe_together(together, &in_force).await?;
+            all.fired += observed.fired;
+            all.ended += observed.ended;
+            all.known += observed.known;
+        }
+        if all.fired + all.ended > 0 {
+            self.mail.notify_one();
+            self.alarms.notify_one();
+        }
+        Ok(all)
+    }
+
+    async fn observe_together(
+        &self,
+        sightings: Arc<[Sighting]>,
+        in_force: &InForce,
+    ) -> Result<Observed, Error> {
+        // Alertmanager repeats itself: what is known needs no writer.
+        let mut reader = self.store().read().await?;
+        let known = known(&mut reader, &sightings).await?;
+        drop(reader);
+        if sightings.iter().all(|one| known.says_nothing_new(one)) {
+            return Ok(Observed { known: sightings.len(), ..Observed::default() });
+        }
+        self.patiently(|| {
+            let (sightings, in_force) = (Arc::clone(&sightings), in_force.clone());
+            self.store().unit(move |unit| {
+                Box::pin(async move { observe_in(unit, &sightings, &in_force).await })
+            })
+        })
+        .await
+    }
+}
+
+fn series_of(one: &Sighting) -> String {
+    format!("{}/{}", one.source, one.fingerprint)
+}
+
+fn key_of(one: &Sighting) -> String {
+    format!("{}/{}/{}", one.source, one.fingerprint, one.starts_ms)
+}
+
+/// What is stored of the instances that sightings are about.
+#[derive(Default)]
+struct Known {
+    by_key: HashMap<String, InstanceRow>,
+    /// The beginnings of each series that are of interest, in their order.
+    by_series: HashMap<String, Vec<String>>,
+}
+
+impl Known {
+    fn put(&mut self, row: InstanceRow) {
+        let keys = self.by_series.entry(row.series.clone()).or_default();
+        if !keys.contains(&row.key) {
+            keys.push(row.key.clone());
+        }
+        self.by_key.insert(row.key.clone(), row);
+    }
+
+    fn newest_ms(&self, series: &str) -> Option<i64> {
+        let keys = self.by_series.get(series)?;
+        keys.iter().filter_map(|key| self.by_key.get(key)).map(|row| row.starts_ms).max()
+    }
+
+    fn firing_of(&self, series: &str) -> Vec<InstanceRow> {
+        let keys = self.by_series.get(series).map_or(&[][..], Vec::as_slice);
+        let rows = keys.iter().filter_map(|key| self.by_key.get(key));
+        rows.filter(|row| row.ended_ms == 0).cloned().collect()
+    }
+
+    fn says_nothing_new(&self, one: &Sighting) -> bool {
+        let Some(row) = self.by_key.get(&key_of(one)) else { return false };
+        let is_same = || serde_json::to_string(one).is_ok_and(|json| json == row.sighting);
+        row.ended_ms != 0 || (one.ended_ms.is_none() && is_same())
+    }
+}
+
+async fn known(
+    connection: &mut sqlx::AnyConnection,
+    sightings: &[Sighting],
+) -> Result<Known, Error> {
+    let mut known = Known::default();
+    for batch in sightings.chunks(BATCH) {
+        let wanted: Vec<_> = batch.iter().map(|one| (series_of(one), key_of(one))).collect();
+        for row in rows::known_instances(connection, &wanted).await? {
+            known.put(row);
+        }
+    }
+    Ok(known)
+}
+
+/// What happens to one group in this transaction.
+#[derive(Default)]
+struct Change {
+    fired: Vec<Sighting>,
+    ended: Vec<InstanceRow>,
+    changed: Vec<Sighting>,
+}
+
+async fn observe_in(
+    unit: &mut Unit,
+    sightings: &[Sighting],
+    in_force: &InForce,
+) -> Result<Observed, Error> {
+    let now_ms = unit.now_ms();
+    // The groups first, always in their order: two bots that take in the same wait for each other here.
+    let groups: BTreeSet<String> = sightings.iter().map(Sighting::group).collect();
+    let mut held: BTreeMap<String, Held> = BTreeMap::new();
+    for group in groups {
+        if let Some(row) = rows::hold_living(unit.connection(), &group).await? {
+            held.insert(group, Held::of(row)?);
+        }
+    }
+    let mut known = known(unit.connection(), sightings).await?;
+    let mut observed = Observed::default();
+    let mut changes: BTreeMap<String, Change> = BTreeMap::new();
+    let mut ended_elsewhere: BTreeMap<String, Vec<InstanceRow>> = BTreeMap::new();
+    for one in sightings {
+        let (key, series, group) = (key_of(one), series_of(one), one.group());
+        let json = serde_json::to_string(one).unwrap_or_default();
+        if let Some(row) = known.by_key.get(&key).cloned() {
+            match one.ended_ms {
+                _ if row.ended_ms != 0 => observed.known += 1,
+                None if row.sighting == json => observed.known += 1,
+                None => {
+                    observed.known += 1;
+                    known.put(InstanceRow { sighting: json, seen_ms: now_ms, ..row });
+                    changes.entry(group).or_default().changed.push(one.clone());
+                }
+                Some(ended_ms) => {
+                    observed.ended += 1;
+                    let row = InstanceRow { ended_ms: ended_ms.max(1), seen_ms: now_ms, ..row };
+                    known.put(row.clone());
+                    ended_elsewhere.entry(row.alert_id.clone()).or_default().push(row);
+                }
+            }
+            continue;
+        }
+        let newest_ms = known.newest_ms(&series);
+        let mut row = InstanceRow {
+            key,
+            series: series.clone(),
+            starts_ms: one.starts_ms,
+            ended_ms: one.ended_ms.map_or(0, |ms| ms.max(1)),
+            alert_id: String::new(),
+            seen_ms: now_ms,
+            sighting: json,
+        };
+        if let Some(newest_ms) = newest_ms.filter(|newest_ms| *newest_ms > one.starts_ms) {
+            // Delivered late: what began after it says that it is over.
+            row.ended_ms = if row.ended_ms == 0 { newest_ms.max(1) } else { row.ended_ms };
+            observed.known += 1;
+        } else {
+            for older in known.firing_of(&series) {
+                observed.ended += 1;
+                let older = InstanceRow { ended_ms: one.starts_ms.max(1), ..older };
+                known.put(older.clone());
+                ended_elsewhere.entry(older.alert_id.clone()).or_default().push(older);
+            }
+            if row.ended_ms == 0 {
+                observed.fired += 1;
+                changes.entry(group).or_default().fired.push(one.clone());
+            } else {
+                observed.known += 1;
+            }
+        }
+        if row.ended_ms != 0 {
+            rows::put_instance(unit.connection(), &row).await?;
+        }
+        known.put(row);
+    }
+    for (group, change) in changes {
+        let alert = match held.remove(&group) {
+            Some(alert) => Some(alert),
+            // It belongs to an alert that another transaction has made since.
+            None => {
+                rows::hold_living(unit.connection(), &group).await?.map(Held::of).transpose()?
+            }
+        };
+        let ended = alert.as_ref().and_then(|alert| ended_elsewhere.remove(&alert.row.id));
+        let change = Change { ended: ended.unwrap_or_default(), ..change };
+        work_in(unit, alert, &group, change, in_force).await?;
+    }
+    for (id, ended) in ended_elsewhere {
+        let group =
+            held.iter().find(|(_, alert)| alert.row.id == id).map(|(group, _)| group.clone());
+        let alert = match group.and_then(|group| held.remove(&group)) {
+            Some(alert) => Some(alert),
+            None => rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?,
+        };
+        let change = Change { ended, ..Change::default() };
+        work_in(unit, alert, "", change, in_force).await?;
+    }
+    Ok(observed)
+}
+
+/// Writes the instances of a group, and what they mean for its alert, which is made if there is none.
+async fn work_in(
+    unit: &mut Unit,
+    alert: Option<Held>,
+    group: &str,
+    change: Change,
+    in_force: &InForce,
+) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    for row in &change.ended {
+        rows::put_instance(unit.connection(), row).await?;
+    }
+    let mut alert = match alert {
+        Some(alert) if alert.is_past(now_ms) && !change.fired.is_empty() => {
+            rows::retire(unit.connection(), &alert.row.id).await?;
+            None
+        }
+        other => other,
+    };
+    let mut held = match (alert.take(), worst(&change.fired)) {
+        (Some(alert), _) => alert,
+        (None, Some(first)) => begin(unit, group, first, in_force).await?,
+        (None, None) => return Ok(()),
+    };
+    let id = held.row.id.clone();
+    for one in change.fired.iter().chain(&change.changed) {
+        let row = InstanceRow {
+            key: key_of(one),
+            series: series_of(one),
+            starts_ms: one.starts_ms,
+            ended_ms: 0,
+            alert_id: id.clone(),
+            seen_ms: now_ms,
+            sighting: serde_json::to_string(one).unwrap_or_default(),
+        };
+        rows::put_instance(unit.connection(), &row).await?;
+    }
+    let (firing, _) = rows::count_instances(unit.connection(), &id).await?;
+    if let Some(first) = worst(&change.fired).or_else(|| worst(&change.changed)) {
+        held.speak_for(first, change.fired.is_empty() || firing > 1);
+    }
+    if !change.fired.is_empty() || !change.changed.is_empty() {
+        let level = worst(&change.fired)
+            .or_else(|| worst(&change.changed))
+            .map_or(Level::Warning, |one| one.level);
+        let is_inhibited = held.is_inhibited(unit, in_force).await?;
+        held.condition.is_inhibited = is_inhibited;
+        if !change.fired.is_empty() || level > held.condition.level {
+            let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
+        }
+    }
+    if firing == 0 {
+        let _ = held.take(unit, &Event::Cleared, &By::BOT, in_force).await?;
+    }
+    // The count of its instances, or a value, may be all that changed.
+    held.refresh(unit, in_force).await
+}
+
+/// The sighting that speaks for several: the worst, and of those the first.
+fn worst(sightings: &[Sighting]) -> Option<&Sighting> {
+    sightings.iter().max_by_key(|one| (one.level, std::cmp::Reverse(one.starts_ms)))
+}
+
+/// A new alert of a group. Another bot may have been quicker: then it is theirs, held.
+async fn begin(
+    unit: &mut Unit,
+    group: &str,
+    first: &Sighting,
+    in_force: &InForce,
+) -> Result<Held, Error> {
+    let now_ms = unit.now_ms();
+    let runbook = &in_force.runbook;
+    let environment = runbook.environments.get(&first.environment);
+    let environment = environment.or_else(|| runbook.default_environment());
+    let channel = environment.map(|one| one.channel.to_string()).unwrap_or_default();
+    let condition = Condition::before(first.level);
+    let row = AlertRow {
+        id: AlertId::from_entropy(crate::entropy::bytes()).to_string(),
+        group_key: group.to_owned(),
+        version: 1,
+        state: condition.state.as_str().to_owned(),
+        level: i64::from(first.level.number()),
+        next_ms: condition.next_ms,
+        opened_ms: now_ms,
+        changed_ms: now_ms,
+        resolved_ms: 0,
+        name: first.name.clone(),
+        service: first.service.clone(),
+        environment: first.environment.clone(),
+        channel,
+        condition: serde_json::to_string(&condition).unwrap_or_default(),
+        sighting: serde_json::to_string(first).unwrap_or_default(),
+        notices: 0,
+        checklist_run: String::new(),
+    };
+    if !rows::insert(unit.connection(), &row).await?
+        && let Some(theirs) = rows::hold_living(unit.connection(), group).await?
+    {
+        return Held::of(theirs);
+    }
+    Ok(Held { row, condition, first: first.clone() })
+}
+
+impl Held {
+    /// Whether it ended so long ago that what comes now is another.
+    fn is_past(&self, now_ms: i64) -> bool {
+        let condition = &self.condition;
+        let is_over = condition.is_over() && condition.resolved_ms > 0;
+        is_over
+            && !condition.is_firing
+            && now_ms - condition.resolved_ms > crate::core::alert::REOPENS_WITHIN_MS
+    }
+
+    /// Another instance, or another value of it, speaks for the alert. A worse one takes the place of what
+    /// spoke before; else its beginning stays that of the first.
+    fn speak_for(&mut self, one: &Sighting, is_joining: bool) {
+        if is_joining && !self.condition.is_over() {
+            if one.level < self.first.level {
+                return;
+            }
+            let starts_ms = self.first.starts_ms.min(one.starts_ms);
+            self.first = Sighting { starts_ms, ..one.clone() };
+        } else {
+            self.first = one.clone();
+        }
+    }
+}
