@@ -197,7 +197,8 @@ mod tests {
         fn hostile_words_stay_words(words in any::<String>()) {
             let told = Told { name: &words, summary: &words, description: &words, by: &words, ..told() };
             let mail = mail(&told, "k");
-            prop_assert!(!mail.subject.chars().any(|letter| letter.is_control() || letter == '\u{202e}'));
+            let is_hidden = |letter: char| letter.is_control() || letter == '\u{202e}';
+            prop_assert!(!mail.subject.chars().any(is_hidden));
             let known = [
                 "!DOCTYPE html>", "html>", "head>", "meta charset=\"utf-8\">", "/head>", "body>", "p>", "br>",
                 "b>", "/b>", "/p>", "table>", "tr>", "th align=\"left\">", "/th>", "td>", "/td>", "/tr>",

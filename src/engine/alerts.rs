@@ -5,6 +5,7 @@ mod deeds;
 mod notices;
 mod observe;
 mod time;
+mod ways;
 
 pub use deeds::{AlertWish, Heard, Wanted, Wished};
 pub use observe::Observed;

@@ -132,16 +132,17 @@ async fn open(
             _ => shut(&error, "the mail server's view of the sender"),
         });
     }
-    for answer in [connection.command(Rcpt::new(to, Vec::new())).await, connection.command(Data).await]
-    {
-        if let Err(error) = answer {
-            connection.abort().await;
-            return Err(match code(&error) {
-                Some(SIGN_IN_FIRST) => shut(&error, "signing in to the mail server"),
-                Some(_) if error.is_permanent() => Delivery::Refused(words(&error.to_string())),
-                _ => Delivery::NotTaken,
-            });
-        }
+    let accepted = match connection.command(Rcpt::new(to, Vec::new())).await {
+        Ok(_) => connection.command(Data).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = accepted {
+        connection.abort().await;
+        return Err(match code(&error) {
+            Some(SIGN_IN_FIRST) => shut(&error, "signing in to the mail server"),
+            Some(_) if error.is_permanent() => Delivery::Refused(words(&error.to_string())),
+            _ => Delivery::NotTaken,
+        });
     }
     Ok(connection)
 }

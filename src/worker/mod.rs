@@ -5,6 +5,7 @@ pub mod daily_head;
 pub mod driver;
 pub mod gates;
 pub mod health;
+pub mod heartbeat;
 mod output;
 pub mod patience;
 pub mod reload;

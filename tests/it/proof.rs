@@ -10,7 +10,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 27] = [
+const BY_ITSELF: [(&str, &str); 28] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
@@ -36,6 +36,7 @@ const BY_ITSELF: [(&str, &str); 27] = [
     ("show_output", "words alone"),
     ("show_queue", "words alone"),
     ("swept", "what retention removed"),
+    ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
 ];
