@@ -1,2 +1,4 @@
 //! Where alerts come from: what Prometheus answers, what Alertmanager and others send. Reads bytes, and
 //! decides nothing.
+
+pub mod pagerduty;

@@ -1,6 +1,8 @@
-//! The way in: Slack's requests, health, metrics. Nothing reads a body but through `signed::Signed`.
+//! The way in: Slack's requests, PagerDuty's webhooks, health, metrics. Nothing reads a body but through
+//! an extractor that has checked its signature.
 
 mod health;
+mod pagerduty;
 mod signed;
 mod slack;
 
@@ -48,6 +50,7 @@ pub fn router(web: Web) -> Router {
         .route("/slack/events", post(slack::any))
         .route("/slack/commands", post(slack::command))
         .route("/slack/interactions", post(slack::interaction))
+        .route("/webhooks/pagerduty", post(pagerduty::webhook))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

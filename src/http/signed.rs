@@ -30,14 +30,7 @@ impl FromRequest<Web> for Signed {
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        if content_length(&parts.headers).is_some_and(|length| length > BODY_BYTES_MAX) {
-            return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
-        }
-        let body = match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err((status, reason))) => return Err(refuse(web, status, reason)),
-            Err(_) => return Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
-        };
+        let body = whole_body(web, &parts.headers, body).await?;
         let now_ms = web.0.clock.now_ms();
         let verified = verify_request(&web.0.secret, &parts.headers, body, now_ms)
             .map_err(|refusal: Refusal| refuse(web, StatusCode::UNAUTHORIZED, refusal.as_str()))?;
@@ -49,6 +42,22 @@ impl FromRequest<Web> for Signed {
             content_type: text(header::CONTENT_TYPE.as_str()),
             signature: text("x-slack-signature").unwrap_or_default(),
         })
+    }
+}
+
+/// The whole body within its limits, or the refusal.
+pub(super) async fn whole_body(
+    web: &Web,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, Response> {
+    if content_length(headers).is_some_and(|length| length > BODY_BYTES_MAX) {
+        return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+    }
+    match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err((status, reason))) => Err(refuse(web, status, reason)),
+        Err(_) => Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
     }
 }
 

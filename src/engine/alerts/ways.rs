@@ -68,7 +68,7 @@ pub(super) async fn tell(
     if let News::Call(why) = news {
         call(&mut channels, held, why, in_force);
     }
-    if by.origin == PAGERDUTY {
+    if by.origin.starts_with(PAGERDUTY) {
         channels.retain(|channel| way_of(channel) != Way::Pagerduty);
     }
     if channels.is_empty() {
