@@ -11,7 +11,7 @@ use crate::core::alert::Way;
 use crate::engine::{Engine, Error, Identity, Swept, Terms};
 use crate::exec::local::Local;
 use crate::exec::past::Past;
-use crate::http::{Health, Parts, Web, router};
+use crate::http::{Health, Parts, Web, Webhooks, router};
 use crate::metrics::Metrics;
 use crate::notify::pagerduty::Pager;
 use crate::pipeline::{Pipeline, Workspace};
@@ -22,12 +22,14 @@ use crate::store::Store;
 use crate::vitals::Part;
 use crate::worker::daily_head::post_daily;
 use crate::worker::driver::Means;
+use crate::worker::evaluate::evaluate;
 use crate::worker::gates::Gates;
 use crate::worker::health::{self, Watch};
 use crate::worker::heartbeat::beat;
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
 use crate::worker::retention::{Limits, sweep};
+use crate::worker::self_watch::watch_itself;
 use crate::worker::sender::{Courier, send_one};
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -144,7 +146,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         declared: Declared::of(&settings),
     });
     let health = Health { engine: engine.clone(), workspace: Arc::clone(&workspace) };
-    let web = Web::new(Parts { pipeline, secret, clock, metrics, health });
+    let webhooks = Webhooks::new(settings.webhook_token.clone());
+    let web = Web::new(Parts { pipeline, secret, clock, metrics, health, webhooks });
     let address = listener.local_addr()?;
 
     let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -166,10 +169,12 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_alerts(engine.clone(), stop.clone()));
     loops.spawn(keep_wishes(engine.clone(), local, stop.clone()));
+    loops.spawn(evaluate(engine.clone(), stop.clone()));
     let kept =
         Limits { kept_ms: settings.evidence_kept_ms, bytes_max: settings.evidence_bytes_max };
     loops.spawn(keep_house(engine.clone(), data.attempts(), kept, stop.clone()));
     loops.spawn(post_daily(engine.clone(), runbook.subscribe(), stop.clone()));
+    loops.spawn(watch_itself(engine.clone(), stop.clone()));
     let watching = Watch {
         engine: engine.clone(),
         client: client.clone(),

@@ -3,6 +3,9 @@
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::sync::Arc;
 
+/// Where a rule may stand.
+const RULE_STATES: [&str; 4] = ["ok", "pending", "firing", "unknown"];
+
 /// The product's counters and gauges. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -11,6 +14,7 @@ struct Inner {
     registry: Registry,
     http_answers: IntCounterVec,
     refused: IntCounterVec,
+    webhook_alerts: IntCounterVec,
     requests: IntCounterVec,
     denied: IntCounterVec,
     run_events: IntCounterVec,
@@ -21,6 +25,8 @@ struct Inner {
     up: IntGaugeVec,
     free_bytes: IntGauge,
     runbook: IntGaugeVec,
+    rule_ticks: IntCounterVec,
+    rule_states: IntGaugeVec,
 }
 
 impl Metrics {
@@ -53,6 +59,14 @@ impl Metrics {
             &["way", "result"],
         )?;
         registry.register(Box::new(outbox_calls.clone()))?;
+        let rule_states = IntGaugeVec::new(
+            Opts::new(
+                "neostock_rule_state",
+                "1 for the state of an alert rule that this bot evaluated last: ok, pending, firing, unknown.",
+            ),
+            &["rule", "state"],
+        )?;
+        registry.register(Box::new(rule_states.clone()))?;
         single("neostock_up", "1 while the bot runs.")?.set(1);
         Ok(Self(Arc::new(Inner {
             http_answers: counter(
@@ -64,6 +78,11 @@ impl Metrics {
                 "neostock_requests_refused_total",
                 "Inbound requests refused before anything was parsed or done, by reason.",
                 "reason",
+            )?,
+            webhook_alerts: counter(
+                "neostock_webhook_alerts_total",
+                "Alerts that webhooks brought, by what came of them.",
+                "outcome",
             )?,
             requests: counter(
                 "neostock_requests_total",
@@ -98,6 +117,12 @@ impl Metrics {
                 "1 for the digest of the runbook in force; replicas should agree.",
                 "digest",
             )?,
+            rule_ticks: counter(
+                "neostock_rule_ticks_total",
+                "Evaluations of alert rules by outcome: breach, between, ok, no_data, error.",
+                "outcome",
+            )?,
+            rule_states,
             registry,
         })))
     }
@@ -110,6 +135,11 @@ impl Metrics {
     /// One request refused at the door; `reason` is one of a fixed few words.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Alerts that a webhook brought; `outcome` is one of a fixed few words.
+    pub fn webhook_alerts(&self, outcome: &'static str, count: usize) {
+        self.0.webhook_alerts.with_label_values(&[outcome]).inc_by(count as u64);
     }
 
     /// One verified request; `outcome` is one of a fixed few words.
@@ -163,6 +193,27 @@ impl Metrics {
     pub fn runbook(&self, digest: &str) {
         self.0.runbook.reset();
         self.0.runbook.with_label_values(&[digest]).set(1);
+    }
+
+    /// One evaluation of a rule; `outcome` is one of a fixed few words.
+    pub fn rule_ticked(&self, outcome: &'static str) {
+        self.0.rule_ticks.with_label_values(&[outcome]).inc();
+    }
+
+    /// Where a rule of the configuration stands.
+    pub fn rule_state(&self, rule: &str, state: &'static str) {
+        for one in RULE_STATES {
+            let is_it = i64::from(one == state);
+            self.0.rule_states.with_label_values(&[rule, one]).set(is_it);
+        }
+    }
+
+    /// A rule is not in the configuration any more.
+    pub fn rule_gone(&self, rule: &str) {
+        for state in RULE_STATES {
+            // It may never have been evaluated here.
+            let _ = self.0.rule_states.remove_label_values(&[rule, state]);
+        }
     }
 
     /// How many requests were refused at the door for a reason since the start.

@@ -1,40 +1,35 @@
 //! The alerting configuration, as the manual writes it: YAML in, [`Alerting`] out, or every fault at
 //! once.
 //!
-//! Nothing is watched here and nobody is told. Which thing is measured decides what its threshold is:
-//! a part of all (`0.05`) or a time (`5000ms`) of some percentile.
+//! Nothing is watched here and nobody is told. Each section of the file has a file here.
 
 use super::fault::{Fault, Faults};
 use super::runbook::read_bounded;
-use super::shape::{List, Object, Shape, Text, TextKind, integer, optional, required};
-use super::tree::{self, Entry, Node, Value};
-use crate::core::alert::{Level, Way};
-use crate::core::duration;
+use super::shape::{Object, Shape, optional, required};
+use super::tree;
 use crate::core::escalation::Policies;
 use crate::core::oncall::Rotations;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 mod escalation;
 mod liveness;
 mod oncall;
 mod prometheus;
+mod rules;
+mod watchdog;
 pub mod ways;
 
+pub use crate::core::alert_measure::Signal;
+pub use crate::core::alert_rule::Threshold;
 pub use escalation::Inhibition;
 pub use liveness::{Heartbeat, Liveness};
 pub use prometheus::Prometheus;
+pub use rules::Alert;
+pub use watchdog::Watchdog;
 pub use ways::{Email, Pagerduty, Ways};
 
-/// Shorter, one slow answer would be an alert; longer, nobody would call it one.
-const DURATION_MS: (u64, u64) = (1_000, 24 * 3_600_000);
-/// No answer takes longer.
-const RESPONSE_MS: (u64, u64) = (1, 10 * 60_000);
-/// Millionths in a whole, and the decimals that spell them.
-const WHOLE_MILLIONTHS: u32 = 1_000_000;
-const DECIMALS_MAX: usize = 6;
 /// Names in one list.
 const NAMES_MAX: usize = 50;
 
@@ -42,7 +37,7 @@ const NAMES_MAX: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Alerting {
     /// At least one, in a file.
-    pub alerts: BTreeMap<Signal, Alert>,
+    pub alerts: BTreeMap<String, Alert>,
     /// Where measures come from; `None`: the rules are not evaluated.
     pub prometheus: Option<Prometheus>,
     /// What is done about an alert that nobody takes.
@@ -57,95 +52,6 @@ pub struct Alerting {
     pub liveness: Liveness,
     /// SHA-256 of the file, in hexadecimal digits; empty: there is none.
     pub digest: String,
-}
-
-/// What can be watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
-    /// Answers that are errors, of all answers.
-    ErrorRate,
-    /// How long answers take.
-    ResponseTime,
-    /// Sign-ins that fail, of all sign-ins.
-    AuthFailure,
-    /// Fetches of market data that fail, of all fetches.
-    DataFetchFailure,
-    /// The processors' time in use.
-    Cpu,
-    /// The memory in use.
-    Memory,
-}
-
-impl Signal {
-    /// Every one, in the manual's order.
-    pub const ALL: [Self; 6] = [
-        Self::ErrorRate,
-        Self::ResponseTime,
-        Self::AuthFailure,
-        Self::DataFetchFailure,
-        Self::Cpu,
-        Self::Memory,
-    ];
-
-    /// As the file names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ErrorRate => "error_rate",
-            Self::ResponseTime => "response_time",
-            Self::AuthFailure => "auth_failure",
-            Self::DataFetchFailure => "data_fetch_failure",
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|signal| signal.name() == name)
-    }
-}
-
-/// When to tell, how bad it is, and where to say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alert {
-    /// More than this is too much.
-    pub threshold: Threshold,
-    /// For how long it must be too much without a break.
-    pub duration_ms: u64,
-    /// How bad that is.
-    pub severity: Level,
-    /// At least one.
-    pub channels: BTreeSet<Way>,
-}
-
-/// What must not be exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threshold {
-    /// A part of all: 0.05 is 50,000 millionths. From one millionth to the whole.
-    Ratio {
-        /// So that counts can be compared without rounding.
-        millionths: u32,
-    },
-    /// The time within which this percentage of all answers has come.
-    Time {
-        /// From 1 to 99.
-        percentile: u8,
-        /// How long that may take.
-        ms: u64,
-    },
-}
-
-impl fmt::Display for Threshold {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ratio { millionths } => {
-                let (whole, rest) = (millionths / 10_000, millionths % 10_000);
-                let decimals = format!(".{rest:04}");
-                let decimals = decimals.trim_end_matches('0').trim_end_matches('.');
-                write!(out, "{whole}{decimals}%")
-            }
-            Self::Time { percentile, ms } => write!(out, "P{percentile} {}", duration::spell(*ms)),
-        }
-    }
 }
 
 /// Reads it from a file.
@@ -171,19 +77,9 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Alerting, Vec<Fault>> {
         return Err(faults.finish());
     };
     Shape::Object(&ROOT).check(&root, &mut faults);
-    let mut alerts = BTreeMap::new();
-    if let Some(node) = root.get("alerts") {
-        if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
-            let way = format!("for example: {}", ALERTS.example);
-            faults.add_with(node.at, "no alerts found, at least one expected", way);
-        }
-        // What the shape has refused already has no alert here.
-        let read = |entry| alert(entry, &mut faults);
-        alerts.extend(node.entries().iter().filter_map(read));
-    }
     let oncall = oncall::read(root.get("oncall"), &mut faults);
     let read = Alerting {
-        alerts,
+        alerts: rules::read(root.get("alerts"), &mut faults),
         prometheus: prometheus::read(root.get("prometheus"), &mut faults),
         policies: escalation::read(root.get("escalation"), &oncall, &mut faults),
         inhibitions: escalation::inhibitions(root.get("inhibit"), &mut faults),
@@ -195,150 +91,11 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Alerting, Vec<Fault>> {
     if faults.is_empty() { Ok(read) } else { Err(faults.finish()) }
 }
 
-fn alert(entry: &Entry, faults: &mut Faults) -> Option<(Signal, Alert)> {
-    let signal = Signal::named(&entry.key)?;
-    let node = &entry.value;
-    let channels = channels(node.get("channels"), faults);
-    let threshold = match signal {
-        Signal::ResponseTime => Threshold::Time {
-            percentile: percentile(node.get("percentile")?)?,
-            ms: duration_ms(node.get("threshold"))?,
-        },
-        _ => Threshold::Ratio { millionths: millionths(node.get("threshold")?, faults)? },
-    };
-    let severity = node.get("severity").and_then(Node::text).and_then(Level::named)?;
-    let duration_ms = duration_ms(node.get("duration"))?;
-    Some((signal, Alert { threshold, duration_ms, severity, channels }))
-}
-
-fn channels(node: Option<&Node>, faults: &mut Faults) -> BTreeSet<Way> {
-    let mut found = BTreeSet::new();
-    for item in node.map_or(&[][..], Node::items) {
-        let Some(channel) = item.text().and_then(Way::named) else { continue };
-        if !found.insert(channel) {
-            let message = format!("`{}` is here twice", channel.name());
-            faults.add_with(item.at, message, "remove one of the two");
-        }
-    }
-    found
-}
-
-fn percentile(node: &Node) -> Option<u8> {
-    let Value::Scalar(scalar) = &node.value else { return None };
-    u8::try_from(integer(scalar)?).ok()
-}
-
-fn duration_ms(node: Option<&Node>) -> Option<u64> {
-    node.and_then(Node::text).and_then(duration::parse)
-}
-
-/// A part of all; whatever else stands there is a fault.
-fn millionths(node: &Node, faults: &mut Faults) -> Option<u32> {
-    let text = node.text()?;
-    let found = ratio(text);
-    if found.is_none() {
-        let message = format!("`{text}` found, a part of all expected: above 0, at most 1");
-        let percent = text.trim().trim_end_matches('%').trim_end();
-        let way = match percent_as_ratio(percent) {
-            Some(ratio) => format!("write `{ratio}` for {percent}%"),
-            None => "for example: 0.05, which is 5%".to_owned(),
-        };
-        faults.add_with(node.at, message, way);
-    }
-    found
-}
-
-/// The millionths that a plain decimal is, above 0 and at most 1.
-fn ratio(text: &str) -> Option<u32> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    let is_number =
-        |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !matches!(whole, "0" | "1") || !is_number(decimals) || decimals.len() > DECIMALS_MAX {
-        return None;
-    }
-    let millionths = format!("{whole}{decimals:0<DECIMALS_MAX$}").parse::<u32>().ok()?;
-    (1..=WHOLE_MILLIONTHS).contains(&millionths).then_some(millionths)
-}
-
-/// `5` as `0.05`, for somebody who wrote a percentage.
-fn percent_as_ratio(percent: &str) -> Option<String> {
-    let number = percent.parse::<u32>().ok().filter(|number| (1..=100).contains(number))?;
-    let ratio = format!("{}.{:02}", number / 100, number % 100);
-    Some(ratio.trim_end_matches('0').trim_end_matches('.').to_owned())
-}
-
-static RATIO: Text = Text {
-    name: "a part of all",
-    kind: TextKind::AsWritten,
-    chars_min: 1,
-    chars_max: 20,
-    example: "0.05",
-};
-static CHANNELS: List = List {
-    name: "channels",
-    item: Shape::Choice(&Way::NAMES),
-    min: 1,
-    max: Way::NAMES.len(),
-    example: "[slack, email]",
-};
-
-const DURATION: Shape = Shape::Duration { min_ms: DURATION_MS.0, max_ms: DURATION_MS.1 };
-
-static RATE: Object = Object {
-    name: "an alert on a rate",
-    doc: "Too large a part of all, for too long.",
-    fields: &[
-        required("threshold", Shape::Text(&RATIO), "The part of all that must not be exceeded"),
-        required("duration", DURATION, "For how long without a break"),
-        required("severity", Shape::Choice(&Level::NAMES), "The manual's level 1, 2 or 3"),
-        required("channels", Shape::List(&CHANNELS), "Where it is said"),
-    ],
-    exactly_one: &[],
-    later: &[],
-    example: "{threshold: 0.05, duration: 60s, severity: critical, channels: [slack]}",
-};
-static TIME: Object = Object {
-    name: "an alert on a time",
-    doc: "Answers that take too long, for too long.",
-    fields: &[
-        required(
-            "threshold",
-            Shape::Duration { min_ms: RESPONSE_MS.0, max_ms: RESPONSE_MS.1 },
-            "The time that must not be exceeded",
-        ),
-        required(
-            "percentile",
-            Shape::Integer { min: 1, max: 99 },
-            "Which percentage of all answers has come by then",
-        ),
-        required("duration", DURATION, "For how long without a break"),
-        required("severity", Shape::Choice(&Level::NAMES), "The manual's level 1, 2 or 3"),
-        required("channels", Shape::List(&CHANNELS), "Where it is said"),
-    ],
-    exactly_one: &[],
-    later: &[],
-    example: "{threshold: 5000ms, percentile: 99, duration: 120s, severity: warning, channels: [slack]}",
-};
-static ALERTS: Object = Object {
-    name: "the alerts",
-    doc: "What is watched, by name.",
-    fields: &[
-        optional("error_rate", Shape::Object(&RATE), "Answers that are errors, of all answers"),
-        optional("response_time", Shape::Object(&TIME), "How long answers take"),
-        optional("auth_failure", Shape::Object(&RATE), "Sign-ins that fail, of all sign-ins"),
-        optional("data_fetch_failure", Shape::Object(&RATE), "Fetches that fail, of all fetches"),
-        optional("cpu", Shape::Object(&RATE), "The processors' time in use"),
-        optional("memory", Shape::Object(&RATE), "The memory in use"),
-    ],
-    exactly_one: &[],
-    later: &[],
-    example: "{error_rate: {threshold: 0.05, duration: 60s, severity: critical, channels: [slack]}}",
-};
 static ROOT: Object = Object {
     name: "the alerting configuration",
     doc: "When people are told that something is wrong.",
     fields: &[
-        required("alerts", Shape::Object(&ALERTS), "What is watched"),
+        required("alerts", Shape::KeyedMap(&rules::GRAMMAR), "What is watched"),
         optional("prometheus", Shape::Object(&prometheus::GRAMMAR), "Where measures come from"),
         optional(
             "escalation",
@@ -359,7 +116,9 @@ static ROOT: Object = Object {
 mod tests {
     use super::super::fault::listing;
     use super::*;
+    use crate::core::alert::{Level, Way};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     /// The manual's 告警通知配置, letter by letter.
     const MANUAL: &str = "\
@@ -406,11 +165,8 @@ alerts:
 
         let both = BTreeSet::from([Way::Slack, Way::Email]);
         let all = BTreeSet::from([Way::Slack, Way::Email, Way::Pagerduty]);
-        let alert = |threshold, duration_ms, severity, channels: &BTreeSet<Way>| Alert {
-            threshold,
-            duration_ms,
-            severity,
-            channels: channels.clone(),
+        let alert = |threshold, duration_ms, severity, channels: &BTreeSet<Way>| {
+            Alert::plain(threshold, duration_ms, severity, channels.clone())
         };
         let ratio = |millionths| Threshold::Ratio { millionths };
         let time = Threshold::Time { percentile: 99, ms: 5_000 };
@@ -420,6 +176,7 @@ alerts:
             (Signal::AuthFailure, alert(ratio(100_000), 30_000, Level::Critical, &all)),
             (Signal::DataFetchFailure, alert(ratio(200_000), 180_000, Level::Error, &both)),
         ];
+        let expected = expected.map(|(signal, alert)| (signal.name().to_owned(), alert));
         assert_eq!(alerting.alerts, BTreeMap::from(expected));
     }
 
@@ -428,11 +185,6 @@ alerts:
         let levels = Level::NAMES.map(|name| Level::named(name).unwrap().number());
 
         assert_eq!(levels, [1, 2, 3]);
-    }
-
-    #[test]
-    fn the_grammar_knows_every_signal() {
-        assert_eq!(ALERTS.keys(), Signal::ALL.map(Signal::name));
     }
 
     #[test]
@@ -452,8 +204,8 @@ rules: []
 ";
 
         insta::assert_snapshot!(faults_of(text), @r"
-        a.yml:2:3: `error_rte` is not a key of the alerts
-            did you mean `error_rate`? keys: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`
+        a.yml:2:3: `error_rte` is not measured by itself, and there is no `query`
+            did you mean `error_rate`? built in: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`; or add its `query`, in PromQL
         a.yml:4:5: an alert on a time needs `percentile`
             Which percentage of all answers has come by then; for example `percentile: 10`
         a.yml:4:16: `5000` has no unit
@@ -467,7 +219,7 @@ rules: []
         a.yml:8:29: `10%` found, a part of all expected: above 0, at most 1
             write `0.1` for 10%
         a.yml:8:34: `percentile` is not a key of an alert on a rate
-            keys: `threshold`, `duration`, `severity`, `channels`
+            keys: `threshold`, `clear`, `duration`, `severity`, `channels`, `query`, `samples`, `scrape_interval`, `window`, `clear_for`, `min_samples`, `volume`, `runbook`, `owner`, `summary`
         a.yml:8:96: `slak` is not one of the choices here
             did you mean `slack`? choices: `slack`, `email`, `pagerduty`
         a.yml:8:109: `email` is here twice
@@ -478,11 +230,84 @@ rules: []
             For how long without a break; for example `duration: 10s`
         a.yml:9:23: an alert on a rate needs `severity`
             The manual's level 1, 2 or 3; for example `severity: warning`
-        a.yml:10:3: `disk` is not a key of the alerts
-            keys: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`
+        a.yml:10:3: `disk` is not measured by itself, and there is no `query`
+            built in: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`; or add its `query`, in PromQL
+        a.yml:10:9: nothing found, an alert with a query (a map) expected
+            for example: {query: max(queue_age_seconds), threshold: 5m, duration: 60s, severity: error, channels: [slack]}
         a.yml:11:1: `rules` is not a key of the alerting configuration
-            keys: `alerts`
+            keys: `alerts`, `prometheus`, `escalation`, `inhibit`, `oncall`, `notices`, `liveness`
         ");
+    }
+
+    #[test]
+    fn what_stands_beside_the_manuals_keys_is_read() {
+        let text = "\
+alerts:
+  error_rate: {threshold: 0.05, duration: 60s, severity: critical, channels: [slack], clear: 0.03, clear_for: 30s,
+    min_samples: 20, window: 5m, scrape_interval: 30s, runbook: 'https://wiki/errors', owner: payments, summary: {zh: 错, en: Bad}}
+  queue_age: {query: 'max(queue_age_seconds{job=\"a)\"})', threshold: 5m, clear: 1m, duration: 30s, severity: error,
+    channels: [slack], samples: queue_age_seconds, volume: count(queue_age_seconds), min_samples: 1}
+  Orders: {query: sum(orders), threshold: -1.5, duration: 30s, severity: error, channels: [slack]}
+  memory: {query: my_memory, threshold: 0.9, duration: 30s, severity: error, channels: [slack], samples: my_memory}
+";
+        let alerting =
+            parse("a.yml", text.as_bytes()).unwrap_or_else(|found| panic!("{}", listing(&found)));
+
+        let rule = |name: &str| alerting.alerts[name].rule(name, "shop");
+        let errors = rule("error_rate");
+        assert!(errors.questions.value.contains("[5m]"), "{}", errors.questions.value);
+        assert_eq!(errors.clear, Threshold::Ratio { millionths: 30_000 });
+        assert_eq!(
+            (errors.clear_for_ms, errors.min_samples, errors.fresh_ms()),
+            (30_000, 20, 60_000)
+        );
+        assert_eq!(
+            (errors.runbook.as_str(), errors.owner.as_str()),
+            ("https://wiki/errors", "payments")
+        );
+        assert_eq!(errors.summary.as_ref().map(|words| words.en.as_str()), Some("Bad"));
+        let queue = rule("queue_age");
+        assert_eq!(
+            (queue.threshold, queue.clear),
+            (Threshold::Duration { ms: 300_000 }, Threshold::Duration { ms: 60_000 })
+        );
+        assert_eq!(queue.questions.age, "time() - max(timestamp(queue_age_seconds))");
+        assert_eq!(
+            (queue.questions.volume.as_str(), queue.min_samples),
+            ("count(queue_age_seconds)", 1)
+        );
+        assert_eq!(rule("Orders").threshold, Threshold::Number { millionths: -1_500_000 });
+        // What is the team's own is not mixed with what is built in.
+        let memory = rule("memory").questions;
+        assert_eq!((memory.value.as_str(), memory.volume.as_str()), ("my_memory", ""));
+    }
+
+    #[test]
+    fn what_would_mean_nothing_beside_them_is_a_fault() {
+        let own = |rest: &str| {
+            let text = format!(
+                "alerts: {{a: {{query: 'x', threshold: 1, duration: 30s, severity: error, channels: [slack], {rest}}}}}"
+            );
+            faults_of(&text)
+        };
+        for (rest, words) in [
+            ("window: 1m", "`window` is that of the built-in query"),
+            ("clear: 2", "2 is more than the threshold, 1"),
+            ("min_samples: 3", "least of something that nothing counts"),
+            ("volume: count(x)", "no `min_samples` says"),
+            ("samples: 'x{'", "this is no PromQL: `}` is missing at its end"),
+            ("volume: 'sum(x))', min_samples: 1", "this is no PromQL: `)` closes nothing"),
+            ("runbook: wiki", "`wiki` is not the address of a page"),
+            ("clear: soon", "`soon` found, a plain number or a time expected"),
+            ("percentile: 9", "`percentile` is not a key"),
+        ] {
+            assert!(own(rest).contains(words), "{rest}: {}", own(rest));
+        }
+        assert_eq!(own("clear: 1"), "");
+        let short = "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: error, channels: [slack], window: 20s}}";
+        assert!(faults_of(short).contains("less than two scrapes"), "{}", faults_of(short));
+        let name = "alerts: {disk-full: {query: x, threshold: 1, duration: 30s, severity: error, channels: [slack]}}";
+        assert!(faults_of(name).contains("write `disk_full`"), "{}", faults_of(name));
     }
 
     #[test]
@@ -546,12 +371,6 @@ rules: []
             let text = format!("alerts:\n  {name}:\n    threshold: {threshold}\n    {rest}\n");
             let read = parse("a.yml", text.as_bytes());
             prop_assert!(read.is_err(), "there is no severity in it");
-        }
-
-        #[test]
-        fn a_ratio_is_read_as_it_is_written(millionths in 1..=WHOLE_MILLIONTHS) {
-            let (whole, rest) = (millionths / WHOLE_MILLIONTHS, millionths % WHOLE_MILLIONTHS);
-            prop_assert_eq!(ratio(&format!("{whole}.{rest:06}")), Some(millionths));
         }
     }
 }

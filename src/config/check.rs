@@ -81,8 +81,8 @@ fn alerting_notes(path: &Path, alerting: &Alerting) -> Vec<Fault> {
 }
 
 fn alerting_summary(path: &Path, alerting: &Alerting) -> String {
-    let alerts = alerting.alerts.iter().map(|(signal, alert)| {
-        let (name, severity) = (signal.name(), alert.severity.name());
+    let alerts = alerting.alerts.iter().map(|(name, alert)| {
+        let severity = alert.severity.name();
         let duration = duration::spell(alert.duration_ms);
         format!("{name} over {} for {duration}: {severity}", alert.threshold)
     });
@@ -229,14 +229,16 @@ actions:
              cpu: {threshold: 0.825, duration: 300s, severity: error, channels: [slack]}\n",
         );
         assert!(ok, "{text}");
-        insta::assert_snapshot!(text, @"ok: [folder]/a.yml: 2 alerts (response_time over P99 5s for 2m: warning, cpu over 82.5% for 5m: error)");
+        insta::assert_snapshot!(text, @"ok: [folder]/a.yml: 2 alerts (cpu over 82.5% for 5m: error, response_time over P99 5s for 2m: warning)");
 
         let (ok, text) = check("alerts: {gpu: 1}\n");
         assert!(!ok, "{text}");
         insta::assert_snapshot!(text, @r"
-        [folder]/a.yml:1:10: `gpu` is not a key of the alerts
-            did you mean `cpu`? keys: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`
-        1 fault
+        [folder]/a.yml:1:10: `gpu` is not measured by itself, and there is no `query`
+            did you mean `cpu`? built in: `error_rate`, `response_time`, `auth_failure`, `data_fetch_failure`, `cpu`, `memory`; or add its `query`, in PromQL
+        [folder]/a.yml:1:15: text found, an alert with a query (a map) expected
+            for example: {query: max(queue_age_seconds), threshold: 5m, duration: 60s, severity: error, channels: [slack]}
+        2 faults
         ");
 
         let report = check_alerting(&folder.path().join("nowhere.yml"));

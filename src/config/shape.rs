@@ -13,6 +13,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 pub(super) enum Shape {
     Object(&'static Object),
     Map(&'static Map),
+    KeyedMap(&'static KeyedMap),
     List(&'static List),
     Text(&'static Text),
     /// The same words in both languages as plain text, or `{zh: …, en: …}`.
@@ -91,6 +92,20 @@ pub(super) struct Map {
     pub key: &'static Word,
     pub value: Shape,
     pub min: usize,
+    pub max: usize,
+    pub example: &'static str,
+}
+
+/// Keys that people choose, each with the shape that its name gives it.
+#[derive(Debug)]
+pub(super) struct KeyedMap {
+    /// With its article: "the alerts".
+    pub name: &'static str,
+    pub key: &'static Word,
+    /// Names that have shapes of their own.
+    pub known: &'static [&'static str],
+    /// The shape of a name, known or not.
+    pub value: fn(&str) -> Shape,
     pub max: usize,
     pub example: &'static str,
 }
@@ -215,6 +230,7 @@ impl Shape {
         match (self, &node.value) {
             (Self::Object(object), Value::Map(_)) => check_object(object, node, faults),
             (Self::Map(map), Value::Map(_)) => check_map(map, node, faults),
+            (Self::KeyedMap(map), Value::Map(_)) => check_keyed_map(map, node, faults),
             (Self::List(list), Value::List(_)) => check_list(list, node, faults),
             (Self::Text(text), Value::Scalar(scalar)) => check_text(text, node, scalar, faults),
             (Self::Localized(text), Value::Scalar(scalar)) => {
@@ -238,9 +254,12 @@ impl Shape {
     /// Whether a value is text, a list or a map as this shape wants it.
     fn is_kind_of(self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Object(_) | Self::Map(_) | Self::Localized(_), Value::Map(_))
+            (
+                Self::Object(_) | Self::Map(_) | Self::KeyedMap(_) | Self::Localized(_),
+                Value::Map(_),
+            )
             | (Self::List(_), Value::List(_)) => true,
-            (Self::Object(_) | Self::Map(_) | Self::List(_), _) => false,
+            (Self::Object(_) | Self::Map(_) | Self::KeyedMap(_) | Self::List(_), _) => false,
             (Self::Either(shapes), value) => shapes.iter().any(|shape| shape.is_kind_of(value)),
             (_, value) => matches!(value, Value::Scalar(_)),
         }
@@ -320,6 +339,7 @@ impl Shape {
         match self {
             Self::Object(object) => format!("{} (a map)", object.name),
             Self::Map(map) => format!("a map of {}", map.name),
+            Self::KeyedMap(map) => format!("{} (a map)", map.name),
             Self::List(list) => format!("a list of {}", list.name),
             Self::Text(text) => format!("{} (text)", text.name),
             Self::Localized(text) => format!("{} (text, or a map of zh and en)", text.name),
@@ -338,6 +358,7 @@ impl Shape {
         match self {
             Self::Object(Object { example, .. })
             | Self::Map(Map { example, .. })
+            | Self::KeyedMap(KeyedMap { example, .. })
             | Self::List(List { example, .. })
             | Self::Text(Text { example, .. })
             | Self::Localized(Text { example, .. }) => (*example).to_owned(),
@@ -360,6 +381,17 @@ impl Shape {
                 "minProperties": map.min,
                 "maxProperties": map.max,
             }),
+            Self::KeyedMap(map) => {
+                let known =
+                    map.known.iter().map(|name| ((*name).to_owned(), (map.value)(name).schema()));
+                json!({
+                    "type": "object",
+                    "propertyNames": map.key.schema(),
+                    "properties": known.collect::<JsonMap<_, _>>(),
+                    "additionalProperties": (map.value)("").schema(),
+                    "maxProperties": map.max,
+                })
+            }
             Self::List(list) => json!({
                 "type": "array",
                 "items": list.item.schema(),
@@ -451,6 +483,17 @@ fn check_map(map: &'static Map, node: &Node, faults: &mut Faults) {
             faults.add_with(entry.key_at, message, better_spelling(map.key, &entry.key));
         }
         map.value.check(&entry.value, faults);
+    }
+}
+
+fn check_keyed_map(map: &'static KeyedMap, node: &Node, faults: &mut Faults) {
+    check_count(node.entries().len(), 0, map.max, "names", map.example, node, faults);
+    for entry in node.entries() {
+        if !map.key.is_spelt(&entry.key) {
+            let message = format!("`{}` is not {}", entry.key, map.key.name);
+            faults.add_with(entry.key_at, message, better_spelling(map.key, &entry.key));
+        }
+        (map.value)(&entry.key).check(&entry.value, faults);
     }
 }
 

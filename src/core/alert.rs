@@ -265,6 +265,8 @@ pub enum Why {
     Worse,
     /// A person wanted the next level.
     Asked,
+    /// Whoever took it gave it back.
+    GivenBack,
     /// Whoever took it was not heard of again.
     Forgotten,
     /// A silence is over and it still fires.
@@ -408,7 +410,7 @@ impl Condition {
                 self.open_for_people()?;
                 if self.state == State::Acknowledged {
                     next.open_again();
-                    next.speak_again(Why::Asked);
+                    next.speak_again(Why::GivenBack);
                 }
             }
             Event::Resolved => {
@@ -587,11 +589,13 @@ impl Moving<'_> {
 
     /// When an open alert's next telling is due, or its level rises; after the quiet hours, if they hold.
     fn policy_due(&self) -> Option<i64> {
+        if !self.now.is_firing {
+            // Settling: it is over, as far as is known.
+            return None;
+        }
         let policy = self.policies.of(self.now.level);
         let telling = policy.due_ms(self.now.told).map(|after_ms| self.now.since_ms + after_ms);
-        // Settling, it does not rise: it is over, as far as is known.
-        let rises = self.rises_ms().filter(|_| self.now.is_firing);
-        [telling, rises].into_iter().flatten().min()
+        [telling, self.rises_ms()].into_iter().flatten().min()
     }
 
     fn rises_ms(&self) -> Option<i64> {
@@ -661,8 +665,7 @@ impl Moving<'_> {
 
     /// The level rises, or the next telling is due. A rise comes first: it tells more people.
     fn step(&mut self) {
-        let rises = self.rises_ms().filter(|_| self.now.is_firing);
-        if rises.is_some_and(|at_ms| at_ms <= self.now_ms) {
+        if self.rises_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
             self.rise(Why::Unanswered);
             return;
         }
@@ -672,3 +675,6 @@ impl Moving<'_> {
         self.effects.push(Effect::Tell { why, targets });
     }
 }
+
+#[cfg(test)]
+mod tests;

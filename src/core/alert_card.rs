@@ -168,6 +168,10 @@ fn fields(alert: &AlertView, policies: &Policies, lang: Lang, now_ms: i64) -> Ve
         }
         fields.push((label("恢复期限 (RTO)", "Recover by (RTO)"), line));
     }
+    if let Some(run) = &alert.checklist {
+        let line = vec![Span::Code(run.to_string())];
+        fields.push((label("检查清单", "Checklist"), line));
+    }
     if condition.returns > 0 {
         let words = match lang {
             Lang::Zh => format!("{} 次", condition.returns),
@@ -313,6 +317,7 @@ pub fn why_words(why: Why, level: Level) -> Text {
             format!("有人要求升级，现为 {number} 级"),
             format!("Somebody wants more people: level {number} now"),
         ),
+        Why::GivenBack => Text::new("又无人处理了", "Nobody has it any more"),
         Why::Forgotten => Text::new(
             "处理人没有再回应，重新打开",
             "Whoever took it was not heard of again: it is open again",

@@ -117,7 +117,8 @@ fn html(
         let (label, address) = (escaped(label), escaped(address));
         let _ = write!(out, "<p><a href=\"{address}\" rel=\"noreferrer\">{label}</a></p>");
     }
-    let _ = write!(out, "<p><small>{}<br>{end}</small></p></body></html>", escaped(&one_line(told.id)));
+    let _ =
+        write!(out, "<p><small>{}<br>{end}</small></p></body></html>", escaped(&one_line(told.id)));
     out
 }
 

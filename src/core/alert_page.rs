@@ -57,7 +57,11 @@ pub fn dedup_key(service: &str, id: &str) -> String {
 
 /// The id of the alert whose key this is; `None`: it is none of ours.
 pub fn alert_of(dedup_key: &str) -> Option<&str> {
-    dedup_key.strip_prefix(DEDUP_PREFIX)?.rsplit_once('/').map(|(_, id)| id).filter(|id| !id.is_empty())
+    dedup_key
+        .strip_prefix(DEDUP_PREFIX)?
+        .rsplit_once('/')
+        .map(|(_, id)| id)
+        .filter(|id| !id.is_empty())
 }
 
 /// The event for one telling: its state says which.
@@ -75,7 +79,8 @@ pub fn page(told: &Told<'_>) -> Page {
     if told.state != State::Open {
         return Page { call: Call::Alert, event };
     }
-    let links = told.open_links().take(LINKS_MAX).map(|(text, href)| json!({"href": href, "text": text}));
+    let links =
+        told.open_links().take(LINKS_MAX).map(|(text, href)| json!({"href": href, "text": text}));
     event["links"] = links.collect();
     let summary = match one_line(told.summary) {
         summary if summary.is_empty() => told.title(),

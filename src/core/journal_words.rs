@@ -61,6 +61,12 @@ impl Outcome {
 
 /// Every kind: what it came to, 中文, English.
 const KINDS: &[(&str, Outcome, &str, &str)] = &[
+    (
+        "alerts.refused",
+        Outcome::Refused,
+        "收到的告警无法读取",
+        "alerts that were sent cannot be read",
+    ),
     ("bot.started", Outcome::Progress, "机器人启动", "the bot started"),
     (
         "bot.swept",
@@ -98,6 +104,12 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "恢复超过时限",
         "a recovery takes longer than it may",
     ),
+    (
+        "alert.undelivered",
+        Outcome::Failed,
+        "告警通知没有送达",
+        "a notice of an alert did not get through",
+    ),
     ("alert.settling", Outcome::Progress, "告警反复，观察中", "an alert comes and goes"),
     ("alert.resolved", Outcome::Ok, "告警结束", "an alert is over"),
     ("alert.resolved_by_hand", Outcome::Ok, "告警被人关闭", "an alert was resolved by hand"),
@@ -107,6 +119,22 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         Outcome::Refused,
         "新的操作手册有错误，继续用旧的",
         "refused a faulty runbook and kept the old one",
+    ),
+    ("rule.fired", Outcome::Failed, "规则触发", "a rule fires"),
+    ("rule.ended", Outcome::Progress, "规则恢复", "a rule that fired is in order again"),
+    ("rule.unknown", Outcome::Failed, "规则无法评估", "a rule cannot be evaluated"),
+    ("rule.known", Outcome::Progress, "规则恢复评估", "a rule can be evaluated again"),
+    (
+        "rule.changed",
+        Outcome::Progress,
+        "规则已修改，重新开始",
+        "a rule was changed and starts anew",
+    ),
+    (
+        "rule.removed",
+        Outcome::Progress,
+        "规则已删除",
+        "a rule is not in the configuration any more",
     ),
     ("request.answered", Outcome::Ok, "查询", "asked"),
     ("request.denied", Outcome::Denied, "没有权限，被拒绝", "was denied"),

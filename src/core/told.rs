@@ -85,18 +85,25 @@ impl Told<'_> {
             },
             Some(Why::New) => ("新告警", "It is new"),
             Some(Why::Returned) => ("告警再次出现", "It came back"),
-            Some(Why::Step) => ("尚无人处理，通知更多人", "Nobody has taken it: more people are told"),
+            Some(Why::Step) => {
+                ("尚无人处理，通知更多人", "Nobody has taken it: more people are told")
+            }
             Some(Why::Repeated) => ("尚无人处理，再次通知", "Nobody has taken it: told once more"),
             Some(Why::Unanswered) => {
                 ("无人及时处理，级别提高", "Nobody answered in time: its level is one higher")
             }
             Some(Why::Worse) => ("来源报告更严重", "Its source says that it is worse"),
             Some(Why::Asked) => ("有人要求升级", "Somebody wants more people on it"),
-            Some(Why::Forgotten) => {
-                ("接手的人没有再回应，重新打开", "Whoever took it was not heard of again: it is open again")
+            Some(Why::Forgotten) => (
+                "接手的人没有再回应，重新打开",
+                "Whoever took it was not heard of again: it is open again",
+            ),
+            Some(Why::SilenceOver) => {
+                ("静默结束，仍在告警", "A silence is over and it still fires")
             }
-            Some(Why::SilenceOver) => ("静默结束，仍在告警", "A silence is over and it still fires"),
-            Some(Why::Released) => ("抑制结束，仍在告警", "What kept it quiet is over and it still fires"),
+            Some(Why::Released) => {
+                ("抑制结束，仍在告警", "What kept it quiet is over and it still fires")
+            }
             Some(Why::StillFiring) => {
                 ("已被人关闭，但仍在告警", "It was resolved by hand and still fires")
             }
@@ -131,7 +138,8 @@ pub fn rfc3339(at_ms: i64) -> String {
 
 fn is_open(address: &str) -> bool {
     let is_http = address.starts_with("https://") || address.starts_with("http://");
-    let is_plain = |letter: char| letter.is_ascii_graphic() && !matches!(letter, '<' | '>' | '"' | '\'');
+    let is_plain =
+        |letter: char| letter.is_ascii_graphic() && !matches!(letter, '<' | '>' | '"' | '\'');
     is_http && address.len() <= ADDRESS_BYTES_MAX && address.chars().all(is_plain)
 }
 
@@ -140,7 +148,10 @@ fn is_open(address: &str) -> bool {
 pub fn one_line(text: &str) -> String {
     let spaced = text.chars().map(|letter| if letter.is_whitespace() { ' ' } else { letter });
     let seen: String = spaced.filter(|letter| !is_unseen(*letter)).collect();
-    cut(seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "), LINE_CHARS_MAX)
+    cut(
+        seen.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "),
+        LINE_CHARS_MAX,
+    )
 }
 
 /// The same where there may be several lines.
@@ -201,7 +212,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_holds_nothing_that_cannot_be_seen() {
-        assert_eq!(one_line("a\r\nBcc: x@example.org\u{202e}\u{200b}\0 b"), "a Bcc: x@example.org b");
+        assert_eq!(
+            one_line("a\r\nBcc: x@example.org\u{202e}\u{200b}\0 b"),
+            "a Bcc: x@example.org b"
+        );
         assert_eq!(one_line(&"x".repeat(300)).chars().count(), LINE_CHARS_MAX);
         assert_eq!(lines("a\r\nb\u{2028}c\u{1b}[2J"), "a\nb\nc[2J");
     }
@@ -225,10 +239,21 @@ pub(super) mod tests {
     #[test]
     fn every_why_has_words_in_both_languages() {
         for why in [
-            Why::New, Why::Returned, Why::Step, Why::Repeated, Why::Unanswered, Why::Worse, Why::Asked,
-            Why::Forgotten, Why::SilenceOver, Why::Released, Why::StillFiring, Why::Undelivered,
+            Why::New,
+            Why::Returned,
+            Why::Step,
+            Why::Repeated,
+            Why::Unanswered,
+            Why::Worse,
+            Why::Asked,
+            Why::Forgotten,
+            Why::SilenceOver,
+            Why::Released,
+            Why::StillFiring,
+            Why::Undelivered,
         ] {
-            let words = [Lang::Zh, Lang::En].map(|lang| Told { why: Some(why), lang, ..told() }.why_words());
+            let words = [Lang::Zh, Lang::En]
+                .map(|lang| Told { why: Some(why), lang, ..told() }.why_words());
             assert_ne!(words[0], words[1]);
         }
     }

@@ -1,7 +1,9 @@
 //! Alerts: what sources say, what people want and what time brings goes in; state, journal entry and
 //! notices come out, in one transaction. Only this room changes an alert.
 
+mod audit;
 mod deeds;
+mod incident;
 mod notices;
 mod observe;
 mod time;

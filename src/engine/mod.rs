@@ -26,7 +26,9 @@ pub mod results;
 mod retention;
 mod reuse;
 mod reviews;
+mod rules;
 mod view;
+mod watches;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
@@ -43,7 +45,9 @@ pub use queue::{Takeover, TakeoverAnswer};
 pub use requests::{Answers, Asked, NewRun, Settled, Supersede};
 pub use retention::{Attempts, Swept};
 pub use reviews::Reviewed;
+pub use rules::{HeldRule, RuleView, Tick, Whereabouts};
 pub use view::Overview;
+pub use watches::{Own, WATCHDOG};
 pub use wishes::Wish;
 
 use crate::clock::{Clock, Millis};

@@ -1,12 +1,14 @@
-//! The way in: Slack's requests, PagerDuty's webhooks, health, metrics. Nothing reads a body but through
-//! an extractor that has checked its signature.
+//! The way in: Slack's requests, what monitoring sends, health, metrics. Nothing reads a body but through
+//! `signed::Signed`, `webhooks::Bearer` and `pagerduty::Signed`.
 
 mod health;
 mod pagerduty;
 mod signed;
 mod slack;
+mod webhooks;
 
 pub use health::Health;
+pub use webhooks::Webhooks;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -35,6 +37,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// What readiness depends on.
     pub health: Health,
+    /// Who may send alerts, and how much of it is taken at once.
+    pub webhooks: Webhooks,
 }
 
 impl Web {
@@ -50,6 +54,8 @@ pub fn router(web: Web) -> Router {
         .route("/slack/events", post(slack::any))
         .route("/slack/commands", post(slack::command))
         .route("/slack/interactions", post(slack::interaction))
+        .route("/webhooks/alertmanager", post(webhooks::alertmanager))
+        .route("/webhooks/alerts", post(webhooks::alerts))
         .route("/webhooks/pagerduty", post(pagerduty::webhook))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -2,20 +2,27 @@
 //! signature was checked; the answer says that it is written down.
 
 use super::Web;
-use super::signed::{refuse, whole_body};
+use super::signed::{content_length, refuse, whole};
 use crate::core::alert::Event;
 use crate::core::id::AlertId;
 use crate::source::pagerduty::{self, DELIVERY_HEADER, SIGNATURE_HEADER, Said, What};
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// Who is meant where PagerDuty says something.
 const PAGERDUTY: &str = "pagerduty";
 /// Older events are no news; within this time each is known again. A signature bears no time of its own.
 const AGE_MS_MAX: i64 = 12 * 3_600_000;
+
+/// A body larger than this is not read.
+const BODY_BYTES_MAX: usize = 512 * 1024;
+/// PagerDuty waits five seconds for the answer.
+const BODY_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// A body that PagerDuty signed.
 pub struct Signed {
@@ -35,12 +42,23 @@ impl FromRequest<Web> for Signed {
         };
         let alerting = web.0.health.engine.alerting();
         let secrets = alerting.ways.pagerduty.as_ref().map(|one| one.webhook_secrets());
-        let body = whole_body(web, &parts.headers, body).await?;
+        let body = read_whole(web, &parts.headers, body).await?;
         if !pagerduty::is_signed(&secrets.unwrap_or_default(), signature, &body) {
             return Err(refuse(web, StatusCode::UNAUTHORIZED, "forged"));
         }
         let delivery = header(DELIVERY_HEADER).unwrap_or_default();
         Ok(Self { body, delivery: crate::core::told::one_line(delivery) })
+    }
+}
+
+async fn read_whole(web: &Web, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    if content_length(headers).is_some_and(|length| length > BODY_BYTES_MAX) {
+        return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+    }
+    match tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err((status, reason))) => Err(refuse(web, status, reason)),
+        Err(_) => Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A body larger than this is not read: Slack's largest are far smaller.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// How long a body may take to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A request that Slack signed.
 pub struct Signed {
@@ -30,7 +30,14 @@ impl FromRequest<Web> for Signed {
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let body = whole_body(web, &parts.headers, body).await?;
+        if content_length(&parts.headers).is_some_and(|length| length > BODY_BYTES_MAX) {
+            return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
+        }
+        let body = match tokio::time::timeout(BODY_TIME_MAX, whole(body, BODY_BYTES_MAX)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err((status, reason))) => return Err(refuse(web, status, reason)),
+            Err(_) => return Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
+        };
         let now_ms = web.0.clock.now_ms();
         let verified = verify_request(&web.0.secret, &parts.headers, body, now_ms)
             .map_err(|refusal: Refusal| refuse(web, StatusCode::UNAUTHORIZED, refusal.as_str()))?;
@@ -45,30 +52,17 @@ impl FromRequest<Web> for Signed {
     }
 }
 
-/// The whole body within its limits, or the refusal.
-pub(super) async fn whole_body(
-    web: &Web,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Bytes, Response> {
-    if content_length(headers).is_some_and(|length| length > BODY_BYTES_MAX) {
-        return Err(refuse(web, StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
-    }
-    match tokio::time::timeout(BODY_TIME_MAX, whole(body)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err((status, reason))) => Err(refuse(web, status, reason)),
-        Err(_) => Err(refuse(web, StatusCode::REQUEST_TIMEOUT, "too_slow")),
-    }
-}
-
 /// The whole body, or why there is none.
-async fn whole(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+pub(super) async fn whole(
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, (StatusCode, &'static str)> {
     let mut pieces = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(piece) = pieces.next().await {
         // Nobody may be left to read this answer; the counter is for us.
         let piece = piece.map_err(|_| (StatusCode::BAD_REQUEST, "broken_off"))?;
-        if whole.len() + piece.len() > BODY_BYTES_MAX {
+        if whole.len() + piece.len() > bytes_max {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, "too_large"));
         }
         whole.extend_from_slice(&piece);
@@ -76,7 +70,7 @@ async fn whole(body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
     Ok(Bytes::from(whole))
 }
 
-fn content_length(headers: &HeaderMap) -> Option<usize> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

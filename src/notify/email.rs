@@ -69,7 +69,8 @@ pub async fn send(email: &Email, to: &str, body: &str, time_max: Duration) -> De
 
 /// The mail's bytes and its sender.
 fn message(email: &Email, mail: &Mail, to: Address) -> Result<(Address, Vec<u8>), String> {
-    let from: Mailbox = email.from.parse().map_err(|_| "its sender is not an address".to_owned())?;
+    let from: Mailbox =
+        email.from.parse().map_err(|_| "its sender is not an address".to_owned())?;
     let domain = from.email.domain().to_owned();
     let sender = from.email.clone();
     let thread = format!("<{}@{domain}>", mail.thread);
@@ -168,7 +169,9 @@ async fn tls(email: &Email) -> Result<Option<TlsParameters>, Delivery> {
     let (host, ca) = (email.host.clone(), email.ca.clone());
     // The system's certificates are read from files.
     let read = tokio::task::spawn_blocking(move || tls_parameters(host, ca)).await;
-    read.unwrap_or_else(|_| Err("TLS cannot be set up".to_owned())).map(Some).map_err(Delivery::Held)
+    read.unwrap_or_else(|_| Err("TLS cannot be set up".to_owned()))
+        .map(Some)
+        .map_err(Delivery::Held)
 }
 
 fn tls_parameters(host: String, ca: Option<PathBuf>) -> Result<TlsParameters, String> {
@@ -178,8 +181,8 @@ fn tls_parameters(host: String, ca: Option<PathBuf>) -> Result<TlsParameters, St
     if let Some(path) = ca {
         let pem = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let certificate = Certificate::from_pem(&pem);
-        let certificate =
-            certificate.map_err(|error| format!("{}: {}", path.display(), words(&error.to_string())))?;
+        let certificate = certificate
+            .map_err(|error| format!("{}: {}", path.display(), words(&error.to_string())))?;
         builder = builder.add_root_certificate(certificate);
     }
     builder.build().map_err(|error| words(&error.to_string()))

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_is_no_webhook_is_malformed() {
-        for wrong in ["", "[]", "null", "{}", "{\"event\": 7}", "{\"event\": {\"event_type\": 1}}"] {
+        for wrong in ["", "[]", "null", "{}", "{\"event\": 7}", "{\"event\": {\"event_type\": 1}}"]
+        {
             assert_eq!(read(wrong.as_bytes()), Err(Malformed), "{wrong}");
         }
         for (path, value) in [

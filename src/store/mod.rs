@@ -22,7 +22,9 @@ pub mod queue;
 pub mod releases;
 pub mod results;
 pub mod reviews;
+pub mod rules;
 pub mod runs;
+pub mod watches;
 pub mod wishes;
 
 mod connect;

@@ -3,6 +3,7 @@
 
 pub mod daily_head;
 pub mod driver;
+pub mod evaluate;
 pub mod gates;
 pub mod health;
 pub mod heartbeat;
@@ -10,5 +11,6 @@ mod output;
 pub mod patience;
 pub mod reload;
 pub mod retention;
+pub mod self_watch;
 pub mod sender;
 mod tail;

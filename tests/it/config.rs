@@ -115,20 +115,19 @@ fn the_shipped_alerting_configuration_watches_everything_and_is_the_manuals() {
     let shown: Vec<_> = alerting
         .alerts
         .iter()
-        .map(|(signal, alert)| {
+        .map(|(name, alert)| {
             let channels: Vec<_> = alert.channels.iter().map(|channel| channel.name()).collect();
-            let (name, seconds, level) =
-                (signal.name(), alert.duration_ms / 1_000, alert.severity.number());
+            let (seconds, level) = (alert.duration_ms / 1_000, alert.severity.number());
             format!("{name} > {} {seconds}s level {level} {}", alert.threshold, channels.join(" "))
         })
         .collect();
     let manual = [
-        "error_rate > 5% 60s level 3 slack email pagerduty",
-        "response_time > P99 5s 120s level 1 slack email",
         "auth_failure > 10% 30s level 3 slack email pagerduty",
-        "data_fetch_failure > 20% 180s level 2 slack email",
         "cpu > 80% 300s level 1 slack",
+        "data_fetch_failure > 20% 180s level 2 slack email",
+        "error_rate > 5% 60s level 3 slack email pagerduty",
         "memory > 85% 300s level 1 slack",
+        "response_time > P99 5s 120s level 1 slack email",
     ];
     assert_eq!(shown, manual);
 }

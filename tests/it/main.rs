@@ -7,6 +7,7 @@
     reason = "tests fail by panicking, measure real time and speak to whoever runs them"
 )]
 
+mod alert_rules;
 mod approval;
 mod archive;
 mod attention;
@@ -72,3 +73,4 @@ mod torture;
 mod upkeep;
 mod verbs;
 mod ways;
+mod webhooks;

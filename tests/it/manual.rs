@@ -131,7 +131,8 @@ fn numbers(text: &str) -> Vec<u64> {
 
 fn alert(file: &str, signal: Signal) -> Alert {
     let found = alerting::load(&project().join(file)).unwrap();
-    found.alerts.get(&signal).unwrap_or_else(|| panic!("{file}: no {}", signal.name())).clone()
+    let name = signal.name();
+    found.alerts.get(name).unwrap_or_else(|| panic!("{file}: no {name}")).clone()
 }
 
 #[test]
@@ -188,6 +189,7 @@ fn the_manuals_triggers_are_the_thresholds_and_times_of_the_alerts() {
                     assert_eq!(trigger, [percentile, secs, seconds], "{file}: {name}");
                     assert_eq!(metric, [percentile, secs], "{file}: {name}");
                 }
+                other => panic!("{signal:?}: {other:?}"),
             }
         }
     }

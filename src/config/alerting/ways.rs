@@ -206,7 +206,11 @@ static EMAIL: Object = Object {
         required("from", Shape::Text(&SENDER), "The sender: an address, or a name and an address"),
         required("to", Shape::List(&RECIPIENTS), "Who gets mail"),
         optional("levels", Shape::Object(&LEVELS), "Who gets that of a level instead"),
-        optional("helo", Shape::Text(&HOST), "How the bot introduces itself; by its address unless given"),
+        optional(
+            "helo",
+            Shape::Text(&HOST),
+            "How the bot introduces itself; by its address unless given",
+        ),
     ],
     exactly_one: &[],
     later: &[],
@@ -240,7 +244,11 @@ static PAGERDUTY: Object = Object {
             Shape::Map(&BY),
             "Which key is used, by the name of an alert, else of a service, else of a level",
         ),
-        optional("url", Shape::Text(&URL), "Where events go; https://events.pagerduty.com unless given"),
+        optional(
+            "url",
+            Shape::Text(&URL),
+            "Where events go; https://events.pagerduty.com unless given",
+        ),
         optional(
             "webhook_secrets",
             Shape::List(&WEBHOOK_SECRETS),
@@ -287,7 +295,11 @@ pub(super) static SECRET: Object = Object {
     doc: "Where the value of a secret is read; the value itself never stands in this file.",
     fields: &[
         optional("env", Shape::Text(&LINE), "A variable of the bot's own environment"),
-        optional("file", Shape::Text(&PATH), "A file, by its whole path; one newline at its end is cut"),
+        optional(
+            "file",
+            Shape::Text(&PATH),
+            "A file, by its whole path; one newline at its end is cut",
+        ),
     ],
     exactly_one: &["env", "file"],
     later: &[],
@@ -339,7 +351,8 @@ fn read_email(node: &Node, faults: &mut Faults) -> Option<Email> {
     let tls = text(node, "tls").map_or(Some(Tls::Starttls), Tls::named)?;
     let server = node.get("smtp")?;
     let Some((host, port)) = server.text().and_then(host_and_port) else {
-        let message = format!("`{}` is not a server with a port", server.text().unwrap_or_default());
+        let message =
+            format!("`{}` is not a server with a port", server.text().unwrap_or_default());
         faults.add_with(server.at, message, "for example: mail.example.org:587");
         return None;
     };
@@ -497,7 +510,8 @@ fn bare_address(sender: &str) -> &str {
 /// An address as people write them: no quotes, no spaces, no second `@`.
 fn is_address(text: &str) -> bool {
     let Some((user, domain)) = text.split_once('@') else { return false };
-    let is_user = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
+    let is_user =
+        |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
     let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     let dots = |part: &str| !part.starts_with('.') && !part.ends_with('.') && !part.contains("..");
     !user.is_empty()
@@ -530,7 +544,10 @@ mod tests {
         .unwrap();
 
         let (email, pagerduty) = (ways.email.unwrap(), ways.pagerduty.unwrap());
-        assert_eq!((email.host.as_str(), email.port, email.tls), ("mail.example.org", 587, Tls::Starttls));
+        assert_eq!(
+            (email.host.as_str(), email.port, email.tls),
+            ("mail.example.org", 587, Tls::Starttls)
+        );
         assert_eq!(email.recipients(Level::Error), ["ann@example.org"]);
         assert_eq!(email.recipients(Level::Critical).len(), 2);
         assert_eq!(pagerduty.url, "https://events.pagerduty.com");
@@ -562,7 +579,12 @@ mod tests {
 
         let notes = listing(&ways.notes("a.yml"));
 
-        assert!(notes.contains("notices by mail wait: the bot's environment has no variable NEOSTOCK_TEST_UNSET"), "{notes}");
+        assert!(
+            notes.contains(
+                "notices by mail wait: the bot's environment has no variable NEOSTOCK_TEST_UNSET"
+            ),
+            "{notes}"
+        );
         assert!(notes.contains("routing key default: it is not 32 letters and digits"), "{notes}");
         assert!(notes.contains("webhooks that PagerDuty signs with it are refused"), "{notes}");
     }

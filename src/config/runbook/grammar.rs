@@ -384,7 +384,7 @@ static SECRETS: Map = Map {
     example: "{DB_PASSWORD: {env: NEOSTOCK_SECRET_DB}}",
 };
 
-static SECRET: Object = Object {
+pub(in crate::config) static SECRET: Object = Object {
     name: "a secret's source",
     doc: "Where the value of a secret is read; the value itself never stands in this file.",
     fields: &[

@@ -1,7 +1,8 @@
 //! What people are told of an alert, and what the journal keeps of it: its card in its latest state, and a
 //! reply in its thread for all that happens.
 
-use super::{By, Error, Held, InForce, entry, view, ways};
+use super::super::oncall;
+use super::{By, Error, Held, InForce, entry, incident, view, ways};
 use crate::core::alert::{Condition, Effect, Event, Level, Why, taken_by};
 use crate::core::alert_card;
 use crate::core::card::{Card, Line, Span, Tone, mention, prose, text};
@@ -114,7 +115,7 @@ async fn worked(
             if targets.is_empty() && *why == Why::New {
                 return Ok(());
             }
-            let mentions = mentions(targets);
+            let mentions = mentions(unit, targets, in_force).await?;
             let names: Vec<String> = mentions.iter().map(named).collect();
             let detail = json!({"why": why, "told": names});
             unit.journal(entry(held, "alert.told", by, detail, now_ms));
@@ -142,7 +143,11 @@ async fn worked(
                 "这是一起事故，请在本消息串里处理。须恢复于 (RTO)：",
                 "This is an incident: work on it in this thread. To be recovered (RTO) by ",
             );
-            let line = vec![text(words), Span::Time(recover_by_ms)];
+            let mut line = vec![text(words), Span::Time(recover_by_ms)];
+            if let Some(run) = incident::open_checklist(unit, held, in_force).await? {
+                let words = lang.pick("\n已打开灾难恢复检查清单：", "\nThe checklist is open: ");
+                line.extend([text(words), Span::Code(run.to_string())]);
+            }
             let card = said(held, "🚒", line, Tone::Bad, unit).await?;
             reply(unit, held, &card).await
         }
@@ -152,7 +157,7 @@ async fn worked(
             let words =
                 lang.pick("恢复已超过时限 (RTO)", "The recovery takes longer than it may (RTO)");
             let mut line = vec![text(words)];
-            for one in mentions(policy.targets(0)) {
+            for one in mentions(unit, policy.targets(0), in_force).await? {
                 line.extend([text(" "), one]);
             }
             let card = said(held, "⏰", line, Tone::Bad, unit).await?;
@@ -186,20 +191,36 @@ async fn said(
     Ok(alert_card::remark(&alert, icon, line, tone))
 }
 
-/// Whom a telling calls.
-fn mentions(targets: &[Target]) -> Vec<Span> {
+/// Whom a telling calls. Whoever cannot be looked up is whoever is there: nobody must be called in vain.
+async fn mentions(
+    unit: &mut Unit,
+    targets: &[Target],
+    in_force: &InForce,
+) -> Result<Vec<Span>, Error> {
+    let now_ms = unit.now_ms();
     let mut mentions: Vec<Span> = Vec::new();
     for target in targets {
-        let one = match target {
-            Target::User(user) => Span::User(user.clone()),
-            Target::Group(group) => mention(group),
-            Target::OnCall(_) | Target::Here => Span::Here,
+        let called = match target {
+            Target::User(user) => vec![Span::User(user.clone())],
+            Target::Group(group) => vec![mention(group)],
+            Target::Here => vec![Span::Here],
+            Target::OnCall(rotation) => {
+                let alerting = &in_force.alerting;
+                let ids = oncall::who(unit.connection(), alerting, rotation, now_ms).await?;
+                if ids.is_empty() {
+                    vec![Span::Here]
+                } else {
+                    ids.iter().map(|id| mention(id)).collect()
+                }
+            }
         };
-        if !mentions.contains(&one) {
-            mentions.push(one);
+        for one in called {
+            if !mentions.contains(&one) {
+                mentions.push(one);
+            }
         }
     }
-    mentions
+    Ok(mentions)
 }
 
 /// A mention as the journal keeps it.

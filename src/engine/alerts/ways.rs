@@ -180,7 +180,8 @@ async fn put_change(unit: &mut Unit, run: &RunId, in_force: &InForce) -> Result<
     let plan = runs::plan(run, &row)?;
     let Some(parameter) = &plan.makes_live else { return Ok(()) };
     let text = |found: Option<&String>| found.cloned().unwrap_or_default();
-    let (version, commit) = (text(plan.arguments.get(parameter)), text(plan.commits.get(parameter)));
+    let (version, commit) =
+        (text(plan.arguments.get(parameter)), text(plan.commits.get(parameter)));
     let page = alert_page::change(&Change {
         run: run.as_str(),
         action: plan.summary.get(in_force.runbook.language),

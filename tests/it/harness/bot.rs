@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// 2026-11-24 03:00:00 UTC.
 pub const NIGHT_MS: i64 = 1_795_489_200_000;
+/// What whoever sends alerts shows, where a test has an alerting configuration.
+pub const WEBHOOK_TOKEN: &str = "s3cr3t-token";
 /// How long a test waits, in real time, for what must happen.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How far the clock moves at each look.
@@ -366,7 +368,7 @@ pub fn environment(
     database_url: &str,
 ) -> Vec<(String, String)> {
     let host = workspace.base_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
-    [
+    let mut environment = [
         ("SLACK_BOT_TOKEN", workspace.bot_token()),
         ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
         ("SLACK_API_URL", workspace.api_url()),
@@ -376,7 +378,14 @@ pub fn environment(
         ("NEOSTOCK_RESPONSE_HOSTS", host),
     ]
     .map(|(name, value)| (name.to_owned(), value))
-    .to_vec()
+    .to_vec();
+    // Set where a test has written them.
+    let alerting = place.alerting();
+    if alerting.exists() {
+        environment.push(("NEOSTOCK_ALERTING".to_owned(), alerting.display().to_string()));
+        environment.push(("NEOSTOCK_WEBHOOK_TOKEN".to_owned(), WEBHOOK_TOKEN.to_owned()));
+    }
+    environment
 }
 
 /// Every text of a message's blocks, a block a line.

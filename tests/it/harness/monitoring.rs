@@ -171,7 +171,12 @@ pub struct Exporter {
 
 impl Exporter {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", free_port())).await.unwrap();
+        Self::start_at(&format!("127.0.0.1:{}", free_port())).await
+    }
+
+    /// The same where somebody else was before.
+    pub async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let text = Arc::new(Mutex::new(String::new()));
         let told = Arc::clone(&text);

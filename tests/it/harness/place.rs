@@ -78,6 +78,11 @@ impl Place {
         self.path().join("runbook.yml")
     }
 
+    /// Its alerting configuration, which counts once it is written.
+    pub fn alerting(&self) -> PathBuf {
+        self.path().join("alerting.yml")
+    }
+
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
     }

@@ -51,8 +51,12 @@ impl Process {
     /// Starts the bot; `fault` is a point at which it kills itself. Returns when it is ready, or
     /// `false` when it died before.
     pub async fn start(&mut self, fault: Option<&str>) -> bool {
+        self.start_at(free_port(), fault).await
+    }
+
+    /// The same at a port that others know.
+    pub async fn start_at(&mut self, port: u16, fault: Option<&str>) -> bool {
         assert!(self.child.is_none(), "it runs already");
-        let port = free_port();
         self.url = format!("http://127.0.0.1:{port}");
         let mut command = self.command(port);
         if let Some(fault) = fault {

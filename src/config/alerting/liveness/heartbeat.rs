@@ -110,7 +110,10 @@ mod tests {
     #[test]
     fn an_address_stands_in_the_file_or_elsewhere() {
         let written = read("{url: 'https://hc-ping.com/1', every: 30s}").unwrap().unwrap();
-        assert_eq!((written.url().unwrap().expose_secret(), written.every_ms), ("https://hc-ping.com/1", 30_000));
+        assert_eq!(
+            (written.url().unwrap().expose_secret(), written.every_ms),
+            ("https://hc-ping.com/1", 30_000)
+        );
         let elsewhere = read("{url: {env: NEOSTOCK_TEST_UNSET}}").unwrap().unwrap();
         assert!(elsewhere.url().is_err_and(|why| why.contains("NEOSTOCK_TEST_UNSET")));
         assert!(elsewhere.note("a.yml").is_some());
