@@ -10,7 +10,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 31] = [
+const BY_ITSELF: [(&str, &str); 33] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
@@ -39,7 +39,9 @@ const BY_ITSELF: [(&str, &str); 31] = [
     ("show_output", "words alone"),
     ("show_queue", "words alone"),
     ("swept", "what retention removed"),
+    ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
+    ("tell_undelivered", "words alone, by the other ways"),
     ("warn_of_silences", "words alone"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
 ];

@@ -158,6 +158,8 @@ async fn observe_in(
     let mut observed = Observed::default();
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut ended_elsewhere: BTreeMap<String, Vec<InstanceRow>> = BTreeMap::new();
+    // Over before any alert had them.
+    let mut over: Vec<InstanceRow> = Vec::new();
     for one in sightings {
         let (key, series, group) = (key_of(one), series_of(one), one.group());
         let json = serde_json::to_string(one).unwrap_or_default();
@@ -174,7 +176,7 @@ async fn observe_in(
                     observed.ended += 1;
                     let row = InstanceRow { ended_ms: ended_ms.max(1), seen_ms: now_ms, ..row };
                     known.put(row.clone());
-                    ended_elsewhere.entry(row.alert_id.clone()).or_default().push(row);
+                    end(row, &mut changes, &mut ended_elsewhere, &mut over);
                 }
             }
             continue;
@@ -198,7 +200,7 @@ async fn observe_in(
                 observed.ended += 1;
                 let older = InstanceRow { ended_ms: one.starts_ms.max(1), ..older };
                 known.put(older.clone());
-                ended_elsewhere.entry(older.alert_id.clone()).or_default().push(older);
+                end(older, &mut changes, &mut ended_elsewhere, &mut over);
             }
             if row.ended_ms == 0 {
                 observed.fired += 1;
@@ -208,7 +210,7 @@ async fn observe_in(
             }
         }
         if row.ended_ms != 0 {
-            rows::put_instance(unit.connection(), &row).await?;
+            over.push(row.clone());
         }
         known.put(row);
     }
@@ -217,6 +219,7 @@ async fn observe_in(
     } else {
         Vec::new()
     };
+    put(unit, over).await?;
     for (group, change) in changes {
         let alert = match held.remove(&group) {
             Some(alert) => Some(alert),
@@ -242,6 +245,35 @@ async fn observe_in(
     Ok(observed)
 }
 
+/// Ends an instance: as its alert's, or, where it began in this same transaction, before it had one.
+fn end(
+    row: InstanceRow,
+    changes: &mut BTreeMap<String, Change>,
+    ended_elsewhere: &mut BTreeMap<String, Vec<InstanceRow>>,
+    over: &mut Vec<InstanceRow>,
+) {
+    if row.alert_id.is_empty() {
+        for change in changes.values_mut() {
+            change.fired.retain(|one| key_of(one) != row.key);
+            change.changed.retain(|one| key_of(one) != row.key);
+        }
+        over.push(row);
+    } else {
+        ended_elsewhere.entry(row.alert_id.clone()).or_default().push(row);
+    }
+}
+
+/// Writes instances; of one that is there twice, the last.
+async fn put(unit: &mut Unit, instances: Vec<InstanceRow>) -> Result<(), Error> {
+    let by_key: BTreeMap<String, InstanceRow> =
+        instances.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let instances: Vec<InstanceRow> = by_key.into_values().collect();
+    for batch in instances.chunks(BATCH) {
+        rows::put_instances(unit.connection(), batch).await?;
+    }
+    Ok(())
+}
+
 /// Writes the instances of a group, and what they mean for its alert, which is made if there is none.
 async fn work_in(
     unit: &mut Unit,
@@ -251,9 +283,7 @@ async fn work_in(
     in_force: &InForce,
 ) -> Result<(), Error> {
     let now_ms = unit.now_ms();
-    for row in &change.ended {
-        rows::put_instance(unit.connection(), row).await?;
-    }
+    put(unit, change.ended).await?;
     let mut alert = match alert {
         Some(alert) if alert.is_past(now_ms) && !change.fired.is_empty() => {
             rows::retire(unit.connection(), &alert.row.id).await?;
@@ -267,18 +297,16 @@ async fn work_in(
         (None, None) => return Ok(()),
     };
     let id = held.row.id.clone();
-    for one in change.fired.iter().chain(&change.changed) {
-        let row = InstanceRow {
-            key: key_of(one),
-            series: series_of(one),
-            starts_ms: one.starts_ms,
-            ended_ms: 0,
-            alert_id: id.clone(),
-            seen_ms: now_ms,
-            sighting: serde_json::to_string(one).unwrap_or_default(),
-        };
-        rows::put_instance(unit.connection(), &row).await?;
-    }
+    let firing = change.fired.iter().chain(&change.changed).map(|one| InstanceRow {
+        key: key_of(one),
+        series: series_of(one),
+        starts_ms: one.starts_ms,
+        ended_ms: 0,
+        alert_id: id.clone(),
+        seen_ms: now_ms,
+        sighting: serde_json::to_string(one).unwrap_or_default(),
+    });
+    put(unit, firing.collect()).await?;
     let (firing, _) = rows::count_instances(unit.connection(), &id).await?;
     if let Some(first) = worst(&change.fired).or_else(|| worst(&change.changed)) {
         held.speak_for(first, change.fired.is_empty() || firing > 1);
