@@ -1,6 +1,7 @@
 //! Alerts: what sources say, what people want and what time brings goes in; state, journal entry and
 //! notices come out, in one transaction. Only this room changes an alert.
 
+mod audit;
 mod deeds;
 mod incident;
 mod notices;
@@ -103,6 +104,16 @@ impl Engine {
             views.push(view(&mut reader, &row).await?);
         }
         Ok(views)
+    }
+
+    /// The message of an alert's card: its channel and `ts`, once it is in Slack.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn alert_message(&self, id: &AlertId) -> Result<Option<(String, String)>, Error> {
+        let mut reader = self.store().read().await?;
+        let key = notices::card_key(id.as_str());
+        Ok(crate::store::outbox::message_of(&mut reader, &key).await?)
     }
 
     /// How many alerts are not over, by level from 1 on.
@@ -262,6 +273,7 @@ async fn view(connection: &mut AnyConnection, row: &AlertRow) -> Result<AlertVie
         opened_ms: row.opened_ms,
         channel: ChannelId::new(row.channel.clone()),
         checklist: RunId::parse(&row.checklist_run),
+        rollback: String::new(),
     })
 }
 

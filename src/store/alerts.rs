@@ -77,6 +77,8 @@ pub struct AlertFilter {
     pub name: String,
     /// Only those that were opened before; `None`: from the newest on.
     pub before_ms: Option<i64>,
+    /// Of those that were opened at that moment only the ids before this one; empty: none of them.
+    pub before_id: String,
     /// At most so many.
     pub limit: i64,
 }
@@ -270,14 +272,15 @@ pub async fn list(
         "select id, group_key, version, state, level, next_ms, opened_ms, changed_ms, resolved_ms, name, \
          service, environment, channel, condition, sighting, notices, checklist_run from alerts \
          where ($1 = 0 or state <> 'resolved') and ($2 = 0 or level = $2) and ($3 = '' or environment = $3) \
-         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5) \
-         order by opened_ms desc, id desc limit $6",
+         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5 \
+         or opened_ms = $5 and id < $6) order by opened_ms desc, id desc limit $7",
     )
     .bind(i64::from(filter.is_open))
     .bind(filter.level.unwrap_or(0))
     .bind(&filter.environment)
     .bind(&filter.name)
     .bind(filter.before_ms.unwrap_or(0))
+    .bind(&filter.before_id)
     .bind(filter.limit)
     .fetch_all(connection)
     .await?;
@@ -439,4 +442,82 @@ pub async fn instances_of_alert(
     .fetch_all(connection)
     .await?;
     rows.iter().map(instance).collect()
+}
+
+/// A notice of an alert that waits, or that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The slot's key: `alert/AL-…/…`.
+    pub key: String,
+    /// Where it should be.
+    pub channel: String,
+    /// Why it was refused; empty: it was not.
+    pub refusal: String,
+}
+
+/// Notices of alerts that are due since before `before_ms`, or were refused: what waits longest first.
+///
+/// # Errors
+/// The database's.
+pub async fn waiting_notices(
+    connection: &mut AnyConnection,
+    before_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    let rows = sqlx::query(
+        "select key, channel, refusal from outbox where (state = 'refused' or (state = 'due' and due_ms < $1)) \
+         and key like 'alert/%' order by due_ms, key limit $2",
+    )
+    .bind(before_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let (key, channel, refusal) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok(Waiting { key, channel, refusal })
+        })
+        .collect()
+}
+
+/// Whether people were told by other ways of what did not get through on a channel, at a level.
+///
+/// # Errors
+/// The database's.
+pub async fn is_undelivered_told(
+    connection: &mut AnyConnection,
+    (alert_id, channel, level): (&str, &str, i64),
+) -> sqlx::Result<bool> {
+    let row = sqlx::query(
+        "select key from alert_undelivered where alert_id = $1 and channel = $2 and level = $3",
+    )
+    .bind(alert_id)
+    .bind(channel)
+    .bind(level)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Notes that they are told now.
+///
+/// # Errors
+/// The database's.
+pub async fn tell_undelivered(
+    connection: &mut AnyConnection,
+    (alert_id, channel, level): (&str, &str, i64),
+    (key, now_ms): (&str, i64),
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into alert_undelivered (alert_id, channel, level, key, at_ms) values ($1, $2, $3, $4, $5) \
+         on conflict (alert_id, channel, level) do nothing",
+    )
+    .bind(alert_id)
+    .bind(channel)
+    .bind(level)
+    .bind(key)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -1,9 +1,11 @@
 //! What sources say, taken in: which instances are new, which are over, and what that means for the alert
 //! that they belong to. The same again changes nothing, in whatever order it comes.
 
+use super::super::silences;
 use super::{By, Engine, Error, Held, InForce, rows};
 use crate::core::alert::{Condition, Event, Level, Sighting};
 use crate::core::id::AlertId;
+use crate::core::silence::{Silence, silent_until_ms};
 use crate::store::Unit;
 use crate::store::alerts::{AlertRow, BATCH, InstanceRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -213,6 +215,11 @@ async fn observe_in(
         known.put(row);
     }
     put(unit, over).await?;
+    let silences = if observed.fired > 0 {
+        silences::in_force(unit.connection(), now_ms).await?
+    } else {
+        Vec::new()
+    };
     for (group, change) in changes {
         let alert = match held.remove(&group) {
             Some(alert) => Some(alert),
@@ -223,7 +230,7 @@ async fn observe_in(
         };
         let ended = alert.as_ref().and_then(|alert| ended_elsewhere.remove(&alert.row.id));
         let change = Change { ended: ended.unwrap_or_default(), ..change };
-        work_in(unit, alert, &group, change, in_force).await?;
+        work_in(unit, alert, (&group, change), &silences, in_force).await?;
     }
     for (id, ended) in ended_elsewhere {
         let group =
@@ -233,7 +240,7 @@ async fn observe_in(
             None => rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?,
         };
         let change = Change { ended, ..Change::default() };
-        work_in(unit, alert, "", change, in_force).await?;
+        work_in(unit, alert, ("", change), &silences, in_force).await?;
     }
     Ok(observed)
 }
@@ -271,8 +278,8 @@ async fn put(unit: &mut Unit, instances: Vec<InstanceRow>) -> Result<(), Error> 
 async fn work_in(
     unit: &mut Unit,
     alert: Option<Held>,
-    group: &str,
-    change: Change,
+    (group, change): (&str, Change),
+    silences: &[Silence],
     in_force: &InForce,
 ) -> Result<(), Error> {
     let now_ms = unit.now_ms();
@@ -310,6 +317,12 @@ async fn work_in(
             .map_or(Level::Warning, |one| one.level);
         let is_inhibited = held.is_inhibited(unit, in_force).await?;
         held.condition.is_inhibited = is_inhibited;
+        if held.condition.is_over() {
+            // What was silent when it ended need not be silent now.
+            held.condition.silenced_until_ms = 0;
+        }
+        let silent_until_ms = silent_until_ms(silences, &held.first, now_ms).unwrap_or(0);
+        held.condition.silenced_until_ms = held.condition.silenced_until_ms.max(silent_until_ms);
         if !change.fired.is_empty() || level > held.condition.level {
             let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
         }

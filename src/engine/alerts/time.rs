@@ -2,7 +2,6 @@
 
 use super::{By, Engine, Error, Held, rows};
 use crate::core::alert::Event;
-use crate::core::id::AlertId;
 
 /// Alerts whose time has come that one look takes up; more are taken up by the next, at once.
 const DUE_MAX: i64 = 500;
@@ -60,27 +59,5 @@ impl Engine {
     pub async fn next_alert_ms(&self) -> Result<Option<i64>, Error> {
         let mut reader = self.store().read().await?;
         Ok(rows::next_due_ms(&mut reader).await?)
-    }
-
-    /// A notice of an alert could not be delivered: people are told by every other way.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn undelivered(&self, id: &AlertId) -> Result<(), Error> {
-        let in_force = self.terms_now();
-        self.patiently(|| {
-            let (id, in_force) = (id.clone(), in_force.clone());
-            self.store().unit(move |unit| {
-                Box::pin(async move {
-                    if let Some(row) = rows::hold(unit.connection(), id.as_str()).await? {
-                        let mut held = Held::of(row)?;
-                        let _ = held.take(unit, &Event::Undelivered, &By::BOT, &in_force).await?;
-                        held.refresh(unit, &in_force).await?;
-                    }
-                    Ok::<_, Error>(())
-                })
-            })
-        })
-        .await
     }
 }
