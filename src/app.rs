@@ -13,6 +13,7 @@ use crate::exec::local::Local;
 use crate::exec::past::Past;
 use crate::http::{Health, Parts, Web, Webhooks, router};
 use crate::metrics::Metrics;
+use crate::notify::pagerduty::Pager;
 use crate::pipeline::{Pipeline, Workspace};
 use crate::slack::client::{CallError, Client, Timeouts};
 use crate::slack::directory::Directory;
@@ -25,6 +26,7 @@ use crate::worker::evaluate::evaluate;
 use crate::worker::gates::Gates;
 use crate::worker::hand_over::tell_hand_overs;
 use crate::worker::health::{self, Watch};
+use crate::worker::heartbeat::beat;
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
 use crate::worker::reminders::keep_reminding;
@@ -50,8 +52,12 @@ use tracing::{error, info, warn};
 const RUNS_MAX: usize = 64;
 /// Messages under way at once, each in another channel.
 const SENDERS: usize = 4;
+/// The same of each other way: one that hangs leaves another.
+const SENDERS_ELSEWHERE: usize = 2;
 /// How often work that nobody rang for is looked for: another bot's, or a lease that ended.
 const LOOK_MS: u64 = 1_000;
+/// How often it is looked for what was made live.
+const CHANGES_MS: u64 = 5_000;
 /// How often old deliveries are forgotten.
 const HOUSEKEEPING_MS: u64 = 600_000;
 /// Between two tries to learn who we are in Slack.
@@ -155,6 +161,14 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
         let courier = Courier::Slack(client.clone());
         loops.spawn(send_messages(engine.clone(), courier, stop.clone()));
     }
+    let pager = Pager::new(engine.send_time_max(Way::Pagerduty))?;
+    for _ in 0..SENDERS_ELSEWHERE {
+        for courier in [Courier::Email, Courier::Pagerduty(pager.clone())] {
+            loops.spawn(send_messages(engine.clone(), courier, stop.clone()));
+        }
+    }
+    loops.spawn(tell_of_changes(engine.clone(), stop.clone()));
+    loops.spawn(beat(engine.clone(), stop.clone()));
     loops.spawn(keep_waiting(engine.clone(), stop.clone()));
     loops.spawn(keep_queue(engine.clone(), stop.clone()));
     loops.spawn(keep_alerts(engine.clone(), stop.clone()));
@@ -417,6 +431,21 @@ async fn keep_queue(engine: Engine, stop: CancellationToken) -> anyhow::Result<(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = engine.clock().sleep_ms(LOOK_MS) => {}
+        }
+    }
+}
+
+/// Has PagerDuty told what was made live.
+async fn tell_of_changes(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        if has_database(&engine)
+            && let Err(failure) = engine.tell_of_changes().await
+        {
+            warn!("have PagerDuty told what was made live: {failure:#}");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = engine.clock().sleep_ms(CHANGES_MS) => {}
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod alertmanager;
 mod clean;
 pub mod generic;
 mod loose;
+pub mod pagerduty;
 pub mod prometheus;
 mod received;
 #[cfg(test)]

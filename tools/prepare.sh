@@ -4,8 +4,8 @@
 # Prometheus and Alertmanager by apt-get, cargo-nextest into build/tools, what drives the browser into
 # build/browser, bun and pm2 into build/parts, what examples/neostock needs into bun's cache in
 # build/neostock (the tests install it from there without a network), the scanners of
-# runbook/scan/requirements.txt into build/scanners, a small Debian for the container's test into
-# build/container. What is there already is left alone.
+# runbook/scan/requirements.txt into build/scanners, the mail server of tests/mail/requirements.txt into
+# build/mail, a small Debian for the container's test into build/container. What is there already is left alone.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -171,6 +171,30 @@ install_scanners() {
     scanners_wanted >build/scanners/installed
 }
 
+# The mail server of the tests, as the scanners are installed.
+mail_wanted() {
+    (cd build/mail && pwd -P)
+    cat tests/mail/requirements.txt
+}
+
+has_mail() {
+    [ -d build/mail ] && cmp -s <(mail_wanted) build/mail/installed
+}
+
+install_mail() {
+    local python folder
+    echo "installing the mail server that tests/mail/requirements.txt names" >&2
+    python=$(python_with_venv) || fail "the mail server needs Python 3.11 or later with venv and ensurepip"
+    rm -rf build/mail
+    mkdir -p build/mail
+    folder=$(cd build/mail && pwd -P)
+    "$python" -m venv "$folder/venv"
+    "$folder/venv/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        --require-hashes --only-binary=:all: -r tests/mail/requirements.txt >&2 ||
+        fail "pip could not install what tests/mail/requirements.txt names"
+    mail_wanted >build/mail/installed
+}
+
 has_nextest() {
     cargo nextest --version >/dev/null 2>&1
 }
@@ -187,6 +211,7 @@ done
 link_parts
 has_example || fill_example_cache
 has_scanners || install_scanners
+has_mail || install_mail
 # The test of the image runs as root only.
 [ -e build/container ] || [ "$(id -u)" -ne 0 ] || {
     echo "making the small Debian of the container's test, once; it takes some minutes" >&2

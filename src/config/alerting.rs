@@ -19,16 +19,16 @@ mod oncall;
 mod prometheus;
 mod rules;
 mod watchdog;
-mod ways;
+pub mod ways;
 
 pub use crate::core::alert_measure::Signal;
 pub use crate::core::alert_rule::Threshold;
 pub use escalation::Inhibition;
-pub use liveness::Liveness;
+pub use liveness::{Heartbeat, Liveness};
 pub use prometheus::Prometheus;
 pub use rules::Alert;
 pub use watchdog::Watchdog;
-pub use ways::Ways;
+pub use ways::{Email, Pagerduty, Ways};
 
 /// Names in one list.
 const NAMES_MAX: usize = 50;

@@ -65,9 +65,19 @@ fn contacts_note(runbook: &Runbook, now_ms: i64) -> Option<Fault> {
 /// Checks an alerting configuration, and nothing else.
 pub fn check_alerting(path: &Path) -> Report {
     match alerting::load(path) {
-        Ok(alerting) => report(&[], &alerting_summary(path, &alerting), &[]),
+        Ok(alerting) => {
+            report(&[], &alerting_summary(path, &alerting), &alerting_notes(path, &alerting))
+        }
         Err(faults) => report(&faults, "", &[]),
     }
+}
+
+/// What keeps notices from leaving now: the bot starts all the same.
+fn alerting_notes(path: &Path, alerting: &Alerting) -> Vec<Fault> {
+    let file = path.display().to_string();
+    let mut notes = alerting.ways.notes(&file);
+    notes.extend(alerting.liveness.heartbeat.as_ref().and_then(|one| one.note(&file)));
+    notes
 }
 
 fn alerting_summary(path: &Path, alerting: &Alerting) -> String {

@@ -7,6 +7,7 @@ mod incident;
 mod notices;
 mod observe;
 mod time;
+mod ways;
 
 pub use deeds::{AlertWish, Heard, Wanted, Wished};
 pub use observe::Observed;

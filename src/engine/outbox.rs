@@ -6,6 +6,7 @@ use crate::store::Unit;
 use crate::store::outbox::{self, ChannelClaim, Rest, Trouble};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Between two calls for one channel: Slack takes about one message a second there.
@@ -14,6 +15,8 @@ pub const PACE_MS: i64 = 1_050;
 const PAGERDUTY_PACE_MS: i64 = 525;
 /// A mail server counts connections, and here each mail is one.
 const EMAIL_PACE_MS: i64 = 200;
+/// A mail server may look for spam for long before it answers: so long a sender may hold a channel of it.
+const EMAIL_LEASE_MS: i64 = 120_000;
 /// Channels in trouble that are told of.
 const TROUBLES_MAX: i64 = 20;
 /// After a failure: doubled each time up to the most.
@@ -97,7 +100,7 @@ impl Engine {
             return Ok(None);
         }
         let owner = self.identity.owner.clone();
-        let lease_ms = channel_lease_ms(&self.identity);
+        let lease_ms = self.lease_ms(way);
         self.store
             .unit(move |unit| {
                 Box::pin(async move {
@@ -139,6 +142,17 @@ impl Engine {
                 })
             })
             .await
+    }
+
+    /// How long a sender may hold a channel of a way.
+    fn lease_ms(&self, way: Way) -> i64 {
+        let usual_ms = channel_lease_ms(&self.identity);
+        if way == Way::Email { usual_ms.max(EMAIL_LEASE_MS) } else { usual_ms }
+    }
+
+    /// The longest call by a way that ends within the lease of its channel.
+    pub fn send_time_max(&self, way: Way) -> Duration {
+        Duration::from_millis((self.lease_ms(way) / CHANNEL_LEASE_UNUSED).unsigned_abs())
     }
 
     /// Writes what came of a message and lets its channel go.

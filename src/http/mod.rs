@@ -1,7 +1,8 @@
 //! The way in: Slack's requests, what monitoring sends, health, metrics. Nothing reads a body but through
-//! `signed::Signed` and `webhooks::Bearer`.
+//! `signed::Signed`, `webhooks::Bearer` and `pagerduty::Signed`.
 
 mod health;
+mod pagerduty;
 mod signed;
 mod slack;
 mod webhooks;
@@ -55,6 +56,7 @@ pub fn router(web: Web) -> Router {
         .route("/slack/interactions", post(slack::interaction))
         .route("/webhooks/alertmanager", post(webhooks::alertmanager))
         .route("/webhooks/alerts", post(webhooks::alerts))
+        .route("/webhooks/pagerduty", post(pagerduty::webhook))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -430,6 +430,24 @@ pub async fn message_of(
     row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
 }
 
+/// The channels on which a row of messages was begun, by name, at most `limit`.
+///
+/// # Errors
+/// The database's.
+pub async fn channels_of_row(
+    connection: &mut AnyConnection,
+    row: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select distinct channel from outbox where parent = $1 order by channel limit $2",
+    )
+    .bind(row)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// The latest wanted body of a slot.
 ///
 /// # Errors

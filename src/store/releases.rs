@@ -114,3 +114,24 @@ pub async fn live(connection: &mut AnyConnection) -> sqlx::Result<Vec<Release>> 
     .await?;
     rows.iter().map(release).collect()
 }
+
+/// The runs that made something live since `since_ms` and have no message of this kind in the outbox, the
+/// oldest first.
+///
+/// # Errors
+/// The database's.
+pub async fn untold(
+    connection: &mut AnyConnection,
+    since_ms: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select r.run_id from releases r where r.live_ms >= $1 and not exists (\
+           select 1 from outbox o where o.key = 'change/' || r.run_id) \
+         order by r.live_ms limit $2",
+    )
+    .bind(since_ms)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}

@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod gates;
 pub mod hand_over;
 pub mod health;
+pub mod heartbeat;
 mod output;
 pub mod patience;
 pub mod reload;

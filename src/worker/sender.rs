@@ -1,10 +1,14 @@
 //! Sends one due message and reports what came of it. No post is made twice: an announced post whose
 //! outcome is unknown is looked for in Slack, by its key in the message's metadata, before another.
+//! PagerDuty knows an event again by its key. A mail whose outcome is unknown is sent again under its
+//! Message-ID: nothing else can be known of it.
 
 use crate::core::alert::Way;
 use crate::core::card::Card;
 use crate::core::id::ChannelId;
 use crate::engine::{Engine, Error, Message, Outcome};
+use crate::notify::pagerduty::Pager;
+use crate::notify::{Delivery, email};
 use crate::slack::client::{CallError, Client, Ts};
 use crate::slack::render::render;
 use tracing::warn;
@@ -26,6 +30,10 @@ const CONTENT_CODES: [&str; 6] = [
 pub enum Courier {
     /// To Slack.
     Slack(Client),
+    /// To a mail server.
+    Email,
+    /// To PagerDuty.
+    Pagerduty(Pager),
 }
 
 impl Courier {
@@ -33,8 +41,16 @@ impl Courier {
     pub fn way(&self) -> Way {
         match self {
             Self::Slack(_) => Way::Slack,
+            Self::Email => Way::Email,
+            Self::Pagerduty(_) => Way::Pagerduty,
         }
     }
+}
+
+/// Whether another sender may be at the same message by now: this process may have been stopped since it
+/// claimed the channel.
+fn is_late(engine: &Engine, message: &Message) -> bool {
+    engine.clock().now_ms() > message.call_until_ms
 }
 
 /// Sends the next due message of the courier's way; `false`: none may be sent now.
@@ -46,6 +62,9 @@ pub async fn send_one(engine: &Engine, courier: &Courier) -> Result<bool, Error>
     crate::fault::point("sender.before_call");
     let outcome = match courier {
         Courier::Slack(client) => send(engine, client, &message).await,
+        Courier::Email | Courier::Pagerduty(_) if is_late(engine, &message) => Outcome::NotSent,
+        Courier::Email => outcome(mail(engine, &message).await),
+        Courier::Pagerduty(pager) => outcome(page(engine, pager, &message).await),
     };
     crate::fault::point("sender.after_call");
     if !matches!(outcome, Outcome::Sent(_) | Outcome::Found(_)) {
@@ -55,10 +74,41 @@ pub async fn send_one(engine: &Engine, courier: &Courier) -> Result<bool, Error>
     Ok(true)
 }
 
+/// What stands behind the colon of a channel.
+fn address(message: &Message) -> &str {
+    message.channel.split_once(':').map_or("", |(_, address)| address)
+}
+
+async fn mail(engine: &Engine, message: &Message) -> Delivery {
+    let alerting = engine.alerting();
+    let Some(email) = &alerting.ways.email else {
+        return Delivery::Held("the configuration names no mail server".to_owned());
+    };
+    email::send(email, address(message), &message.body, engine.send_time_max(Way::Email)).await
+}
+
+async fn page(engine: &Engine, pager: &Pager, message: &Message) -> Delivery {
+    let alerting = engine.alerting();
+    let Some(pagerduty) = &alerting.ways.pagerduty else {
+        return Delivery::Held("the configuration names no PagerDuty".to_owned());
+    };
+    pager.call(pagerduty, address(message), &message.body).await
+}
+
+fn outcome(delivery: Delivery) -> Outcome {
+    match delivery {
+        Delivery::Taken(name) => Outcome::Sent(name),
+        Delivery::NotTaken => Outcome::NotSent,
+        Delivery::Wait(wait_ms) => Outcome::Paced(i64::try_from(wait_ms).unwrap_or(i64::MAX)),
+        Delivery::Unknown => Outcome::Unknown,
+        Delivery::Held(why) => Outcome::Held(why),
+        Delivery::Refused(why) => Outcome::Refused(why),
+    }
+}
+
 async fn send(engine: &Engine, client: &Client, message: &Message) -> Outcome {
-    // This process may have been stopped since it claimed the channel, or the search below may have
-    // taken long: another sender may be at the same message by now.
-    let is_late = || engine.clock().now_ms() > message.call_until_ms;
+    // The search below may have taken long.
+    let is_late = || is_late(engine, message);
     let card = serde_json::from_str(&message.body).unwrap_or_else(|_| Card::plain("…"));
     let body = render(&card);
     let channel = &ChannelId::new(message.channel.clone());

@@ -1,15 +1,34 @@
 //! Notices leave by several ways, and none holds another up.
 
-use crate::harness::database::both_engines;
+use crate::harness::bot::{Bot, WEBHOOK_TOKEN, shown};
+use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::looks::Looks;
+use crate::harness::mail::MailServer;
+use crate::harness::pagerduty::{Mode, PagerDuty, ROUTING_KEY, WEBHOOK_SECRET};
+use crate::harness::place::Place;
+use crate::harness::process::Process;
 use neostock_ops::clock::Clock;
-use neostock_ops::core::alert::Way;
-use neostock_ops::engine::{Engine, Error, Identity, Outcome};
+use neostock_ops::core::alert::{Event, State, Way};
+use neostock_ops::core::alert_page::alert_of;
+use neostock_ops::core::id::AlertId;
+use neostock_ops::engine::{Engine, Error, Heard, Identity, Outcome};
 use neostock_ops::metrics::Metrics;
+use neostock_ops::sandbox::{Fault, Options};
+use neostock_ops::source::pagerduty::sign;
 use neostock_ops::store::Store;
+use neostock_ops::store::alerts::AlertFilter;
 use neostock_ops::store::outbox::{self, Slot};
+use secrecy::SecretString;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// 2026-11-24 03:00:00 UTC.
 const NOW_MS: i64 = 1_795_489_200_000;
+/// How long a test waits, in real time, for what must happen.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn engine(url: &str) -> Engine {
     let store = Store::connect(url, Clock::manual(NOW_MS), None).await.unwrap();
@@ -124,5 +143,448 @@ both_engines! {
         assert_eq!(left(NOW_MS + 5_000).await, ["alert/card", "alert/1"]);
         assert_eq!(left(NOW_MS + 20_000).await, ["alert/card"]);
         assert_eq!(left(NOW_MS + 20_000).await, Vec::<&str>::new());
+    }
+}
+
+/// A bot that tells Slack, a mail server and PagerDuty.
+struct Told {
+    bot: Bot,
+    mail: MailServer,
+    pager: PagerDuty,
+}
+
+fn configuration(place: &Place, mail: &MailServer, pager: &PagerDuty) -> String {
+    let (email, pagerduty) =
+        (mail.configuration("ann@example.org"), pager.configuration(place.path()));
+    format!(
+        "alerts:\n  cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}\nnotices:\n  {email}\n  {pagerduty}\n"
+    )
+}
+
+impl Told {
+    async fn start(database: &TestDatabase, left_out: &str) -> Self {
+        let (mail, pager) = (MailServer::start(left_out).await, PagerDuty::start().await);
+        let place = Place::new(LIVE);
+        std::fs::write(place.alerting(), configuration(&place, &mail, &pager)).unwrap();
+        let bot = Bot::in_workspace(database, place, Options::default()).await;
+        Self { bot, mail, pager }
+    }
+
+    /// Moves the clock on until something holds.
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let seen = || {
+            let mails: Vec<String> =
+                self.mail.mails().iter().map(|mail| mail.header("Subject")).collect();
+            format!(
+                "{what}: mails {mails:?}, events {:?}\n{}",
+                self.pager.actions(),
+                self.mail.log()
+            )
+        };
+        let looks = Looks::within(PATIENCE);
+        while !holds(self) {
+            self.bot.advance_ms(100);
+            looks.again(seen).await;
+        }
+    }
+
+    /// Lets a minute go by on the bot's clock.
+    async fn a_minute_later(&self) {
+        let until_ms = self.bot.clock.now_ms() + 60_000;
+        self.until("a minute", |told| told.bot.clock.now_ms() >= until_ms).await;
+    }
+
+    /// How many mails and events are about this.
+    fn about(&self, name: &str) -> (usize, usize) {
+        let mails = self.mail.mails();
+        let mails = mails.iter().filter(|mail| mail.header("Subject").contains(name)).count();
+        let events = self.pager.events();
+        let events = events.iter().filter(|event| event["payload"]["class"] == name).count();
+        (mails, events)
+    }
+
+    fn is_in_slack(&self, name: &str) -> bool {
+        self.bot.workspace.messages("C0OPS").iter().any(|one| shown(one).contains(name))
+    }
+}
+
+/// Something that makes a version live.
+const LIVE: &str = r#"
+  release:
+    summary: Release
+    role: operator
+    makes_live: version
+    parameters: {version: {type: git_ref, required: true}}
+    steps: [{name: Release, run: [git, --version], timeout: 20s}]
+"#;
+
+/// What Alertmanager sends of one alert of level 3.
+async fn report(url: &str, name: &str, status: &str) {
+    let ends_at = if status == "firing" { "0001-01-01T00:00:00Z" } else { "2026-11-24T03:00:30Z" };
+    let alert = json!({
+        "status": status,
+        "labels": {"alertname": name, "severity": "critical", "instance": "web-1"},
+        "annotations": {"summary": format!("{name} on web-1")},
+        "startsAt": "2026-11-24T02:59:00Z", "endsAt": ends_at,
+    });
+    let body = json!({"version": "4", "status": status, "alerts": [alert], "truncatedAlerts": 0});
+    let request = reqwest::Client::new()
+        .post(format!("{url}/webhooks/alertmanager"))
+        .bearer_auth(WEBHOOK_TOKEN)
+        .header("content-type", "application/json")
+        .body(body.to_string());
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
+/// The id of the alert of this name, as PagerDuty knows it.
+fn id_at(pager: &PagerDuty, name: &str) -> AlertId {
+    let events = pager.events();
+    let event = events.iter().find(|event| event["payload"]["class"] == name).unwrap();
+    AlertId::new(alert_of(event["dedup_key"].as_str().unwrap()).unwrap().to_owned())
+}
+
+/// What PagerDuty sends of an incident; the status that is answered.
+async fn webhook(url: &str, body: &str, secret: &str) -> u16 {
+    let signature = sign(&SecretString::from(secret), body.as_bytes());
+    let request = reqwest::Client::new()
+        .post(format!("{url}/webhooks/pagerduty"))
+        .header("x-pagerduty-signature", signature)
+        .header("x-webhook-id", "w-1")
+        .body(body.to_owned());
+    request.send().await.unwrap().status().as_u16()
+}
+
+fn incident(event_id: &str, kind: &str, id: &AlertId) -> String {
+    json!({"event": {
+        "id": event_id, "event_type": kind, "resource_type": "incident",
+        "occurred_at": "2026-11-24T03:00:01Z",
+        "agent": {"type": "user_reference", "summary": "Ann Lee"},
+        "data": {"type": "incident", "incident_key": format!("neostock-ops/neostock/{id}")},
+    }})
+    .to_string()
+}
+
+both_engines! {
+    async fn an_alert_is_told_by_every_way_and_its_end_too(database: TestDatabase) {
+        let told = Told::start(&database, "LOGIN").await;
+
+        report(&told.bot.url, "Boom", "firing").await;
+        told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
+        report(&told.bot.url, "Boom", "resolved").await;
+        told.until("the end", |told| told.pager.actions() == ["trigger", "resolve"]).await;
+        told.until("its mail", |told| told.about("Boom").0 == 2).await;
+
+        let mails = told.mail.mails();
+        assert!(mails[0].header("Subject").starts_with("[level 3"), "{}", mails[0].text);
+        assert_eq!(mails[0].header("X-Test-To"), "ann@example.org");
+        assert_eq!(mails[0].header("Auto-Submitted"), "auto-generated");
+        assert_ne!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+        let thread = mails[0].header("References");
+        assert!(thread.ends_with("@example.org>"), "{thread}");
+        assert_eq!([&thread, &thread], [&mails[1].header("References"), &mails[1].header("In-Reply-To")]);
+        let keys: Vec<_> = told.pager.events().iter().map(|one| one["dedup_key"].clone()).collect();
+        assert_eq!(keys[0], keys[1]);
+        told.bot.finish().await;
+    }
+
+    async fn a_mail_server_that_fails_for_a_minute_loses_and_delays_nothing(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        for mode in ["refuse", "451", "535", "drop"] {
+            let name = format!("Fails{mode}");
+            told.mail.behave(mode);
+            report(&told.bot.url, &name, "firing").await;
+
+            let before_ms = told.bot.clock.now_ms();
+            told.until("Slack and PagerDuty", |told| {
+                told.is_in_slack(&name) && told.about(&name).1 == 1
+            }).await;
+            assert!(told.bot.clock.now_ms() - before_ms < 60_000, "{mode} delays the others");
+            told.a_minute_later().await;
+            assert_eq!(told.about(&name), (0, 1), "{mode}");
+            told.mail.behave("ok");
+            told.until("the mail", |told| told.about(&name) == (1, 1)).await;
+            report(&told.bot.url, &name, "resolved").await;
+            told.until("its end", |told| told.about(&name).0 == 2).await;
+        }
+        told.bot.finish().await;
+    }
+
+    async fn a_mail_server_that_says_nothing_delays_nothing_but_mail(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        told.mail.behave("hang");
+        report(&told.bot.url, "Hangs", "firing").await;
+
+        told.until("Slack and PagerDuty", |told| {
+            told.is_in_slack("Hangs") && told.about("Hangs").1 == 1
+        }).await;
+        assert_eq!(told.about("Hangs").0, 0);
+        told.mail.behave("ok");
+        told.until("the mail", |told| told.about("Hangs") == (1, 1)).await;
+
+        report(&told.bot.url, "Hangs", "resolved").await;
+        told.until("its end", |told| told.about("Hangs").0 == 2).await;
+        told.bot.finish().await;
+    }
+
+    async fn a_mail_whose_answer_was_lost_comes_again_under_its_own_name(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        told.mail.behave("mute");
+        report(&told.bot.url, "Mute", "firing").await;
+        told.until("the first", |told| told.about("Mute").0 == 1).await;
+
+        told.mail.behave("ok");
+        told.until("the second", |told| told.about("Mute").0 == 2).await;
+
+        let mails = told.mail.mails();
+        assert_eq!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+        report(&told.bot.url, "Mute", "resolved").await;
+        told.until("its end", |told| told.about("Mute").0 == 3).await;
+        told.bot.finish().await;
+    }
+
+    async fn a_person_who_is_not_there_is_written_down_and_holds_nobody_up(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        told.mail.behave("550");
+        report(&told.bot.url, "Nobody", "firing").await;
+        told.until("PagerDuty", |told| told.about("Nobody").1 == 1).await;
+        told.bot.until_quiet().await;
+        told.mail.behave("ok");
+        report(&told.bot.url, "Nobody", "resolved").await;
+        told.until("the end", |told| told.about("Nobody").0 == 1).await;
+
+        let refused = told.bot.journal().await.into_iter().find(|(kind, ..)| kind == "notice.refused");
+        let (_, _, detail) = refused.expect("the refusal is written down");
+        assert_eq!(detail["channel"], "email:ann@example.org");
+        assert!(detail["why"].as_str().unwrap().contains("550"), "{detail}");
+        told.bot.finish().await;
+    }
+
+    async fn whatever_pagerduty_does_for_a_minute_its_events_come_in_order(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let engine = engine_on(&database.url, &told.bot).await;
+        for (at, mode) in [Mode::Status(500), Mode::Status(429), Mode::Hangs, Mode::TakesInSilence]
+            .into_iter()
+            .enumerate()
+        {
+            let name = format!("Fails{at}");
+            let before = told.pager.events().len();
+            told.pager.behave(mode);
+            report(&told.bot.url, &name, "firing").await;
+            told.until("Slack and mail", |told| told.is_in_slack(&name) && told.about(&name).0 == 1).await;
+            let id = open_alert(&engine, &name).await;
+            let taken = Event::Acknowledged { by: "U0BOB".to_owned() };
+            let heard = engine.hear_of_alert(&format!("test/{name}"), &id, taken, "U0BOB").await;
+            assert_eq!(heard.unwrap(), Heard::Taken);
+            report(&told.bot.url, &name, "resolved").await;
+            told.a_minute_later().await;
+            told.pager.behave(Mode::Works);
+            let since = |told: &Told| {
+                let mut actions = told.pager.actions().split_off(before);
+                // What was taken in silence is sent again: the same event, by its key.
+                actions.dedup();
+                actions
+            };
+            told.until("every event", |told| since(told) == ["trigger", "acknowledge", "resolve"]).await;
+        }
+        engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn an_event_that_pagerduty_will_never_take_is_written_down(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let key = told.bot.place.path().join("routing-key");
+        std::fs::write(&key, "f".repeat(32)).unwrap();
+        report(&told.bot.url, "Refused", "firing").await;
+        told.until("the mail", |told| told.about("Refused").0 == 1 && told.pager.calls() > 0).await;
+        told.bot.until_quiet().await;
+
+        let kinds = told.bot.journal_kinds().await;
+        assert!(kinds.iter().any(|kind| kind == "notice.refused"), "{kinds:?}");
+        assert_eq!(told.pager.events().len(), 0);
+        told.bot.finish().await;
+    }
+
+    async fn without_a_routing_key_events_wait_and_say_why(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let engine = engine_on(&database.url, &told.bot).await;
+        let key = told.bot.place.path().join("routing-key");
+        std::fs::remove_file(&key).unwrap();
+        report(&told.bot.url, "Waits", "firing").await;
+        told.until("the mail", |told| told.about("Waits").0 == 1).await;
+        told.a_minute_later().await;
+
+        let troubles = engine.channels_in_trouble().await.unwrap();
+        assert_eq!(troubles.len(), 1, "{troubles:?}");
+        assert_eq!(troubles[0].channel, "pagerduty:default");
+        assert!(troubles[0].why.contains("cannot be read"), "{troubles:?}");
+        std::fs::write(&key, ROUTING_KEY).unwrap();
+        told.until("the event", |told| told.about("Waits").1 == 1).await;
+        engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn what_a_person_does_at_pagerduty_is_done_here_once_and_not_sent_back(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let engine = engine_on(&database.url, &told.bot).await;
+        report(&told.bot.url, "Boom", "firing").await;
+        told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
+        let id = id_at(&told.pager, "Boom");
+        let url = &told.bot.url;
+        let acknowledged = incident("e-1", "incident.acknowledged", &id);
+
+        assert_eq!(webhook(url, &acknowledged, "another secret").await, 401);
+        assert_eq!(webhook(url, "{}", WEBHOOK_SECRET).await, 400);
+        assert_eq!(webhook(url, &"x".repeat(600_000), WEBHOOK_SECRET).await, 413);
+        assert_eq!(webhook(url, &incident("e-0", "incident.annotated", &id), WEBHOOK_SECRET).await, 200);
+        assert_eq!(engine.alert(&id).await.unwrap().unwrap().condition.state, State::Open);
+        for _ in 0..2 {
+            assert_eq!(webhook(url, &acknowledged, WEBHOOK_SECRET).await, 200);
+        }
+        told.until("the mail", |told| told.about("Boom").0 == 2).await;
+        let condition = engine.alert(&id).await.unwrap().unwrap().condition;
+        assert_eq!(condition.state, State::Acknowledged);
+        assert_eq!(condition.acknowledged.unwrap().0, "pagerduty: Ann Lee");
+        assert_eq!(webhook(url, &incident("e-2", "incident.resolved", &id), WEBHOOK_SECRET).await, 200);
+        told.until("the mail", |told| told.about("Boom").0 == 3).await;
+        told.bot.until_quiet().await;
+
+        assert_eq!(told.pager.actions(), ["trigger"], "what came from there went back");
+        assert!(engine.alert(&id).await.unwrap().unwrap().condition.is_over());
+        engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn two_bots_tell_each_alert_once(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let (stop, task) = told.bot.second().await;
+        let names = ["One", "Two", "Three", "Four"];
+        for name in names {
+            report(&told.bot.url, name, "firing").await;
+        }
+        told.until("every alert", |told| names.iter().all(|name| told.about(name) == (1, 1))).await;
+        for name in names {
+            report(&told.bot.url, name, "resolved").await;
+        }
+        told.until("every end", |told| names.iter().all(|name| told.about(name).0 == 2)).await;
+        told.bot.until_quiet().await;
+
+        assert_eq!(told.mail.mails().len(), 2 * names.len());
+        assert_eq!(told.pager.events().len(), 2 * names.len());
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        told.bot.finish().await;
+    }
+
+    async fn what_was_made_live_is_told_to_pagerduty_once(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        told.bot.say("U0BOB", "release v1.2").await;
+
+        told.until("the change", |told| told.pager.changes().len() == 1).await;
+        told.a_minute_later().await;
+
+        let changes = told.pager.changes();
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0]["payload"]["summary"], "production: neostock v1.2 (Release)");
+        told.bot.finish().await;
+    }
+
+    async fn killed_around_a_call_nothing_is_lost_and_nothing_new_is_made(database: TestDatabase) {
+        for (at, point) in ["sender.before_call", "sender.after_call"].into_iter().enumerate() {
+            for passage in 1..=4 {
+                let (mail, pager) = (MailServer::start("").await, PagerDuty::start().await);
+                let mut bot = Process::new(&database.url, LIVE).await;
+                let file = bot.place.alerting();
+                std::fs::write(file, configuration(&bot.place, &mail, &pager)).unwrap();
+                let name = format!("Kill{at}x{passage}");
+                if bot.start(Some(&format!("{point}@{passage}"))).await {
+                    report(&bot.url, &name, "firing").await;
+                    bot.until("the death", |bot| bot.has_died()).await;
+                }
+                assert!(bot.start(None).await, "{}", bot.log());
+                let arrived = || {
+                    let mails = mail.mails();
+                    let ids: BTreeSet<String> = mails
+                        .iter()
+                        .filter(|one| one.header("Subject").contains(&name))
+                        .map(|one| one.header("Message-ID"))
+                        .collect();
+                    let events = pager.events();
+                    let keys: BTreeSet<String> = events
+                        .iter()
+                        .filter(|one| one["payload"]["class"] == name)
+                        .map(|one| one["dedup_key"].to_string())
+                        .collect();
+                    (ids.len(), keys.len())
+                };
+                bot.until("both ways", |_| arrived() == (1, 1)).await;
+                report(&bot.url, &name, "resolved").await;
+                bot.until("its end", |_| arrived().0 == 2 && pager.actions().contains(&"resolve".to_owned())).await;
+                assert_eq!(arrived(), (2, 1), "{point}@{passage}");
+                bot.kill();
+                bot.workspace.shutdown().await;
+            }
+        }
+    }
+}
+
+/// An engine of the bot's own database and clock, with nobody around it.
+async fn engine_on(url: &str, bot: &Bot) -> Engine {
+    let store = Store::connect(url, bot.clock.clone(), None).await.unwrap();
+    let identity =
+        Identity { owner: "test/9".to_owned(), host: "test".to_owned(), lease_ms: 30_000 };
+    Engine::new(store, identity, Metrics::new().unwrap())
+}
+
+/// The id of the alert of this name that is open.
+async fn open_alert(engine: &Engine, name: &str) -> AlertId {
+    let filter =
+        AlertFilter { name: name.to_owned(), is_open: true, limit: 2, ..AlertFilter::default() };
+    let found = engine.alerts(&filter).await.unwrap();
+    assert_eq!(found.len(), 1, "{name}");
+    found[0].id.clone()
+}
+
+/// Counts calls.
+async fn listener() -> (String, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let count = move || {
+        let counted = Arc::clone(&counted);
+        async move { counted.fetch_add(1, Ordering::SeqCst).to_string() }
+    };
+    let router = axum::Router::new().route("/ping", axum::routing::get(count));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/ping", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, calls)
+}
+
+both_engines! {
+    async fn a_sign_of_life_is_given_as_long_as_people_can_be_told(database: TestDatabase) {
+        let (url, calls) = listener().await;
+        let place = Place::new(LIVE);
+        let configuration = format!(
+            "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\nliveness: {{heartbeat: {{url: '{url}', every: 1m}}}}\n"
+        );
+        std::fs::write(place.alerting(), configuration).unwrap();
+        let bot = Bot::in_workspace(&database, place, Options::default()).await;
+        let count = || calls.load(Ordering::SeqCst);
+        bot.until("two signs", |_| count() >= 2).await;
+
+        bot.workspace.fail_matching("chat.postMessage", 100_000, Fault::ServerError(503));
+        bot.say("U0BOB", "release v1.2").await;
+        for _ in 0..70 {
+            bot.advance_ms(10_000);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let silent = count();
+        for _ in 0..30 {
+            bot.advance_ms(10_000);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(count(), silent, "it says that it is well while nothing can be told");
+        bot.workspace.clear_faults();
+        bot.until("signs again", |_| count() > silent).await;
+        bot.finish().await;
     }
 }

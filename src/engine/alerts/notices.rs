@@ -2,7 +2,7 @@
 //! reply in its thread for all that happens.
 
 use super::super::oncall;
-use super::{By, Error, Held, InForce, entry, incident, view};
+use super::{By, Error, Held, InForce, entry, incident, view, ways};
 use crate::core::alert::{Condition, Effect, Event, Level, Why, taken_by};
 use crate::core::alert_card;
 use crate::core::alert_press;
@@ -14,7 +14,7 @@ use crate::store::outbox::{self, Slot};
 use serde_json::{Value, json};
 
 /// Level 3 goes before everything else that waits for its channel, level 2 before what runs say.
-const PRIORITIES: [i64; 3] = [25, 50, 60];
+pub(super) const PRIORITIES: [i64; 3] = [25, 50, 60];
 
 /// The outbox key of an alert's card.
 pub(super) fn card_key(id: &str) -> String {
@@ -40,7 +40,7 @@ pub(super) async fn write(
     for effect in effects {
         worked(unit, held, effect, by, in_force).await?;
     }
-    Ok(())
+    ways::tell(unit, held, (event, before, effects), by, in_force).await
 }
 
 /// The journal's kind for what people and other alerts do.

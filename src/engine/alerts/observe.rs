@@ -214,12 +214,12 @@ async fn observe_in(
         }
         known.put(row);
     }
-    put(unit, over).await?;
     let silences = if observed.fired > 0 {
         silences::in_force(unit.connection(), now_ms).await?
     } else {
         Vec::new()
     };
+    put(unit, over).await?;
     for (group, change) in changes {
         let alert = match held.remove(&group) {
             Some(alert) => Some(alert),
