@@ -123,16 +123,16 @@ both_engines! {
 
     async fn a_message_stands_as_long_as_there_are_replies_to_it(database: TestDatabase) {
         let engine = engine(&database.url).await;
-        put(&engine, "alert/card", "C0OPS", "", 10).await;
-        assert_eq!(next(&engine, Way::Slack, sent()).await, "alert/card");
+        put(&engine, "report", "C0OPS", "", 10).await;
+        assert_eq!(next(&engine, Way::Slack, sent()).await, "report");
         engine.clock().advance_ms(10_000);
-        put(&engine, "alert/1", "C0OPS", "alert/card", 10).await;
-        assert_eq!(next(&engine, Way::Slack, sent()).await, "alert/1");
+        put(&engine, "report/1", "C0OPS", "report", 10).await;
+        assert_eq!(next(&engine, Way::Slack, sent()).await, "report/1");
         let left = async |before_ms: i64| {
             engine.swept(neostock_ops::engine::Swept::default(), before_ms, 100).await.unwrap();
             let mut reader = engine.store().read().await.unwrap();
             let mut left = Vec::new();
-            for key in ["alert/card", "alert/1"] {
+            for key in ["report", "report/1"] {
                 if outbox::is_written(&mut reader, key).await.unwrap() {
                     left.push(key);
                 }
@@ -140,8 +140,8 @@ both_engines! {
             left
         };
 
-        assert_eq!(left(NOW_MS + 5_000).await, ["alert/card", "alert/1"]);
-        assert_eq!(left(NOW_MS + 20_000).await, ["alert/card"]);
+        assert_eq!(left(NOW_MS + 5_000).await, ["report", "report/1"]);
+        assert_eq!(left(NOW_MS + 20_000).await, ["report"]);
         assert_eq!(left(NOW_MS + 20_000).await, Vec::<&str>::new());
     }
 }
