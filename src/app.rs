@@ -24,10 +24,12 @@ use crate::worker::daily_head::post_daily;
 use crate::worker::driver::Means;
 use crate::worker::evaluate::evaluate;
 use crate::worker::gates::Gates;
+use crate::worker::hand_over::tell_hand_overs;
 use crate::worker::health::{self, Watch};
 use crate::worker::heartbeat::beat;
 use crate::worker::patience::drive_patiently;
 use crate::worker::reload::{Reader, Reload, Watched, read_alerting, reload_when_asked};
+use crate::worker::reminders::keep_reminding;
 use crate::worker::retention::{Limits, sweep};
 use crate::worker::self_watch::watch_itself;
 use crate::worker::sender::{Courier, send_one};
@@ -151,6 +153,8 @@ pub async fn serve(start: Start) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
 
     let mut loops: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    loops.spawn(keep_reminding(engine.clone(), stop.clone()));
+    loops.spawn(tell_hand_overs(engine.clone(), Arc::clone(&workspace), stop.clone()));
     loops.spawn(greet(engine.clone(), client.clone(), workspace, stop.clone()));
     loops.spawn(drive_runs(engine.clone(), means, stop.clone()));
     for _ in 0..SENDERS {

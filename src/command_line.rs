@@ -9,6 +9,7 @@ use crate::config::fault::listing;
 use crate::config::protection::Declared;
 use crate::config::settings::Settings;
 use crate::core::action::Runbook;
+use crate::core::alert_press::Deed;
 use crate::core::card::{Card, Line, Part, Tone};
 use crate::core::decision::Verdict;
 use crate::core::gate;
@@ -470,6 +471,18 @@ fn typed(press: &Press, lang: Lang) -> String {
                 Settlement::Stopped => "stop",
             };
             format!("settle {run} {word} {}", lang.pick("原因…", "why…"))
+        }
+        Press::Alert { deed, alert, .. } => {
+            let word = match deed {
+                Deed::Acknowledge => " ack",
+                Deed::GiveBack => " release",
+                Deed::Resolve => " resolve",
+                Deed::Silence => lang.pick(" silence 1h 原因…", " silence 1h why…"),
+                Deed::Unsilence => " unsilence",
+                Deed::Escalate => " escalate",
+                Deed::Details => "",
+            };
+            format!("alert {alert}{word}")
         }
     }
 }

@@ -338,7 +338,8 @@ impl Pipeline {
             login: None,
         };
         let command = form.ok_or(Misunderstood::UnknownButton);
-        let command = command.map(|form| form.submitted(reason));
+        let chosen = view.state.value(reason_form::CHOICE, reason_form::CHOICE);
+        let command = command.map(|form| form.submitted(reason, chosen));
         let from = From { team: view.team_id.as_deref(), trigger: None, new_run_id: &new_run_id };
         let answer = self.answer_command(asked, from, command, (&runbook, lang)).await;
         match serde_json::from_str::<Rendered>(&answer) {

@@ -5,6 +5,9 @@ use neostock_ops::sandbox::Workspace;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// What whoever sends alerts shows, where there is an alerting configuration.
+pub const WEBHOOK_TOKEN: &str = "bench";
+
 /// Two environments and an action that takes no time, so that `status` has something to say; and a
 /// third whose steps only one host runs.
 const RUNBOOK: &str = r#"
@@ -64,6 +67,11 @@ impl Folder {
         self.folder.path()
     }
 
+    /// Its alerting configuration, which counts once it is written.
+    pub fn alerting(&self) -> PathBuf {
+        self.path().join("alerting.yml")
+    }
+
     fn runbook(&self) -> PathBuf {
         self.path().join("runbook.yml")
     }
@@ -74,7 +82,7 @@ impl Folder {
 
     /// The settings of a bot in this folder, as environment variables.
     pub fn environment(&self, workspace: &Workspace, database_url: &str) -> Vec<(String, String)> {
-        [
+        let mut environment = [
             ("SLACK_BOT_TOKEN", workspace.bot_token()),
             ("SLACK_SIGNING_SECRET", workspace.signing_secret()),
             ("SLACK_API_URL", workspace.api_url()),
@@ -84,7 +92,13 @@ impl Folder {
             ("NEOSTOCK_HOST", self.host.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+        .to_vec();
+        if self.alerting().exists() {
+            let path = self.alerting().display().to_string();
+            environment.push(("NEOSTOCK_ALERTING".to_owned(), path));
+            environment.push(("NEOSTOCK_WEBHOOK_TOKEN".to_owned(), WEBHOOK_TOKEN.to_owned()));
+        }
+        environment
     }
 
     /// The same, for a bot inside the bench.

@@ -4,6 +4,8 @@
 //! about who may: it is handed an [`Authorized`].
 
 mod action;
+mod alert;
+mod alerts;
 mod audit;
 mod checklist;
 mod compliance;
@@ -17,6 +19,7 @@ mod freeze;
 mod help;
 mod logs;
 mod misunderstood;
+pub mod oncall;
 mod plan;
 mod powers;
 mod propose;
@@ -86,6 +89,8 @@ pub const VERBS: &[Spec] = &[
     runs::SPEC,
     results::SPEC,
     logs::SPEC,
+    alerts::SPEC,
+    alert::SPEC,
     audit::SPEC,
     compliance::SPEC,
     decide::APPROVE,
@@ -98,6 +103,7 @@ pub const VERBS: &[Spec] = &[
     delegate::SPEC,
     freeze::SPEC,
     contacts::SPEC,
+    oncall::SPEC,
     whoami::SPEC,
     why::SPEC,
     plan::SPEC,
@@ -119,6 +125,10 @@ pub enum Command {
     Results(results::Results),
     /// A step's whole output.
     Logs(logs::Logs),
+    /// What is wrong, and what was.
+    Alerts(alerts::Alerts),
+    /// One alert, and what somebody wants of it.
+    Alert(alert::OfAlert),
     /// What the journal tells.
     Audit(audit::Trail),
     /// The compliance report.
@@ -149,6 +159,8 @@ pub enum Command {
     Freeze(freeze::Freeze),
     /// Whom to call in an emergency.
     Contacts(contacts::Contacts),
+    /// Who is on call.
+    OnCall(oncall::OnCall),
     /// What can be typed.
     Help(help::Help),
     /// An action of the runbook.
@@ -211,6 +223,10 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
             results::parse(words, runbook).map(Command::Results).map_err(misread(&results::SPEC))
         }
         "logs" => logs::parse(words).map(Command::Logs).map_err(misread(&logs::SPEC)),
+        "alerts" => {
+            alerts::parse(words, runbook).map(Command::Alerts).map_err(misread(&alerts::SPEC))
+        }
+        "alert" => alert::parse(words).map(Command::Alert).map_err(misread(&alert::SPEC)),
         "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
         "compliance" => {
             compliance::parse(words).map(Command::Compliance).map_err(misread(&compliance::SPEC))
@@ -247,6 +263,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "contacts" => {
             contacts::parse(words).map(Command::Contacts).map_err(misread(&contacts::SPEC))
         }
+        "oncall" => oncall::parse(words).map(Command::OnCall).map_err(misread(&oncall::SPEC)),
         "settle" => settle::parse(words).map(Command::Settle).map_err(misread(&settle::SPEC)),
         "help" | "?" | "帮助" => {
             help::parse(words).map(Command::Help).map_err(misread(&help::SPEC))
@@ -293,6 +310,9 @@ pub fn pressed(action: &str, value: &str, runbook: &Runbook) -> Result<Command, 
                 other => other,
             })
         }
+        Press::Alert { deed, alert, seen } => alert::OfAlert::pressed(deed, alert, seen)
+            .map(Command::Alert)
+            .ok_or(Misunderstood::UnknownButton),
         // These ask why first.
         Press::Settle { .. } | Press::Review { .. } => Err(Misunderstood::UnknownButton),
     }
@@ -317,6 +337,8 @@ impl Command {
             Self::Runs(_) => runs::SPEC.name,
             Self::Results(_) => results::SPEC.name,
             Self::Logs(_) => logs::SPEC.name,
+            Self::Alerts(_) => alerts::SPEC.name,
+            Self::Alert(_) => alert::SPEC.name,
             Self::Audit(_) => audit::SPEC.name,
             Self::Compliance(_) => compliance::SPEC.name,
             Self::Whoami(_) => whoami::SPEC.name,
@@ -332,6 +354,7 @@ impl Command {
             Self::Unlock(_) => unlock::SPEC.name,
             Self::Freeze(_) => freeze::SPEC.name,
             Self::Contacts(_) => contacts::SPEC.name,
+            Self::OnCall(_) => oncall::SPEC.name,
             Self::Help(_) => help::SPEC.name,
             Self::Action(ask) => &ask.action.name,
             Self::Propose(propose) => &propose.ask.action.name,
@@ -354,6 +377,8 @@ impl Command {
             Self::Runs(runs) => runs::run(&runs, context, asked).await,
             Self::Results(results) => results::run(&results, context, asked).await,
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
+            Self::Alerts(alerts) => alerts::run(&alerts, context, asked).await,
+            Self::Alert(of) => alert::run(of, context, by, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
             Self::Compliance(report) => compliance::run(report, context, by, asked).await,
             Self::Whoami(_) => whoami::run(context, asked).await,
@@ -369,6 +394,7 @@ impl Command {
             Self::Unlock(unlock) => unlock::run(unlock, context, by, asked).await,
             Self::Freeze(_) => freeze::run(context, asked).await,
             Self::Contacts(_) => contacts::run(context, asked).await,
+            Self::OnCall(oncall) => oncall::run(oncall, context, by, asked).await,
             Self::Help(help) => help::run(&help, context, asked).await,
             Self::Action(ask) => action::run(*ask, context, by, asked).await,
             Self::Propose(propose) => propose::run(&propose, context, asked).await,
@@ -504,11 +530,21 @@ pub fn message_link(
     channel: &ChannelId,
     label: &str,
 ) -> Span {
+    link_to(context.workspace_url, message, channel, label)
+}
+
+/// The same for whoever knows the workspace's address.
+pub fn link_to(
+    workspace_url: &str,
+    message: Option<&(String, String)>,
+    channel: &ChannelId,
+    label: &str,
+) -> Span {
     match message {
-        Some((channel, ts)) if !context.workspace_url.is_empty() => Span::Link {
+        Some((channel, ts)) if !workspace_url.is_empty() => Span::Link {
             url: format!(
                 "{}/archives/{channel}/p{}",
-                context.workspace_url.trim_end_matches('/'),
+                workspace_url.trim_end_matches('/'),
                 ts.replace('.', "")
             ),
             label: label.to_owned(),

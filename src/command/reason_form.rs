@@ -1,16 +1,18 @@
 //! The form behind the buttons of decisions that say why: it asks for the reason, and its submission is
 //! the command that the button stands for, bound to what the button was about.
 
+use super::alert::{self, OfAlert, Wish};
 use super::decide::{self, Decide};
 use super::review::{self, Review};
 use super::settle::{self, Settle};
 use super::show::no_such_run;
 use super::{Command, Context, answer_with, refusal, with_code};
-use crate::core::card::{Card, Line};
+use crate::core::alert_press::{Deed, Seen as SeenAlert};
+use crate::core::card::{Card, Line, Span, text};
 use crate::core::decision::Verdict;
 use crate::core::decision_card;
 use crate::core::emergency;
-use crate::core::id::RunId;
+use crate::core::id::{AlertId, RunId};
 use crate::core::param::TEXT_CHARS_MAX;
 use crate::core::policy::Authorized;
 use crate::core::press::Press;
@@ -18,7 +20,7 @@ use crate::core::run_card::RunView;
 use crate::core::settle_card::{self, Seen, Settlement};
 use crate::core::text::{Lang, Text};
 use crate::engine::{Asked, Error};
-use crate::slack::render::Form;
+use crate::slack::render::{Choice, Form};
 use serde_json::{Value, json};
 
 /// Which form it is.
@@ -27,6 +29,12 @@ pub const CALLBACK: &str = "reason";
 pub const ORIGIN: &str = "form";
 /// The block and the input that hold the reason.
 pub const REASON: &str = "reason";
+
+/// The block and the menu that hold what is chosen before it.
+pub const CHOICE: &str = "choice";
+/// How long a silence can be by the form: what comes back, and its milliseconds; the first stands there.
+const SILENCES: [(&str, u64); 4] =
+    [("1h", 3_600_000), ("30m", 1_800_000), ("4h", 14_400_000), ("1d", 86_400_000)];
 
 /// A press that asks for the form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +62,13 @@ pub enum ReasonForm {
         /// The digest of the plan that was shown.
         digest: String,
     },
+    /// Nobody is to be told of an alert for a while.
+    Silence {
+        /// Which.
+        alert: AlertId,
+        /// How it was shown.
+        seen: SeenAlert,
+    },
 }
 
 impl ReasonForm {
@@ -68,6 +83,7 @@ impl ReasonForm {
                 Ok(Self::Reject { run, digest })
             }
             Press::Review { run, digest } => Ok(Self::Review { run, digest }),
+            Press::Alert { deed: Deed::Silence, alert, seen } => Ok(Self::Silence { alert, seen }),
             other => Err(other),
         }
     }
@@ -79,7 +95,7 @@ impl ReasonForm {
     }
 
     /// The command that its submission is.
-    pub fn submitted(self, reason: &str) -> Command {
+    pub fn submitted(self, reason: &str, chosen: Option<&str>) -> Command {
         let reason: String = reason.trim().chars().take(TEXT_CHARS_MAX).collect();
         match self {
             Self::Settle { settlement, run, seen } => {
@@ -92,6 +108,12 @@ impl ReasonForm {
             Self::Review { run, digest } => {
                 Command::Review(Review { run, digest: Some(digest), note: reason })
             }
+            Self::Silence { alert, seen } => {
+                let found = SILENCES.iter().find(|(value, _)| Some(*value) == chosen);
+                let (_, for_ms) = *found.unwrap_or(&SILENCES[0]);
+                let (wish, seen) = (Wish::Silence { for_ms }, Some(seen));
+                Command::Alert(OfAlert { alert, wish, reason, seen })
+            }
         }
     }
 
@@ -101,12 +123,7 @@ impl ReasonForm {
             Self::Settle { .. } => settle::SPEC.name,
             Self::Reject { .. } => decide::REJECT.name,
             Self::Review { .. } => review::SPEC.name,
-        }
-    }
-
-    fn run(&self) -> &RunId {
-        match self {
-            Self::Settle { run, .. } | Self::Reject { run, .. } | Self::Review { run, .. } => run,
+            Self::Silence { .. } => alert::SPEC.name,
         }
     }
 
@@ -117,6 +134,7 @@ impl ReasonForm {
                 Press::Decide { verdict: Verdict::Rejected, run, digest }
             }
             Self::Review { run, digest } => Press::Review { run, digest },
+            Self::Silence { alert, seen } => Press::Alert { deed: Deed::Silence, alert, seen },
         }
     }
 
@@ -150,6 +168,7 @@ impl ReasonForm {
                 });
                 Some(("review.refused", detail, review::not_counted(refused, view, lang)))
             }
+            Self::Silence { .. } => None,
         }
     }
 
@@ -159,6 +178,7 @@ impl ReasonForm {
             Self::Settle { settlement, .. } => settle_card::form_title(*settlement, lang),
             Self::Reject { .. } => lang.pick("拒绝这次执行", "Reject this run").to_owned(),
             Self::Review { .. } => lang.pick("复核紧急操作", "Review an emergency").to_owned(),
+            Self::Silence { .. } => lang.pick("静默一个告警", "Silence an alert").to_owned(),
         }
     }
 
@@ -170,13 +190,16 @@ impl ReasonForm {
             }
             Self::Reject { .. } => decision_card::reject_words(view, lang),
             Self::Review { .. } => emergency::form_words(view, lang),
+            Self::Silence { .. } => Line::new(),
         }
     }
 
     /// What its question is called.
     fn label(&self, lang: Lang) -> &'static str {
         match self {
-            Self::Settle { .. } | Self::Reject { .. } => lang.pick("原因", "Reason"),
+            Self::Settle { .. } | Self::Reject { .. } | Self::Silence { .. } => {
+                lang.pick("原因", "Reason")
+            }
             Self::Review { .. } => lang.pick("复核意见", "What you found"),
         }
     }
@@ -194,7 +217,21 @@ impl ReasonForm {
                 "做得对吗？以后要改变什么？会记入审计日志",
                 "Was it right? What should change? The journal keeps it",
             ),
+            Self::Silence { .. } => lang.pick(
+                "为什么在这段时间里不需要叫人；会写在告警的消息串里，并记入审计日志",
+                "Why nobody needs to be called meanwhile: the alert's thread shows it",
+            ),
         }
+    }
+
+    /// What is chosen before it.
+    fn choice(&self, lang: Lang) -> Option<Choice> {
+        let Self::Silence { .. } = self else { return None };
+        let options = SILENCES
+            .iter()
+            .map(|(value, ms)| (*value, crate::core::duration::about(*ms).get(lang).to_owned()));
+        let question = lang.pick("静默多久", "For how long").to_owned();
+        Some(Choice { input: (CHOICE, question), options: options.collect() })
     }
 
     /// The same decision as a command.
@@ -206,6 +243,7 @@ impl ReasonForm {
             }
             Self::Reject { run, .. } => format!("/neostock reject {run} {reason}"),
             Self::Review { run, .. } => format!("/neostock review {run} {reason}"),
+            Self::Silence { alert, .. } => format!("/neostock alert {alert} silence 1h {reason}"),
         }
     }
 }
@@ -224,13 +262,24 @@ pub async fn run(
     if let Some(answered) = context.engine.answered(&asked.delivery).await? {
         return Ok(answered);
     }
-    let Some(view) = context.engine.view(form.run()).await? else {
-        return no_such_run(form.run(), context, asked).await;
-    };
     let lang = context.lang;
-    if let Some((kind, detail, card)) = form.speaks_against(&view, context, (by, &asked)) {
-        return answer_with(context, asked, kind, detail, &card).await;
-    }
+    let words = match form {
+        ReasonForm::Silence { alert, seen } => match silence_words(alert, *seen, context).await? {
+            Ok(words) => words,
+            Err(card) => return answer_with_why(context, asked, "not_as_shown", &card).await,
+        },
+        ReasonForm::Settle { run, .. }
+        | ReasonForm::Reject { run, .. }
+        | ReasonForm::Review { run, .. } => {
+            let Some(view) = context.engine.view(run).await? else {
+                return no_such_run(run, context, asked).await;
+            };
+            if let Some((kind, detail, card)) = form.speaks_against(&view, context, (by, &asked)) {
+                return answer_with(context, asked, kind, detail, &card).await;
+            }
+            form.words(&view, lang)
+        }
+    };
     let press = form.press();
     let opened = Form {
         callback_id: CALLBACK,
@@ -238,23 +287,56 @@ pub async fn run(
         title: form.title(lang),
         submit: lang.pick("确定", "Confirm").to_owned(),
         close: lang.pick("返回", "Go back").to_owned(),
-        words: form.words(&view, lang),
+        words,
+        choice: form.choice(lang),
         input: (REASON, form.label(lang).to_owned()),
         hint: form.hint(lang).to_owned(),
         chars_max: TEXT_CHARS_MAX,
     };
     let not_opened = not_opened(form, lang);
     let Some(trigger) = context.trigger else {
-        let detail = json!({"text": asked.text, "why": "no_trigger"});
-        return answer_with(context, asked, "request.refused", detail, &not_opened).await;
+        return answer_with_why(context, asked, "no_trigger", &not_opened).await;
     };
     if let Err(error) = context.client.open_form(trigger, &opened).await {
-        tracing::warn!(run.id = %form.run(), "open a form: {error}");
-        let detail = json!({"text": asked.text, "why": "form_not_opened"});
-        return answer_with(context, asked, "request.refused", detail, &not_opened).await;
+        tracing::warn!(form = opened.private_metadata, "open a form: {error}");
+        return answer_with_why(context, asked, "form_not_opened", &not_opened).await;
     }
     let detail = json!({"text": asked.text, "channel": asked.channel});
     context.engine.answer(asked, "request.answered", detail, String::new()).await
+}
+
+async fn answer_with_why(
+    context: &Context<'_>,
+    asked: Asked,
+    why: &str,
+    card: &Card,
+) -> Result<String, Error> {
+    let detail = json!({"text": asked.text, "why": why});
+    answer_with(context, asked, "request.refused", detail, card).await
+}
+
+/// What stands above the question of a silence; the refusal where the alert is not as it was shown.
+async fn silence_words(
+    id: &AlertId,
+    seen: SeenAlert,
+    context: &Context<'_>,
+) -> Result<Result<Line, Card>, Error> {
+    let lang = context.lang;
+    let Some(found) = context.engine.alert(id).await? else {
+        return Ok(Err(alert::no_such(id, lang)));
+    };
+    if found.condition.is_over() {
+        return Ok(Err(alert::over(&found, lang)));
+    }
+    if found.condition.returns != seen.returns {
+        return Ok(Err(alert::changed(&found, lang)));
+    }
+    let words = lang.pick(
+        "\n静默期间不会通知任何人，级别也不会升高；到时若仍在告警会再次通知。",
+        "\nMeanwhile nobody is told and its level does not rise; if it still fires then, people are told \
+         again.",
+    );
+    Ok(Ok(vec![Span::Code(id.to_string()), text(format!(" {}", found.title())), text(words)]))
 }
 
 /// Without the form the command does the same.

@@ -2,7 +2,8 @@
 
 use super::action::Ask;
 use super::delegate::Delegate;
-use super::{Command, audit, contacts, logs, retry, rules, settle, unlock, whoami};
+use super::oncall::{self, OnCall};
+use super::{Command, audit, contacts, logs, retry, rules, settle, unlock};
 use crate::core::action::{Emergency, Member, Role, Runbook};
 use crate::core::checklist::Checklist;
 use crate::core::decision::Verdict;
@@ -41,7 +42,7 @@ pub async fn needed(
 ) -> Result<Asks, Error> {
     let names = match command {
         Command::ReasonForm(form) => {
-            let command = form.clone().submitted("");
+            let command = form.clone().submitted("", None);
             return Box::pin(needed(&command, runbook, engine, asker)).await;
         }
         Command::Action(ask) => return by_rules(ask, runbook, engine).await,
@@ -72,20 +73,25 @@ pub async fn needed(
         Command::Delegate(Delegate::Begin { .. } | Delegate::End { .. }) => {
             delegable(runbook).into_iter().map(str::to_owned).collect()
         }
+        Command::Alert(of) => of.roles(runbook, engine).await?,
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) | Command::Compliance(_) => vec![audit::role(runbook).to_owned()],
         Command::Contacts(_) => vec![contacts::role(runbook).to_owned()],
-        Command::Whoami(_) => {
+        Command::OnCall(OnCall::Override { .. } | OnCall::End { .. }) => oncall::roles(runbook),
+        // Whoever exchanges a shift must have one: the roster says so, not a role.
+        Command::Whoami(_) | Command::OnCall(OnCall::Swap { .. }) => {
             let members = vec![Member::User(asker.to_string())];
-            let name = whoami::SPEC.name.to_owned();
+            let name = command.name().to_owned();
             let role = Role { name, members, max_age_ms: None, line: 0 };
             return Ok(Asks::Oneself(role));
         }
         Command::Delegate(Delegate::List)
+        | Command::OnCall(OnCall::List | OnCall::Who { .. })
         | Command::Status(_)
         | Command::Show(_)
         | Command::Runs(_)
         | Command::Results(_)
+        | Command::Alerts(_)
         | Command::Why(_)
         | Command::Plan(_)
         | Command::Freeze(_)

@@ -1,6 +1,6 @@
 //! `status`: what is going on, by environment.
 
-use super::{Context, Spec, answer, freeze, text};
+use super::{Context, Spec, alerts, answer, freeze, text};
 use crate::core::card::{Card, Line, Part, Span, Tone};
 use crate::core::param::{ArgumentFault, cut};
 use crate::core::queue_card;
@@ -36,9 +36,16 @@ pub async fn run(_: &Status, context: &Context<'_>, asked: Asked) -> Result<Stri
     let environments: Vec<String> = context.runbook.environments.keys().cloned().collect();
     let overview = context.engine.overview(environments.clone()).await?;
     let mut card = card(context, &environments, &overview);
+    if let Some((line, tone)) = alerts::open(context).await? {
+        card.tone = tone;
+        // Before the environments: the worst stands first.
+        card.parts.insert(1, Part::Paragraph(line));
+    }
     let open = context.engine.open_reviews().await?;
     if !open.is_empty() {
-        card.tone = Tone::Warning;
+        if card.tone != Tone::Bad {
+            card.tone = Tone::Warning;
+        }
         card.parts.push(Part::Paragraph(to_review(&open, context.lang)));
     }
     answer(context, asked, "request.answered", &card).await

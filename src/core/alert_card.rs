@@ -40,6 +40,8 @@ pub struct AlertView {
     pub channel: ChannelId,
     /// The run of its checklist, once one was opened.
     pub checklist: Option<RunId>,
+    /// The words of the rollback that its card offers (`alert_press::rollback`); empty: none.
+    pub rollback: String,
 }
 
 impl AlertView {

@@ -31,6 +31,8 @@ const WEEK_MS: i64 = WEEK_MINUTES * MINUTE_MS;
 const EPOCH_IN_WEEK_MS: i64 = 3 * DAY_MINUTES * MINUTE_MS;
 /// At most once within this time the clocks of a zone are changed.
 const STEP_MS: i64 = 6 * 3_600_000;
+/// Minutes from 1970 to 2100-01-01.
+const MINUTES_MAX: i64 = 68_374_080;
 /// No zone's clocks are further from UTC's.
 const OFFSET_MS_MAX: i64 = 15 * 3_600_000;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -440,13 +442,18 @@ impl Moment {
     pub fn parse(text: &str) -> Option<Self> {
         let at = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").ok()?;
         let minutes = at.and_utc().timestamp() / 60;
-        // 2000-01-01 and 2100-01-01.
-        (15_778_080..68_374_080).contains(&minutes).then_some(Self(minutes))
+        // From 2000-01-01.
+        (15_778_080..MINUTES_MAX).contains(&minutes).then_some(Self(minutes))
     }
 
     /// Minutes from another to this one.
     pub fn minutes_after(self, other: Self) -> i64 {
         self.0 - other.0
+    }
+
+    /// The same time on the next day; `None`: not in this century.
+    pub fn a_day_later(self) -> Option<Self> {
+        (self.0 + DAY_MINUTES < MINUTES_MAX).then_some(Self(self.0 + DAY_MINUTES))
     }
 
     /// When the clocks of a zone first show it, or have skipped it.

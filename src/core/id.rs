@@ -54,6 +54,14 @@ text_id!(
     AlertId
 );
 text_id!(
+    /// A silence of alerts: `SL-` and eight characters of Crockford's base 32.
+    SilenceId
+);
+text_id!(
+    /// What is to be done after an incident: `FU-` and eight characters of Crockford's base 32.
+    FollowUpId
+);
+text_id!(
     /// One try of one step: `A-` and sixteen characters; names the attempt's evidence folder.
     AttemptId
 );
@@ -67,6 +75,30 @@ impl AlertId {
     /// Reads an alert id as a person types it, as [`RunId::parse`] does.
     pub fn parse(text: &str) -> Option<Self> {
         typed("AL-", text).map(Self)
+    }
+}
+
+impl SilenceId {
+    /// Makes one from random bytes.
+    pub fn from_entropy(entropy: [u8; RUN_CHARS]) -> Self {
+        Self(encode("SL-", &entropy))
+    }
+
+    /// Reads one as a person types it, as [`RunId::parse`] does.
+    pub fn parse(text: &str) -> Option<Self> {
+        typed("SL-", text).map(Self)
+    }
+}
+
+impl FollowUpId {
+    /// Makes one from random bytes.
+    pub fn from_entropy(entropy: [u8; RUN_CHARS]) -> Self {
+        Self(encode("FU-", &entropy))
+    }
+
+    /// Reads one as a person types it, as [`RunId::parse`] does.
+    pub fn parse(text: &str) -> Option<Self> {
+        typed("FU-", text).map(Self)
     }
 }
 

@@ -210,6 +210,17 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ("oncall.overridden", Outcome::Ok, "调整值班", "changed who is on call"),
     ("oncall.override_ended", Outcome::Stopped, "取消值班调整", "ended a change of who is on call"),
     ("oncall.handed_over", Outcome::Progress, "值班交接", "somebody else is on call"),
+    ("silence.begun", Outcome::Ok, "静默告警", "silenced alerts for a while"),
+    ("silence.ended", Outcome::Stopped, "结束静默", "ended a silence"),
+    (
+        "silence.warned",
+        Outcome::Progress,
+        "静默即将结束，已提醒",
+        "a silence's owner was warned of its end",
+    ),
+    ("follow_up.made", Outcome::Ok, "登记后续事项", "wrote down what is to be done"),
+    ("follow_up.done", Outcome::Ok, "后续事项已完成", "did what was to be done"),
+    ("follow_up.reminded", Outcome::Progress, "提醒后续事项", "was reminded of what is to be done"),
     (
         "emergency.used",
         Outcome::Ok,
@@ -307,6 +318,11 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
 pub fn of(kind: &str) -> Option<(Outcome, Text)> {
     let (_, outcome, zh, en) = KINDS.iter().find(|(known, ..)| *known == kind)?;
     Some((*outcome, Text::new(*zh, *en)))
+}
+
+/// The kinds that begin so.
+pub fn beginning_with(prefix: &str) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, ..)| *kind).filter(move |kind| kind.starts_with(prefix))
 }
 
 #[cfg(test)]

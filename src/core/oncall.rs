@@ -20,7 +20,7 @@ const LOOKS_MAX: usize = 10_000;
 /// Of how many shifts from one moment on somebody's is looked for.
 const SHIFTS_MAX: i64 = 400;
 /// How far back it is looked for when somebody took over: the longest shift, and a day.
-const BACK_MS: i64 = (SHIFT_HOURS.1 + 24) * HOUR_MS;
+pub const BACK_MS: i64 = (SHIFT_HOURS.1 + 24) * HOUR_MS;
 const HOUR_MS: i64 = 3_600_000;
 
 /// Every rotation, by its name in the configuration.

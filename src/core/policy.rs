@@ -155,6 +155,7 @@ impl Facts {
 /// let _ = engine.review(any(), by, any(), any()).await;
 /// let _ = engine.checklist(any(), by, any(), any()).await;
 /// let _ = engine.delegate(any(), by, any(), any()).await;
+/// let _ = engine.change_oncall(any(), by, any(), any()).await;
 /// let _ = engine.take_over(any(), by, any(), any(), any()).await;
 /// let _ = engine.post_report(any(), by, any()).await;
 /// # }
@@ -202,6 +203,12 @@ impl Facts {
 /// # fn any<T>() -> T { unreachable!() }
 /// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
 /// let _ = engine.delegate(any(), user, any(), any()).await;
+/// # }
+/// ```
+/// ```compile_fail,E0308
+/// # fn any<T>() -> T { unreachable!() }
+/// # async fn deed(engine: neostock_ops::engine::Engine, user: &neostock_ops::core::id::UserId) {
+/// let _ = engine.change_oncall(any(), user, any(), any()).await;
 /// # }
 /// ```
 /// ```compile_fail,E0308

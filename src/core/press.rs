@@ -1,9 +1,10 @@
 //! The buttons that the bot understands: what stands in a button's `action_id` and `value`, written and
 //! read in one place.
 
+use super::alert_press::{self, Deed, Seen as SeenAlert};
 use super::checklist::ITEMS_MAX;
 use super::decision::Verdict;
-use super::id::RunId;
+use super::id::{AlertId, RunId};
 use super::settle_card::{self, Seen, Settlement};
 
 /// What a press means.
@@ -76,6 +77,15 @@ pub enum Press {
         /// The try of the step that was shown.
         seen: Seen,
     },
+    /// Somebody wants something of an alert; of a silence a form asks for how long, and why.
+    Alert {
+        /// What.
+        deed: Deed,
+        /// Of which.
+        alert: AlertId,
+        /// How it was shown.
+        seen: SeenAlert,
+    },
 }
 
 /// The `action_id` of each item's button: within a row no two may be the same.
@@ -129,6 +139,7 @@ impl Press {
             Self::Settle { settlement: Settlement::Failed, .. } => "settle_failed",
             Self::Settle { settlement: Settlement::Again, .. } => "settle_again",
             Self::Settle { settlement: Settlement::Stopped, .. } => "settle_stop",
+            Self::Alert { deed, .. } => deed.action(),
         }
     }
 
@@ -145,6 +156,7 @@ impl Press {
             Self::Page { words, .. } | Self::Propose { words } => words.clone(),
             Self::Queue { digest, words, .. } => format!("{digest} {words}"),
             Self::Settle { run, seen, .. } => settle_card::value(run, *seen),
+            Self::Alert { alert, seen, .. } => alert_press::value(alert, *seen),
         }
     }
 
@@ -161,6 +173,10 @@ impl Press {
         }
         if let Some(item) = TICKS.iter().position(|tick| *tick == action) {
             return bound().map(|(run, digest)| Self::Tick { run, digest, item });
+        }
+        if let Some(deed) = Deed::of_action(action) {
+            let (alert, seen) = alert_press::read_value(value)?;
+            return Some(Self::Alert { deed, alert, seen });
         }
         match action {
             "approve" => decide(Verdict::Approved),
@@ -186,11 +202,14 @@ impl Press {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::alert::Level;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn a_press_is_read_as_it_was_written(entropy: [u8; 8], digest in "[0-9a-f]{64}", words: String) {
+        fn a_press_is_read_as_it_was_written(
+            entropy: [u8; 8], digest in "[0-9a-f]{64}", words: String, returns: u32,
+        ) {
             let run = RunId::from_entropy(entropy);
             let mut presses = vec![Press::Details { run: run.clone() }, Press::Propose { words: words.clone() }];
             presses.push(Press::Review { run: run.clone(), digest: digest.clone() });
@@ -212,6 +231,10 @@ mod tests {
             for verdict in [Verdict::Approved, Verdict::Rejected, Verdict::Cancelled] {
                 presses.push(Press::Decide { verdict, run: run.clone(), digest: digest.clone() });
             }
+            for (deed, level) in Deed::ALL.into_iter().zip(Level::ALL.into_iter().cycle()) {
+                let alert = AlertId::from_entropy(entropy);
+                presses.push(Press::Alert { deed, alert, seen: SeenAlert { returns, level } });
+            }
             for press in presses {
                 prop_assert_eq!(Press::parse(press.action(), &press.value()), Some(press));
             }
@@ -221,6 +244,7 @@ mod tests {
         fn reading_a_press_never_panics(action: String, value: String) {
             let _ = Press::parse(&action, &value);
             let _ = Press::parse("approve", &value);
+            let _ = Press::parse("alert_ack", &value);
         }
     }
 }

@@ -2,7 +2,8 @@
 //! text that can stand there.
 
 use super::alert::{Level, State, Why};
-use super::text::Lang;
+use super::alert_card;
+use super::text::{Lang, Text};
 
 /// Characters of what came from outside.
 const LINE_CHARS_MAX: usize = 200;
@@ -76,43 +77,14 @@ impl Told<'_> {
     }
 
     /// Why people are told, in words.
-    pub fn why_words(&self) -> &'static str {
-        let (zh, en) = match self.why {
-            None => match self.state {
-                State::Open => ("重新打开", "It is open again"),
-                State::Acknowledged => ("有人接手处理", "Somebody is on it"),
-                State::Resolved => ("已恢复", "It is over"),
-            },
-            Some(Why::New) => ("新告警", "It is new"),
-            Some(Why::Returned) => ("告警再次出现", "It came back"),
-            Some(Why::Step) => {
-                ("尚无人处理，通知更多人", "Nobody has taken it: more people are told")
-            }
-            Some(Why::Repeated) => ("尚无人处理，再次通知", "Nobody has taken it: told once more"),
-            Some(Why::Unanswered) => {
-                ("无人及时处理，级别提高", "Nobody answered in time: its level is one higher")
-            }
-            Some(Why::Worse) => ("来源报告更严重", "Its source says that it is worse"),
-            Some(Why::Asked) => ("有人要求升级", "Somebody wants more people on it"),
-            Some(Why::Forgotten) => (
-                "接手的人没有再回应，重新打开",
-                "Whoever took it was not heard of again: it is open again",
-            ),
-            Some(Why::SilenceOver) => {
-                ("静默结束，仍在告警", "A silence is over and it still fires")
-            }
-            Some(Why::Released) => {
-                ("抑制结束，仍在告警", "What kept it quiet is over and it still fires")
-            }
-            Some(Why::StillFiring) => {
-                ("已被人关闭，但仍在告警", "It was resolved by hand and still fires")
-            }
-            Some(Why::Undelivered) => (
-                "有一条通知未能送达，改由所有方式通知",
-                "A notice of it did not get through: it is told by every way",
-            ),
+    pub fn why_words(&self) -> String {
+        let words = match (self.why, self.state) {
+            (Some(why), _) => alert_card::why_words(why, self.level),
+            (None, State::Open) => Text::new("重新打开", "It is open again"),
+            (None, State::Acknowledged) => Text::new("有人接手处理", "Somebody is on it"),
+            (None, State::Resolved) => Text::new("已恢复", "It is over"),
         };
-        self.lang.pick(zh, en)
+        words.get(self.lang).to_owned()
     }
 
     /// Links that can be opened: `http` and `https` alone, without what a reader cannot see.

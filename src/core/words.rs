@@ -22,6 +22,9 @@ const QUOTES: [(char, &[char]); 9] = [
     ('＂', &['＂', '"']),
 ];
 
+/// What stands before the name of a flag.
+const DASHES: [&str; 4] = ["--", "—", "–", "－－"];
+
 /// One word and where it stands in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
@@ -76,7 +79,6 @@ impl<'t> Words<'t> {
     /// spellings behind `--`, of which phones make one long dash. Whether it was there. Two long dashes are
     /// Chinese punctuation and begin no flag.
     pub fn take_flag(&mut self, spellings: &[&str]) -> bool {
-        const DASHES: [&str; 4] = ["--", "—", "–", "－－"];
         let is_flag = |word: &Word| {
             let name = DASHES.iter().find_map(|dash| word.text.strip_prefix(dash));
             let is_spelt = |name: &str| spellings.contains(&name.to_lowercase().as_str());
@@ -138,12 +140,13 @@ fn address(text: &str) -> Option<(&str, usize)> {
 }
 
 /// A free text as it can be typed as the last words of a command; [`Words::take_rest`] reads it back,
-/// but for a `»` in a text that must be quoted.
+/// but for a `»` in a text that must be quoted. Nothing in it is read as a flag.
 pub fn as_typed(text: &str) -> String {
     let escaped = text.trim().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let first = escaped.split_whitespace().next().unwrap_or_default();
     let is_quoted = QUOTES.iter().any(|(quote, _)| first.starts_with(*quote));
-    if is_quoted || first.contains(['=', '＝']) {
+    let is_flag = |word: &str| DASHES.iter().any(|dash| word.starts_with(dash));
+    if is_quoted || first.contains(['=', '＝']) || escaped.split_whitespace().any(is_flag) {
         format!("«{}»", escaped.replace('»', "›"))
     } else {
         escaped
@@ -373,6 +376,13 @@ mod tests {
             let typed = as_typed(&text);
             let read = Words::read(&typed).unwrap().take_rest().unwrap_or_default();
             prop_assert_eq!(read.trim(), text.trim());
+        }
+
+        #[test]
+        fn nothing_in_a_free_text_is_a_flag(before in "[^»]{0,20}", after in "[^»]{0,20}") {
+            let text = format!("{before} --emergency {after}");
+            let typed = format!("rollback {}", as_typed(&text));
+            prop_assert!(!Words::read(&typed).unwrap().take_flag(&["emergency"]), "{}", typed);
         }
 
         #[test]

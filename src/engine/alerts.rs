@@ -107,6 +107,16 @@ impl Engine {
         Ok(views)
     }
 
+    /// The message of an alert's card: its channel and `ts`, once it is in Slack.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn alert_message(&self, id: &AlertId) -> Result<Option<(String, String)>, Error> {
+        let mut reader = self.store().read().await?;
+        let key = notices::card_key(id.as_str());
+        Ok(crate::store::outbox::message_of(&mut reader, &key).await?)
+    }
+
     /// How many alerts are not over, by level from 1 on.
     ///
     /// # Errors
@@ -264,6 +274,7 @@ async fn view(connection: &mut AnyConnection, row: &AlertRow) -> Result<AlertVie
         opened_ms: row.opened_ms,
         channel: ChannelId::new(row.channel.clone()),
         checklist: RunId::parse(&row.checklist_run),
+        rollback: String::new(),
     })
 }
 

@@ -5,6 +5,7 @@
 //! does it. Whoever drives a run names its fence with every write; a driver that was replaced is
 //! refused.
 
+mod alert_follow_ups;
 pub mod alerts;
 mod announcements;
 mod checks;
@@ -27,11 +28,13 @@ mod retention;
 mod reuse;
 mod reviews;
 mod rules;
+mod silences;
 mod view;
 mod watches;
 mod wishes;
 
 pub use crate::core::settle_card::Settlement;
+pub use alert_follow_ups::{FollowUpWanted, FollowUpWish, FollowedUp, OF_ALERT_MAX};
 pub use alerts::{AlertWish, Heard, Observed, Terms, Wanted, Wished};
 pub use announcements::{Announcement, Notice};
 pub use checks::{Listed, OnList};
@@ -46,6 +49,7 @@ pub use requests::{Answers, Asked, NewRun, Settled, Supersede};
 pub use retention::{Attempts, Swept};
 pub use reviews::Reviewed;
 pub use rules::{HeldRule, RuleView, Tick, Whereabouts};
+pub use silences::{SilenceWanted, SilenceWish, Silenced};
 pub use view::Overview;
 pub use watches::{Own, WATCHDOG};
 pub use wishes::Wish;

@@ -162,6 +162,15 @@ impl Engine {
         Ok(answer)
     }
 
+    /// The message of a slot: its channel and `ts`, once it is in Slack.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn message_of(&self, key: &str) -> Result<Option<(String, String)>, Error> {
+        let mut reader = self.store.read().await?;
+        Ok(outbox::message_of(&mut reader, key).await?)
+    }
+
     /// When the change of a rotation was that was told last; `None`: it was never looked at.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ const CONFIRM_TEXT_UNITS_MAX: usize = 300;
 const CONFIRM_BUTTON_UNITS_MAX: usize = 30;
 const FORM_TITLE_UNITS_MAX: usize = 24;
 const FORM_LABEL_UNITS_MAX: usize = 150;
+const OPTIONS_MAX: usize = 100;
 
 /// Stands where a text would be empty and Slack demands one.
 const NOTHING: &str = "–";
@@ -48,6 +49,15 @@ pub struct Rendered {
     pub text: String,
     /// One to fifty blocks.
     pub blocks: Vec<SlackBlock>,
+}
+
+/// One of several, before a form's question.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The name of the block and the menu, and what is asked.
+    pub input: (&'static str, String),
+    /// What comes back, and what is shown; the first is chosen unless another is. At least one.
+    pub options: Vec<(&'static str, String)>,
 }
 
 /// A form with one question: a modal.
@@ -65,6 +75,8 @@ pub struct Form {
     pub close: String,
     /// What stands above the question.
     pub words: Line,
+    /// What is chosen before it, if anything.
+    pub choice: Option<Choice>,
     /// The name of the block and the input, and the question.
     pub input: (&'static str, String),
     /// What stands below it, in grey.
@@ -82,6 +94,37 @@ pub fn form(form: &Form) -> serde_json::Value {
     };
     let words = mrkdwn::line(&form.words, SECTION_UNITS_MAX).unwrap_or_else(|| NOTHING.to_owned());
     let (name, question) = &form.input;
+    let mut blocks = vec![serde_json::json!({
+        "type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": true},
+    })];
+    blocks.extend(form.choice.as_ref().map(|choice| {
+        let (name, question) = &choice.input;
+        let options = choice.options.iter().take(OPTIONS_MAX).map(|(value, label)| {
+            serde_json::json!({"text": plain(label, BUTTON_UNITS_MAX), "value": value})
+        });
+        let options: Vec<serde_json::Value> = options.collect();
+        let element = serde_json::json!({
+            "type": "static_select", "action_id": name, "initial_option": options.first(),
+            "options": options,
+        });
+        serde_json::json!({
+            "type": "input", "block_id": name, "label": plain(question, FORM_LABEL_UNITS_MAX),
+            "element": element,
+        })
+    }));
+    blocks.push(serde_json::json!({
+        "type": "input",
+        "block_id": name,
+        "label": plain(question, FORM_LABEL_UNITS_MAX),
+        "hint": plain(&form.hint, FORM_LABEL_UNITS_MAX),
+        "element": {
+            "type": "plain_text_input",
+            "action_id": name,
+            "multiline": true,
+            "min_length": 1,
+            "max_length": form.chars_max,
+        },
+    }));
     serde_json::json!({
         "type": "modal",
         "callback_id": form.callback_id,
@@ -89,22 +132,7 @@ pub fn form(form: &Form) -> serde_json::Value {
         "title": plain(&form.title, FORM_TITLE_UNITS_MAX),
         "submit": plain(&form.submit, FORM_TITLE_UNITS_MAX),
         "close": plain(&form.close, FORM_TITLE_UNITS_MAX),
-        "blocks": [
-            {"type": "section", "text": {"type": "mrkdwn", "text": words, "verbatim": true}},
-            {
-                "type": "input",
-                "block_id": name,
-                "label": plain(question, FORM_LABEL_UNITS_MAX),
-                "hint": plain(&form.hint, FORM_LABEL_UNITS_MAX),
-                "element": {
-                    "type": "plain_text_input",
-                    "action_id": name,
-                    "multiline": true,
-                    "min_length": 1,
-                    "max_length": form.chars_max,
-                },
-            },
-        ],
+        "blocks": blocks,
     })
 }
 

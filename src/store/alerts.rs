@@ -77,6 +77,8 @@ pub struct AlertFilter {
     pub name: String,
     /// Only those that were opened before; `None`: from the newest on.
     pub before_ms: Option<i64>,
+    /// Of those that were opened at that moment only the ids before this one; empty: none of them.
+    pub before_id: String,
     /// At most so many.
     pub limit: i64,
 }
@@ -270,14 +272,15 @@ pub async fn list(
         "select id, group_key, version, state, level, next_ms, opened_ms, changed_ms, resolved_ms, name, \
          service, environment, channel, condition, sighting, notices, checklist_run from alerts \
          where ($1 = 0 or state <> 'resolved') and ($2 = 0 or level = $2) and ($3 = '' or environment = $3) \
-         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5) \
-         order by opened_ms desc, id desc limit $6",
+         and ($4 = '' or name = $4) and ($5 = 0 or opened_ms < $5 \
+         or opened_ms = $5 and id < $6) order by opened_ms desc, id desc limit $7",
     )
     .bind(i64::from(filter.is_open))
     .bind(filter.level.unwrap_or(0))
     .bind(&filter.environment)
     .bind(&filter.name)
     .bind(filter.before_ms.unwrap_or(0))
+    .bind(&filter.before_id)
     .bind(filter.limit)
     .fetch_all(connection)
     .await?;
@@ -351,29 +354,54 @@ pub async fn known_instances(
     query.fetch_all(connection).await?.iter().map(instance).collect()
 }
 
-/// Writes one instance, new or changed.
+/// Writes instances, new or changed, at most [`BATCH`] of them and no key twice.
 ///
 /// # Errors
 /// The database's.
-pub async fn put_instance(connection: &mut AnyConnection, row: &InstanceRow) -> sqlx::Result<()> {
-    sqlx::query(
-        "insert into alert_instances (key, series, starts_ms, ended_ms, alert_id, seen_ms, sighting) \
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (key) do update set \
-         ended_ms = case when alert_instances.ended_ms <> 0 then alert_instances.ended_ms \
-         else excluded.ended_ms end, \
-         alert_id = case when alert_instances.alert_id <> '' then alert_instances.alert_id \
-         else excluded.alert_id end, \
-         seen_ms = excluded.seen_ms, sighting = excluded.sighting",
-    )
-    .bind(&row.key)
-    .bind(&row.series)
-    .bind(row.starts_ms)
-    .bind(row.ended_ms)
-    .bind(&row.alert_id)
-    .bind(row.seen_ms)
-    .bind(&row.sighting)
-    .execute(connection)
-    .await?;
+pub async fn put_instances(
+    connection: &mut AnyConnection,
+    rows: &[InstanceRow],
+) -> sqlx::Result<()> {
+    let mut query = sqlx::query(
+        "insert into alert_instances (key, series, starts_ms, ended_ms, alert_id, seen_ms, \
+         sighting) select column1, column2, column3, column4, column5, column6, column7 from \
+         (values ($1, $2, $3, $4, $5, $6, $7), ($8, $9, $10, $11, $12, $13, $14), ($15, $16, \
+         $17, $18, $19, $20, $21), ($22, $23, $24, $25, $26, $27, $28), ($29, $30, $31, $32, \
+         $33, $34, $35), ($36, $37, $38, $39, $40, $41, $42), ($43, $44, $45, $46, $47, $48, \
+         $49), ($50, $51, $52, $53, $54, $55, $56), ($57, $58, $59, $60, $61, $62, $63), \
+         ($64, $65, $66, $67, $68, $69, $70), ($71, $72, $73, $74, $75, $76, $77), ($78, $79, \
+         $80, $81, $82, $83, $84), ($85, $86, $87, $88, $89, $90, $91), ($92, $93, $94, $95, \
+         $96, $97, $98), ($99, $100, $101, $102, $103, $104, $105), ($106, $107, $108, $109, \
+         $110, $111, $112), ($113, $114, $115, $116, $117, $118, $119), ($120, $121, $122, \
+         $123, $124, $125, $126), ($127, $128, $129, $130, $131, $132, $133), ($134, $135, \
+         $136, $137, $138, $139, $140), ($141, $142, $143, $144, $145, $146, $147), ($148, \
+         $149, $150, $151, $152, $153, $154), ($155, $156, $157, $158, $159, $160, $161), \
+         ($162, $163, $164, $165, $166, $167, $168), ($169, $170, $171, $172, $173, $174, \
+         $175), ($176, $177, $178, $179, $180, $181, $182), ($183, $184, $185, $186, $187, \
+         $188, $189), ($190, $191, $192, $193, $194, $195, $196), ($197, $198, $199, $200, \
+         $201, $202, $203), ($204, $205, $206, $207, $208, $209, $210), ($211, $212, $213, \
+         $214, $215, $216, $217), ($218, $219, $220, $221, $222, $223, $224)) as v where \
+         column1 <> '' on conflict (key) do update set ended_ms = case when \
+         alert_instances.ended_ms <> 0 then alert_instances.ended_ms else excluded.ended_ms \
+         end, alert_id = case when alert_instances.alert_id <> '' then \
+         alert_instances.alert_id else excluded.alert_id end, seen_ms = excluded.seen_ms, \
+         sighting = excluded.sighting",
+    );
+    // The places of those that there are not have no key, and are passed over.
+    for at in 0..BATCH {
+        let row = rows.get(at);
+        let text = |of: fn(&InstanceRow) -> &str| row.map_or("", of);
+        let number = |of: fn(&InstanceRow) -> i64| row.map_or(0, of);
+        query = query
+            .bind(text(|row| &row.key))
+            .bind(text(|row| &row.series))
+            .bind(number(|row| row.starts_ms))
+            .bind(number(|row| row.ended_ms))
+            .bind(text(|row| &row.alert_id))
+            .bind(number(|row| row.seen_ms))
+            .bind(text(|row| &row.sighting));
+    }
+    query.execute(connection).await?;
     Ok(())
 }
 

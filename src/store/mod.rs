@@ -7,6 +7,7 @@
 //! Locks are taken in one order: run, environment, outbox, journal head. The head is taken by
 //! the façade itself, last, just before the commit.
 
+pub mod alert_follow_ups;
 pub mod alerts;
 pub mod checks;
 pub mod compliance;
@@ -24,6 +25,7 @@ pub mod results;
 pub mod reviews;
 pub mod rules;
 pub mod runs;
+pub mod silences;
 pub mod watches;
 pub mod wishes;
 

@@ -8,6 +8,7 @@
 )]
 
 mod alert_rules;
+mod alerts;
 mod approval;
 mod archive;
 mod attention;
@@ -39,6 +40,7 @@ mod log_audit;
 mod manual;
 mod matrix;
 mod neostock;
+mod oncall;
 mod outage;
 mod outbox;
 mod output;
@@ -63,6 +65,7 @@ mod self_approval;
 mod service_unit;
 mod settle;
 mod shipped;
+mod silence;
 mod slack_storm;
 mod stop;
 mod store;

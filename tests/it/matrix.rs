@@ -1,6 +1,7 @@
 //! Who may do what, tried: every command and every button × person × way in × state, generated from what
 //! the program declares. What is expected is read from the runbook here, by other code than the bot's.
 
+use crate::harness::alerts::{Source, firing};
 use crate::harness::bot::{Bot, NIGHT_MS, shown, sources};
 use crate::harness::database::{Engine, TestDatabase, run};
 use crate::harness::place::Place;
@@ -8,8 +9,10 @@ use neostock_ops::command::VERBS;
 use neostock_ops::command_line::{Typed, give};
 use neostock_ops::config::settings::{Settings, from_sources};
 use neostock_ops::core::action::{Action, Member, Runbook};
+use neostock_ops::core::alert::{Level, Sighting};
+use neostock_ops::core::alert_press::{Deed, Seen as SeenAlert};
 use neostock_ops::core::decision::Verdict;
-use neostock_ops::core::id::RunId;
+use neostock_ops::core::id::{AlertId, RunId};
 use neostock_ops::core::press::{Press, Wish};
 use neostock_ops::core::rule::{Condition, Test, Then};
 use neostock_ops::core::run::State;
@@ -117,6 +120,10 @@ enum Meaning {
     Logs,
     Unlock,
     Delegate,
+    /// A change of who is on call, of a rotation that there is not; of one's own shift, or of others'.
+    OnCall {
+        is_own: bool,
+    },
     Ask {
         action: String,
         is_emergency: bool,
@@ -127,6 +134,8 @@ enum Meaning {
     Stale {
         action: String,
     },
+    /// Something of an alert of this level; `None`: of one that is not there.
+    OfAlert(Deed, Option<Level>),
 }
 
 /// What is given.
@@ -201,7 +210,10 @@ fn needed(
             let also = also.iter().map(|&role| role.to_owned()).collect();
             Some((vec![(*role).to_owned()], also))
         }
-        Meaning::Oneself => Some((Vec::new(), Vec::new())),
+        Meaning::Oneself | Meaning::OnCall { is_own: true } => Some((Vec::new(), Vec::new())),
+        Meaning::OnCall { is_own: false } => {
+            Some((vec!["oncall".to_owned(), "lead".to_owned()], Vec::new()))
+        }
         Meaning::Decide(Verdict::Approved | Verdict::Rejected) => {
             let approval = of_run.approval.as_ref().unwrap();
             Some((approval.from.clone(), Vec::new()))
@@ -217,6 +229,13 @@ fn needed(
         | Meaning::Logs => one(&of_run.role),
         Meaning::Unlock | Meaning::Delegate | Meaning::Tick(1) => one("lead"),
         Meaning::Stale { action } => one(role_of(&runbook.actions[action])?),
+        Meaning::OfAlert(Deed::Details, _) => one("viewer"),
+        // Nobody but a lead keeps people from being called about an incident.
+        Meaning::OfAlert(Deed::Silence, Some(Level::Critical)) => one("lead"),
+        // Who operates, by an action or one of its rules, or is on call.
+        Meaning::OfAlert(..) => {
+            Some((["operator", "lead", "oncall"].map(str::to_owned).to_vec(), Vec::new()))
+        }
         Meaning::Ask { action, is_emergency } => {
             let role = role_of(&runbook.actions[action])?.to_owned();
             let also = if *is_emergency { vec![emergency.role.clone()] } else { Vec::new() };
@@ -287,7 +306,18 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
             counts(state == State::NeedsAttention, "lock.taken_over", "lock.refused")
         }
         Meaning::Delegate => "role.delegated",
+        Meaning::OnCall { .. } => "request.refused",
         Meaning::Ask { .. } => "run.requested",
+        Meaning::OfAlert(_, None) => "request.refused",
+        Meaning::OfAlert(deed, Some(_)) => match deed {
+            Deed::Acknowledge => "alert.acknowledged",
+            Deed::Resolve => "alert.resolved_by_hand",
+            Deed::Silence => "alert.silenced",
+            Deed::Escalate => "alert.escalated",
+            // Nobody has it, and it is not silenced.
+            Deed::GiveBack | Deed::Unsilence => "request.refused",
+            Deed::Details => "request.answered",
+        },
     }
 }
 
@@ -295,10 +325,9 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
 fn meaning_of(verb: &str) -> Meaning {
     let look = |role, kind| Meaning::Look(role, Vec::new(), kind);
     match verb {
-        // The example of `delegate` lists, that of `plan` is about something that is no action.
-        "status" | "show" | "runs" | "results" | "why" | "help" | "delegate" | "freeze" => {
-            look("viewer", "request.answered")
-        }
+        // The examples of `delegate` and `oncall` list, that of `plan` is about something that is no action.
+        "status" | "show" | "runs" | "alerts" | "results" | "why" | "help" | "delegate"
+        | "freeze" | "oncall" => look("viewer", "request.answered"),
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),
         // Personal data: for who operates, as the runbook does not say otherwise.
         "contacts" => look("operator", "request.answered"),
@@ -307,6 +336,8 @@ fn meaning_of(verb: &str) -> Meaning {
         "audit" => look("lead", "journal.read"),
         "compliance" => look("lead", "compliance.reported"),
         "logs" => Meaning::Logs,
+        // The example silences one that is not there.
+        "alert" => Meaning::OfAlert(Deed::Silence, None),
         "approve" => Meaning::Decide(Verdict::Approved),
         "reject" => Meaning::Decide(Verdict::Rejected),
         "cancel" => Meaning::Decide(Verdict::Cancelled),
@@ -349,7 +380,33 @@ fn meaning_of_press(press: &Press) -> Meaning {
         Press::Tick { item, .. } => Meaning::Tick(*item),
         Press::Recheck { .. } => Meaning::Recheck,
         Press::Settle { settlement, .. } => form(Meaning::Settle(*settlement)),
+        Press::Alert { deed: Deed::Silence, seen, .. } => {
+            form(Meaning::OfAlert(Deed::Silence, Some(seen.level)))
+        }
+        Press::Alert { deed, seen, .. } => Meaning::OfAlert(*deed, Some(seen.level)),
     }
+}
+
+/// The word of a deed, as it is typed.
+fn typed_deed(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Acknowledge => "ack",
+        Deed::GiveBack => "release",
+        Deed::Resolve => "resolve",
+        Deed::Silence => "silence 2h why",
+        Deed::Unsilence => "unsilence",
+        Deed::Escalate => "escalate",
+        Deed::Details => "",
+    }
+}
+
+fn typed_of_alert(deed: Deed, alert: &AlertId, level: Level) -> Option<(What, Meaning)> {
+    let words = format!("alert {alert} {}", typed_deed(deed));
+    Some((What::Words(words.trim_end().to_owned()), Meaning::OfAlert(deed, Some(level))))
+}
+
+fn press_of_alert(deed: Deed, alert: &AlertId, level: Level) -> Press {
+    Press::Alert { deed, alert: alert.clone(), seen: SeenAlert { returns: 0, level } }
 }
 
 /// The presses of a run's buttons.
@@ -475,7 +532,8 @@ impl World {
             "delete from runs where id like 'R-%'; delete from steps where run_id like 'R-%'; \
              delete from decisions; delete from reviews; delete from delegations; \
              delete from environment_locks; delete from lock_takeovers; delete from settle_wishes; \
-             delete from reminders; delete from queue_shown; delete from ticks;"
+             delete from reminders; delete from queue_shown; delete from ticks; \
+             delete from alert_instances; delete from alerts;"
                 .to_owned(),
         )
         .await;
@@ -493,6 +551,10 @@ impl World {
                 format!("{} {}", row.get::<String, _>(0), row.get::<String, _>(1)),
                 row.get(2),
             ));
+        }
+        let alerts = sqlx::query("select condition, notices from alerts order by id");
+        for row in alerts.fetch_all(&mut self.raw).await.unwrap() {
+            print.push((row.get(0), row.get(1)));
         }
         let counts = sqlx::query(
             "select (select count(*) from decisions), (select count(*) from reviews where at_ms > 0), \
@@ -691,6 +753,34 @@ impl World {
         }
     }
 
+    /// Every deed about an alert of each level, for each person.
+    async fn about_alerts(
+        &mut self,
+        origin: Origin,
+        what: impl Fn(Deed, &AlertId, Level) -> Option<(What, Meaning)>,
+    ) {
+        let source = Source::beside(&self.bot).await;
+        let template = self.templates[0].clone();
+        for level in Level::ALL {
+            for deed in Deed::ALL {
+                for person in PEOPLE {
+                    let fires = firing(&self.bot, "matrix", level);
+                    source.says(&[Sighting { environment: WHERE.into(), ..fires }]).await;
+                    let id: String = sqlx::query_scalar("select id from alerts")
+                        .fetch_one(&mut self.raw)
+                        .await
+                        .unwrap();
+                    if let Some((what, meaning)) = what(deed, &AlertId::new(id), level) {
+                        let about = (&what, &meaning);
+                        self.cell(origin, person, about, (&template, State::Waiting)).await;
+                    }
+                    self.clear().await;
+                }
+            }
+        }
+        source.end().await;
+    }
+
     /// Says how much was tried; the journal is whole, and nothing was done anywhere.
     async fn end(mut self, what: &str) {
         let (cells, denied) = (self.cells, self.denied);
@@ -743,6 +833,11 @@ fn typed_alone(runbook: &Runbook) -> Vec<(String, Meaning)> {
             .map(|spec| (spec.example.replace("help rollback", "help gated"), meaning_of(spec.name)))
             .collect();
     rows.push(("delegate <@U0DAN> 8h away".to_owned(), Meaning::Delegate));
+    let swap = ("oncall swap <@U0DAN> a wedding".to_owned(), Meaning::OnCall { is_own: true });
+    let put = "oncall override primary <@U0DAN> now 8h ill".to_owned();
+    let end = "oncall override end primary".to_owned();
+    let others = [put, end].map(|words| (words, Meaning::OnCall { is_own: false }));
+    rows.extend(others.into_iter().chain([swap]));
     for action in runbook.actions.values() {
         let name = &action.name;
         let words = format!("{name} env={WHERE} why");
@@ -770,6 +865,7 @@ async fn typed(database: TestDatabase) {
     let alone = words_of(typed_alone(&world.runbook));
     world.about_nothing(Origin::Slash, alone).await;
     world.about_runs(Origin::Slash, |run, _| typed_about(run)).await;
+    world.about_alerts(Origin::Slash, typed_of_alert).await;
     world.end("typed commands").await;
 }
 
@@ -810,6 +906,12 @@ fn every_press_is_allowed_or_denied_as_the_runbook_says() {
             presses.map(|press| (What::Press(press.clone()), meaning_of_press(&press))).collect()
         };
         world.about_runs(Origin::Button, rows).await;
+        let rows = |deed, alert: &AlertId, level| {
+            let press = press_of_alert(deed, alert, level);
+            let meaning = meaning_of_press(&press);
+            Some((What::Press(press), meaning))
+        };
+        world.about_alerts(Origin::Button, rows).await;
         world.end("presses").await;
     });
 }
@@ -828,6 +930,14 @@ fn every_form_is_allowed_or_denied_as_the_runbook_says() {
             forms.collect()
         };
         world.about_runs(Origin::Form, rows).await;
+        let rows = |deed, alert: &AlertId, level| {
+            let press = press_of_alert(deed, alert, level);
+            match meaning_of_press(&press) {
+                Meaning::OpenForm(inner) => Some((What::Form(press), *inner)),
+                _ => None,
+            }
+        };
+        world.about_alerts(Origin::Form, rows).await;
         world.end("forms").await;
     });
 }
@@ -841,6 +951,7 @@ fn every_command_of_the_command_line_is_allowed_or_denied_as_the_runbook_says() 
         // One's own and another's: the two askers differ in nothing else.
         world.templates.remove(0);
         world.about_runs(Origin::Cli, |run, _| typed_about(run)).await;
+        world.about_alerts(Origin::Cli, typed_of_alert).await;
         world.end("the command line").await;
     });
 }

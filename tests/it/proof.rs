@@ -10,16 +10,18 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 28] = [
+const BY_ITSELF: [(&str, &str); 33] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
     ("begin", "ends what this bot's earlier process leased"),
+    ("begin_hand_overs", "from when on changes of who is on call are told"),
     ("claim_together", "takes runs whose gates have opened"),
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),
     ("forget_people", "what Slack said too long ago"),
     ("gate_unasked", "a run waits, under the fence of whoever drives it"),
+    ("hand_over", "words alone"),
     ("keep_members", "what Slack said of groups"),
     ("keep_standing", "what Slack said of a person"),
     ("keep_workspace", "what Slack said of the workspace"),
@@ -29,6 +31,7 @@ const BY_ITSELF: [(&str, &str); 28] = [
     ("post_head", "the journal's head of a day"),
     ("refuse_wish", "a decision that its host did not carry out"),
     ("remind", "words alone"),
+    ("remind_of_follow_ups", "words alone"),
     ("remind_of_reviews", "words alone"),
     ("renew", "prolongs the leases of its own runs"),
     ("send_back", "a run waits once more at its turn, under the fence of whoever drives it"),
@@ -38,6 +41,8 @@ const BY_ITSELF: [(&str, &str); 28] = [
     ("swept", "what retention removed"),
     ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
+    ("tell_undelivered", "words alone, by the other ways"),
+    ("warn_of_silences", "words alone"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
 ];
 
@@ -110,7 +115,7 @@ const MAKERS: [(&str, usize, &str); 4] = [
     ("src/command/help.rs", 1, "to list what the reader may; the proof is thrown away"),
     ("src/command/powers.rs", 3, "of what Slack said of the asker, and of whoever let them decide"),
     ("src/command/whoami.rs", 1, "to say which roles the asker holds; the proof is thrown away"),
-    ("src/pipeline.rs", 1, "about oneself, for `whoami`"),
+    ("src/pipeline.rs", 1, "about oneself, for `whoami` and one's own shift"),
 ];
 
 #[test]

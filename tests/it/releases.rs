@@ -7,7 +7,7 @@ use neostock_ops::sandbox::Options;
 use serde_json::Value;
 
 /// A deploy and a rollback that only leave marks; `v1.3` with the reason `break it` fails.
-const ACTIONS: &str = r#"
+pub const ACTIONS: &str = r#"
   deploy:
     summary: {zh: 部署一个版本, en: Deploy a version}
     role: operator

@@ -39,6 +39,9 @@ const ALERTS: &str = "webhooks/alerts";
 const CONFIGURATION: &str = "
 alerts:
   cpu: {threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}
+escalation:
+  error: {steps: [{tell: [U0BOB]}], rises_after: 15m}
+  critical: {steps: [{tell: [U0BOB]}]}
 liveness:
   watchdog: {name: Watchdog, within: 5m}
 ";
@@ -324,6 +327,28 @@ both_engines! {
         assert_orders(&database, &bodies, &all).await;
     }
 
+    async fn what_fires_and_ends_in_one_body_is_over(database: TestDatabase) {
+        let clock = Clock::manual(1_795_474_100_000);
+        let engine = engine(&database, &clock).await;
+        let (one, two) = ("2026-11-23T22:00:00Z", "2026-11-23T22:10:00Z");
+        let body = body(&[
+            firing("A", "a", one),
+            resolved("A", "a", one, "2026-11-23T22:05:00Z"),
+            firing("B", "b", one),
+            firing("B", "b", two),
+            firing("B", "b", two),
+        ]);
+
+        let observed = engine.observe(sightings(&engine, &body)).await.unwrap();
+        let again = engine.observe(sightings(&engine, &body)).await.unwrap();
+
+        assert_eq!((observed.fired, observed.ended, observed.known), (3, 2, 1));
+        assert_eq!((again.fired, again.ended, again.known), (0, 0, 5));
+        let found = alerts(&database.url, "").await;
+        assert_eq!((found.len(), &*found[0].first.name, found[0].firing), (1, "B", 1), "{found:#?}");
+        engine.store().close().await;
+    }
+
     async fn a_truncated_body_never_ends_what_it_does_not_name(database: TestDatabase) {
         let clock = Clock::manual(1_795_474_100_000);
         let engine = engine(&database, &clock).await;
@@ -401,8 +426,8 @@ both_engines! {
         bot.until_quiet().await;
         for message in bot.workspace.messages("C0OPS") {
             let raw = format!("{}{}", message.text, serde_json::to_string(&message.blocks).unwrap());
-            // Level 2 and 3 call whoever is here; nothing else is called.
-            for called in ["<!channel", "<!everyone", "<!subteam", "<!here|x", "<@U0ANN", "\u{202e}", "<https://evil"] {
+            // The policy calls Bob; nothing else is called.
+            for called in ["<!channel", "<!everyone", "<!subteam", "<!here", "<@U0ANN", "\u{202e}", "<https://evil"] {
                 assert!(!raw.contains(called), "{called}: {raw}");
             }
             assert!(raw.len() < 40_000, "{}", raw.len());
@@ -481,7 +506,7 @@ both_engines! {
         let mut raw = bot.connect().await;
         let mut chunked = format!(
             "POST /{ALERTMANAGER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {WEBHOOK_TOKEN}\r\n\
-             content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
+             content-type: application/json\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n",
             BODY_BYTES_MAX + 1
         ).into_bytes();
         chunked.resize(chunked.len() + BODY_BYTES_MAX + 1, b' ');
@@ -565,14 +590,16 @@ both_engines! {
         }
 
         let mut slowest = Duration::ZERO;
-        let mut asked = 0;
+        let (mut asked, mut late) = (0, 0);
         let mut statuses = Vec::new();
         while statuses.len() < 4 {
             let began = Instant::now();
             let answer = bot.say("U0BOB", "status").await;
-            assert!(answer.contains("neostock · status"), "{answer}");
+            let is_late = answer.contains("the answer follows");
+            assert!(is_late || answer.contains("neostock · status"), "{answer}");
             slowest = slowest.max(began.elapsed());
             asked += 1;
+            late += i32::from(is_late);
             while let Some(answer) = sending.try_join_next() {
                 let answer = answer.unwrap();
                 statuses.push(answer.status);
@@ -580,9 +607,9 @@ both_engines! {
             }
         }
 
-        println!("{asked} requests of Slack beside the flood, the slowest took {slowest:?}; {statuses:?}");
+        println!("{asked} requests of Slack beside the flood, {late} late, the slowest took {slowest:?}; {statuses:?}");
         assert!(slowest < SLACK_WAITS, "{slowest:?}");
-        assert!(asked > 3, "{asked}");
+        assert!(asked > 3 && late * 2 < asked, "{late} of {asked}");
         // What was too much is sent again, and is known then.
         send_until_taken(&bot.url, &body(&many)).await;
         assert_eq!(rows(&database, "alert_instances").await, 10_000);

@@ -389,4 +389,18 @@ mod tests {
         let faults = parse("a.yml", text.as_bytes()).map_err(|faults| listing(&faults));
         assert!(faults.unwrap_err().contains("did you mean `primary`?"));
     }
+
+    #[test]
+    fn the_example_in_the_shipped_file_is_one() {
+        let shipped = include_str!("../../../runbook/alerting-config.yml");
+        let (head, example) = shipped.split_once("# oncall:\n").unwrap();
+        let lines = example.lines().filter(|line| !line.contains('。'));
+        let example: Vec<&str> = lines.map(|line| line.trim_start_matches("# ")).collect();
+        let indented = example.join("\n").replace("#", "");
+
+        let text = format!("{head}oncall:\n{indented}\n");
+        let alerting = parse("a.yml", text.as_bytes()).map_err(|faults| listing(&faults)).unwrap();
+
+        assert_eq!(alerting.oncall.keys().collect::<Vec<_>>(), ["office", "primary"]);
+    }
 }

@@ -5,6 +5,7 @@ use super::super::oncall;
 use super::{By, Error, Held, InForce, entry, incident, view, ways};
 use crate::core::alert::{Condition, Effect, Event, Level, Why, taken_by};
 use crate::core::alert_card;
+use crate::core::alert_press;
 use crate::core::card::{Card, Line, Span, Tone, mention, prose, text};
 use crate::core::escalation::Target;
 use crate::core::text::Lang;
@@ -263,14 +264,15 @@ async fn put(
 
 impl Held {
     /// Writes it as it is now, and its card.
-    pub(super) async fn refresh(
+    pub(in crate::engine) async fn refresh(
         &mut self,
         unit: &mut Unit,
         in_force: &InForce,
     ) -> Result<(), Error> {
         self.keep(unit).await?;
         let now_ms = unit.now_ms();
-        let alert = view(unit.connection(), &self.row).await?;
+        let mut alert = view(unit.connection(), &self.row).await?;
+        alert.rollback = alert_press::rollback(&alert, &in_force.runbook);
         let (policies, lang) = (&in_force.alerting.policies, in_force.runbook.language);
         let card = alert_card::card(&alert, policies, lang, now_ms);
         put(unit, self, card_key(&self.row.id), String::new(), &card).await

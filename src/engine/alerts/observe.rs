@@ -1,9 +1,11 @@
 //! What sources say, taken in: which instances are new, which are over, and what that means for the alert
 //! that they belong to. The same again changes nothing, in whatever order it comes.
 
+use super::super::silences;
 use super::{By, Engine, Error, Held, InForce, rows};
 use crate::core::alert::{Condition, Event, Level, Sighting};
 use crate::core::id::AlertId;
+use crate::core::silence::{Silence, silent_until_ms};
 use crate::store::Unit;
 use crate::store::alerts::{AlertRow, BATCH, InstanceRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -156,6 +158,8 @@ async fn observe_in(
     let mut observed = Observed::default();
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut ended_elsewhere: BTreeMap<String, Vec<InstanceRow>> = BTreeMap::new();
+    // Over before any alert had them.
+    let mut over: Vec<InstanceRow> = Vec::new();
     for one in sightings {
         let (key, series, group) = (key_of(one), series_of(one), one.group());
         let json = serde_json::to_string(one).unwrap_or_default();
@@ -172,7 +176,7 @@ async fn observe_in(
                     observed.ended += 1;
                     let row = InstanceRow { ended_ms: ended_ms.max(1), seen_ms: now_ms, ..row };
                     known.put(row.clone());
-                    ended_elsewhere.entry(row.alert_id.clone()).or_default().push(row);
+                    end(row, &mut changes, &mut ended_elsewhere, &mut over);
                 }
             }
             continue;
@@ -196,7 +200,7 @@ async fn observe_in(
                 observed.ended += 1;
                 let older = InstanceRow { ended_ms: one.starts_ms.max(1), ..older };
                 known.put(older.clone());
-                ended_elsewhere.entry(older.alert_id.clone()).or_default().push(older);
+                end(older, &mut changes, &mut ended_elsewhere, &mut over);
             }
             if row.ended_ms == 0 {
                 observed.fired += 1;
@@ -206,10 +210,16 @@ async fn observe_in(
             }
         }
         if row.ended_ms != 0 {
-            rows::put_instance(unit.connection(), &row).await?;
+            over.push(row.clone());
         }
         known.put(row);
     }
+    let silences = if observed.fired > 0 {
+        silences::in_force(unit.connection(), now_ms).await?
+    } else {
+        Vec::new()
+    };
+    put(unit, over).await?;
     for (group, change) in changes {
         let alert = match held.remove(&group) {
             Some(alert) => Some(alert),
@@ -220,7 +230,7 @@ async fn observe_in(
         };
         let ended = alert.as_ref().and_then(|alert| ended_elsewhere.remove(&alert.row.id));
         let change = Change { ended: ended.unwrap_or_default(), ..change };
-        work_in(unit, alert, &group, change, in_force).await?;
+        work_in(unit, alert, (&group, change), &silences, in_force).await?;
     }
     for (id, ended) in ended_elsewhere {
         let group =
@@ -230,23 +240,50 @@ async fn observe_in(
             None => rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?,
         };
         let change = Change { ended, ..Change::default() };
-        work_in(unit, alert, "", change, in_force).await?;
+        work_in(unit, alert, ("", change), &silences, in_force).await?;
     }
     Ok(observed)
+}
+
+/// Ends an instance: as its alert's, or, where it began in this same transaction, before it had one.
+fn end(
+    row: InstanceRow,
+    changes: &mut BTreeMap<String, Change>,
+    ended_elsewhere: &mut BTreeMap<String, Vec<InstanceRow>>,
+    over: &mut Vec<InstanceRow>,
+) {
+    if row.alert_id.is_empty() {
+        for change in changes.values_mut() {
+            change.fired.retain(|one| key_of(one) != row.key);
+            change.changed.retain(|one| key_of(one) != row.key);
+        }
+        over.push(row);
+    } else {
+        ended_elsewhere.entry(row.alert_id.clone()).or_default().push(row);
+    }
+}
+
+/// Writes instances; of one that is there twice, the last.
+async fn put(unit: &mut Unit, instances: Vec<InstanceRow>) -> Result<(), Error> {
+    let by_key: BTreeMap<String, InstanceRow> =
+        instances.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let instances: Vec<InstanceRow> = by_key.into_values().collect();
+    for batch in instances.chunks(BATCH) {
+        rows::put_instances(unit.connection(), batch).await?;
+    }
+    Ok(())
 }
 
 /// Writes the instances of a group, and what they mean for its alert, which is made if there is none.
 async fn work_in(
     unit: &mut Unit,
     alert: Option<Held>,
-    group: &str,
-    change: Change,
+    (group, change): (&str, Change),
+    silences: &[Silence],
     in_force: &InForce,
 ) -> Result<(), Error> {
     let now_ms = unit.now_ms();
-    for row in &change.ended {
-        rows::put_instance(unit.connection(), row).await?;
-    }
+    put(unit, change.ended).await?;
     let mut alert = match alert {
         Some(alert) if alert.is_past(now_ms) && !change.fired.is_empty() => {
             rows::retire(unit.connection(), &alert.row.id).await?;
@@ -260,18 +297,16 @@ async fn work_in(
         (None, None) => return Ok(()),
     };
     let id = held.row.id.clone();
-    for one in change.fired.iter().chain(&change.changed) {
-        let row = InstanceRow {
-            key: key_of(one),
-            series: series_of(one),
-            starts_ms: one.starts_ms,
-            ended_ms: 0,
-            alert_id: id.clone(),
-            seen_ms: now_ms,
-            sighting: serde_json::to_string(one).unwrap_or_default(),
-        };
-        rows::put_instance(unit.connection(), &row).await?;
-    }
+    let firing = change.fired.iter().chain(&change.changed).map(|one| InstanceRow {
+        key: key_of(one),
+        series: series_of(one),
+        starts_ms: one.starts_ms,
+        ended_ms: 0,
+        alert_id: id.clone(),
+        seen_ms: now_ms,
+        sighting: serde_json::to_string(one).unwrap_or_default(),
+    });
+    put(unit, firing.collect()).await?;
     let (firing, _) = rows::count_instances(unit.connection(), &id).await?;
     if let Some(first) = worst(&change.fired).or_else(|| worst(&change.changed)) {
         held.speak_for(first, change.fired.is_empty() || firing > 1);
@@ -282,6 +317,12 @@ async fn work_in(
             .map_or(Level::Warning, |one| one.level);
         let is_inhibited = held.is_inhibited(unit, in_force).await?;
         held.condition.is_inhibited = is_inhibited;
+        if held.condition.is_over() {
+            // What was silent when it ended need not be silent now.
+            held.condition.silenced_until_ms = 0;
+        }
+        let silent_until_ms = silent_until_ms(silences, &held.first, now_ms).unwrap_or(0);
+        held.condition.silenced_until_ms = held.condition.silenced_until_ms.max(silent_until_ms);
         if !change.fired.is_empty() || level > held.condition.level {
             let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
         }

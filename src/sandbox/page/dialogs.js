@@ -40,7 +40,11 @@ export function fillIn(view, send) {
     if (block.type !== 'input') return el('div', { class: 'prose' }, text(block.text));
     const { element } = block;
     const id = `form-${block.block_id}`;
-    const field = el(element.multiline ? 'textarea' : 'input', {
+    const isMenu = element.type === 'static_select';
+    const field = isMenu ? el('select', { id, 'aria-describedby': `${id}-fault` },
+      ...element.options.map((option) => el('option', {
+        value: option.value, selected: option.value === element.initial_option?.value || null,
+      }, option.text.text))) : el(element.multiline ? 'textarea' : 'input', {
       id, rows: element.multiline ? '4' : null, maxlength: element.max_length && String(element.max_length),
       required: !block.optional, 'aria-describedby': `${id}-hint ${id}-fault`,
     });
@@ -55,7 +59,8 @@ export function fillIn(view, send) {
     const values = {};
     for (const [block, { element, field, fault }] of inputs) {
       fault.textContent = '';
-      values[block] = { [element.action_id]: { type: element.type, value: field.value || null } };
+      const held = element.type === 'static_select' ? { selected_option: { value: field.value } } : { value: field.value || null };
+      values[block] = { [element.action_id]: { type: element.type, ...held } };
     }
     const sending = form.querySelector('[type=submit]');
     sending.disabled = true;

@@ -1,5 +1,6 @@
 //! What tests stand on.
 
+pub mod alerts;
 pub mod attempt;
 pub mod bot;
 pub mod cluster;
