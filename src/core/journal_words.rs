@@ -283,7 +283,7 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "停止遗留的进程",
         "stopped what a step left running",
     ),
-    ("notice.refused", Outcome::Failed, "Slack 不接受一条消息", "Slack refused a message"),
+    ("notice.refused", Outcome::Failed, "一条消息未被接受", "a message was refused for good"),
     ("compliance.reported", Outcome::Ok, "发布合规报告", "made the compliance report"),
     ("journal.read", Outcome::Ok, "查阅他人的日志记录", "read other people's entries"),
     ("journal.exported", Outcome::Ok, "导出审计日志", "exported the journal"),

@@ -219,6 +219,7 @@ pub(super) mod tests {
             Why::Worse,
             Why::Asked,
             Why::Forgotten,
+            Why::GivenBack,
             Why::SilenceOver,
             Why::Released,
             Why::StillFiring,

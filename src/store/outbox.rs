@@ -492,7 +492,7 @@ pub async fn body_of(connection: &mut AnyConnection, key: &str) -> sqlx::Result<
 
 /// Forgets at most `limit` messages of runs that ended before `before_ms`, or of no run and as old. A run
 /// of which anything is still to be sent keeps all of its; what is of no run stands as long as there are
-/// replies to it.
+/// replies to it, or the alert that it is about is not over.
 ///
 /// # Errors
 /// The database's.
@@ -505,7 +505,9 @@ pub async fn prune(
         "delete from outbox where key in (select o.key from outbox o \
          left join runs r on r.id = o.run_id where o.state = 'sent' and \
          ((o.run_id = '' and o.due_ms < $1 and not exists \
-         (select 1 from outbox t where t.parent = o.key)) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
+         (select 1 from outbox t where t.parent = o.key) and not exists \
+         (select 1 from alerts a where a.state <> 'resolved' \
+          and o.key like 'alert/' || a.id || '/%')) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
          (select 1 from outbox d where d.run_id = o.run_id and o.run_id <> '' and d.state <> 'sent') \
          order by o.seq limit $2)",
     )

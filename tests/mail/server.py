@@ -9,6 +9,8 @@ drop (the connection ends after DATA); mute (the mail is kept, and the connectio
 """
 
 import asyncio
+import email
+import email.header
 import os
 import ssl
 import sys
@@ -44,7 +46,9 @@ class Handler:
         folder = os.path.join(FOLDER, "mails")
         Handler.count += 1
         name = f"{Handler.count:04}"
-        head = f"X-Test-From: {envelope.mail_from}\r\nX-Test-To: {','.join(envelope.rcpt_tos)}\r\n"
+        subject = email.message_from_bytes(envelope.content)["Subject"]
+        subject = str(email.header.make_header(email.header.decode_header(subject)))
+        head = f"X-Test-To: {','.join(envelope.rcpt_tos)}\r\nX-Test-Subject: {subject}\r\n"
         with open(os.path.join(folder, name + ".new"), "wb") as file:
             file.write(head.encode() + envelope.content)
         os.rename(os.path.join(folder, name + ".new"), os.path.join(folder, name + ".eml"))
