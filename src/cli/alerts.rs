@@ -302,12 +302,10 @@ impl<'t> Trial<'t> {
         }
         for (name, expected) in &one.alerts {
             let filter = AlertFilter {
-                is_open: false,
-                level: None,
                 environment: self.at.environment.clone(),
                 name: name.clone(),
-                before_ms: None,
                 limit: ALERTS_MAX,
+                ..AlertFilter::default()
             };
             let found = self.engine.alerts(&filter).await?;
             let found = found.first().map(|found| &found.condition);
