@@ -455,20 +455,24 @@ pub struct Waiting {
     pub refusal: String,
 }
 
-/// Notices of alerts that are due since before `before_ms`, or were refused: what waits longest first.
+/// Notices of alerts that were refused, or are due since before `tried_ms` though they were tried, or since
+/// before `any_ms` though nobody has tried: what waits longest first.
 ///
 /// # Errors
 /// The database's.
 pub async fn waiting_notices(
     connection: &mut AnyConnection,
-    before_ms: i64,
+    (tried_ms, any_ms): (i64, i64),
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     let rows = sqlx::query(
-        "select key, channel, refusal from outbox where (state = 'refused' or (state = 'due' and due_ms < $1)) \
-         and key like 'alert/%' order by due_ms, key limit $2",
+        "select o.key, o.channel, o.refusal from outbox o join outbox_channels c on c.channel = o.channel \
+         where (o.state = 'refused' or (o.state = 'due' and o.due_ms < $2) or \
+         (o.state = 'due' and o.due_ms < $1 and (o.attempts > 0 or c.failures > 0))) \
+         and o.key like 'alert/%' order by o.due_ms, o.key limit $3",
     )
-    .bind(before_ms)
+    .bind(tried_ms)
+    .bind(any_ms)
     .bind(limit)
     .fetch_all(connection)
     .await?;

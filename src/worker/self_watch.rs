@@ -54,6 +54,8 @@ struct Said {
     how: Option<Own>,
     /// Since when it is good without a break; `None`: it is not.
     good_since_ms: Option<Millis>,
+    /// Whether the look before found it wrong as well.
+    was_wrong: bool,
 }
 
 impl Said {
@@ -129,6 +131,7 @@ impl Watch {
             format!("{stuck} 个告警本应升级或通知却没有动静"),
             format!("{stuck} alerts should have been told or should have risen, and did not"),
         );
+        let seen = self.confirmed(ALERTS, seen);
         self.say(ALERTS, seen, "AlertsOverdue", words).await
     }
 
@@ -149,6 +152,7 @@ impl Watch {
             "告警规则已超过两分钟没有评估".to_owned(),
             "alert rules were not evaluated for more than two minutes".to_owned(),
         );
+        let seen = self.confirmed(RULES, seen);
         self.say(RULES, seen, "RulesNotEvaluated", words).await
     }
 
@@ -195,6 +199,7 @@ impl Watch {
             format!("{} 条消息待发送，最早的已等待超过 2 分钟", census.due),
             format!("{} messages wait, the oldest for more than two minutes", census.due),
         );
+        let seen = self.confirmed(OUTBOX, seen);
         self.say(OUTBOX, seen, "OutboxBehind", words).await
     }
 
@@ -258,6 +263,15 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// What a look sees that can be behind for a moment, after a start or a pause of the machine: it is wrong
+    /// only when the next look finds it so too.
+    fn confirmed(&mut self, watch: &str, seen: Seen) -> Seen {
+        let said = self.said.entry(watch.to_owned()).or_default();
+        let is_wrong = matches!(seen, Seen::Wrong(_));
+        let was_wrong = std::mem::replace(&mut said.was_wrong, is_wrong);
+        if is_wrong && !was_wrong { Seen::Between } else { seen }
     }
 
     async fn say(

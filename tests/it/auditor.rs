@@ -6,8 +6,8 @@ use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::place::Place;
 use neostock_ops::clock::Clock;
 use neostock_ops::config::{alerting, runbook};
-use neostock_ops::core::alert::Level;
-use neostock_ops::engine::{Engine, Identity, Terms};
+use neostock_ops::core::alert::{Level, Way};
+use neostock_ops::engine::{Engine, Identity, Outcome, Terms};
 use neostock_ops::metrics::Metrics;
 use neostock_ops::sandbox::{Fault, Options};
 use neostock_ops::store::Store;
@@ -49,6 +49,12 @@ async fn undriven(database: &TestDatabase, place: &Place, clock: &Clock) -> Engi
     Engine::new(store, identity, Metrics::new().unwrap()).with_terms(terms)
 }
 
+/// A sender tries the next message to Slack, and it is not taken.
+async fn refuse_one(engine: &Engine) {
+    let message = engine.next_message(Way::Slack).await.unwrap().expect("nothing is due");
+    engine.message_done(message, Outcome::NotSent).await.unwrap();
+}
+
 async fn undelivered(engine: &Engine) -> Vec<String> {
     let mut reader = engine.store().read().await.unwrap();
     let rows = newest_of(&mut reader, &Filter::default(), 200).await.unwrap();
@@ -58,7 +64,7 @@ async fn undelivered(engine: &Engine) -> Vec<String> {
 
 async fn mails(engine: &Engine) -> usize {
     let mut reader = engine.store().read().await.unwrap();
-    let all = neostock_ops::store::alerts::waiting_notices(&mut reader, i64::MAX, 1_000).await;
+    let all = neostock_ops::store::alerts::waiting_notices(&mut reader, (0, i64::MAX), 1_000).await;
     all.unwrap().iter().filter(|one| one.channel == "email:ann@example.org").count()
 }
 
@@ -85,6 +91,7 @@ both_engines! {
         let engine = undriven(&database, &place, &clock).await;
         engine.observe(vec![sighting_at(NIGHT_MS)]).await.unwrap();
         clock.advance_ms(2 * MINUTE_MS);
+        refuse_one(&engine).await;
         assert_eq!(engine.tell_undelivered().await.unwrap(), 0, "it has two minutes");
         assert_eq!(mails(&engine).await, 0, "nobody asked for mail");
 

@@ -3,33 +3,38 @@
 //! the examples at `Authorized`.
 
 use crate::matrix::sources_of;
-use std::path::Path;
 
 /// Takes what somebody asked, and no proof.
 const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 36] = [
+const BY_ITSELF: [(&str, &str); 42] = [
+    ("advance_alerts", "what time brings to alerts"),
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
     ("begin", "ends what this bot's earlier process leased"),
     ("begin_hand_overs", "from when on changes of who is on call are told"),
     ("begin_watch", "since when something that the bot watches of itself is wrong"),
+    ("claim_rule", "which bot evaluates a rule"),
     ("claim_together", "takes runs whose gates have opened"),
+    ("drop_rules", "rules that the configuration has no more"),
     ("end_watch", "that it is over"),
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),
     ("forget_people", "what Slack said too long ago"),
     ("gate_unasked", "a run waits, under the fence of whoever drives it"),
     ("hand_over", "words alone"),
+    ("hear_of_alert", "what PagerDuty says, of whom its own signature is the proof"),
     ("hear_watchdog", "that Alertmanager was heard of"),
     ("keep_members", "what Slack said of groups"),
     ("keep_standing", "what Slack said of a person"),
+    ("keep_tick", "what a rule's measure came to"),
     ("keep_workspace", "what Slack said of the workspace"),
     ("message_done", "what became of a message"),
     ("next_message", "claims a channel"),
+    ("observe_together", "what sources say of alerts; their token is the proof"),
     ("open_gates", "queues runs whose gates have opened by themselves"),
     ("post_head", "the journal's head of a day"),
     ("refuse_wish", "a decision that its host did not carry out"),
@@ -58,10 +63,8 @@ struct Deed {
 }
 
 fn deeds() -> Vec<Deed> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    for (_, text) in sources_of("src/engine") {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let pieces: Vec<&str> = code.split("async fn ").collect();
         for pair in pieces.windows(2) {

@@ -8,8 +8,10 @@ use crate::store::alerts::Waiting;
 use serde_json::json;
 use std::sync::Arc;
 
-/// A notice of an alert that waits for so long does not get through.
+/// A notice of an alert that waits for so long, and was tried, does not get through …
 const UNDELIVERED_AFTER_MS: i64 = 2 * 60_000;
+/// … nor does one that nobody has tried for so long: after an outage the senders come first.
+const UNTRIED_AFTER_MS: i64 = 10 * 60_000;
 /// An alert whose time has come for so long is kept by nobody.
 pub const STUCK_AFTER_MS: i64 = 60_000;
 /// Notices that one look takes up.
@@ -35,7 +37,8 @@ impl Engine {
     /// # Errors
     /// The database's; the next look does what was not done.
     pub async fn tell_undelivered(&self) -> Result<usize, Error> {
-        let before_ms = self.clock().now_ms() - UNDELIVERED_AFTER_MS;
+        let now_ms = self.clock().now_ms();
+        let before_ms = (now_ms - UNDELIVERED_AFTER_MS, now_ms - UNTRIED_AFTER_MS);
         let mut reader = self.store().read().await?;
         let waiting = rows::waiting_notices(&mut reader, before_ms, NOTICES_MAX).await?;
         drop(reader);
