@@ -1,6 +1,7 @@
 //! Arguments, logging and the runtime. Words for people go to standard output, faults to standard
 //! error; exit code 0 is good, 1 is a finding or a failure, 2 is a wrong command line.
 
+mod alerts;
 mod audit;
 mod compliance;
 mod docs;
@@ -79,7 +80,7 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Read settings and runbook, and list every fault of both.
+    /// Read settings, runbook and alerting configuration, and list every fault of them.
     Check {
         /// Explain instead which rule decides about a command for somebody; exit code 0: they may.
         #[arg(long, num_args = 2, value_names = ["USER", "COMMAND"])]
@@ -99,6 +100,11 @@ enum Command {
     Docs {
         #[command(subcommand)]
         command: docs::Docs,
+    },
+    /// Try the alerting configuration out.
+    Alerts {
+        #[command(subcommand)]
+        command: alerts::Alerts,
     },
     /// Read the audit journal.
     Audit {
@@ -213,6 +219,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             writeln!(out, "{schema:#}")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Alerts { command } => {
+            let _ = log("error", LogFormat::Text);
+            runtime()?.block_on(alerts::run(command, &mut out))
+        }
         Command::Docs { command } => {
             let is_read = command.needs_settings();
             let settings = is_read.then(|| read(cli.config.as_deref())).transpose()?;
@@ -245,11 +255,19 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(verdict(runtime()?.block_on(explained)?))
         }
         Command::Check { explain: None, alerting, .. } => {
-            let report = match alerting {
-                Some(file) => check::check_alerting(&file),
+            let report = match &alerting {
+                Some(file) => check::check_alerting(file),
                 None => check::check(cli.config.as_deref(), Clock::System.now_ms()),
             };
             write!(out, "{}", report.text)?;
+            if report.ok {
+                let settings = read(cli.config.as_deref()).ok();
+                let file = alerting.or_else(|| settings.as_ref()?.alerting.clone());
+                install_tls()?;
+                for note in runtime()?.block_on(alerts::notes(file.as_deref(), settings.as_ref())) {
+                    writeln!(out, "note: {note}")?;
+                }
+            }
             Ok(verdict(report.ok))
         }
         Command::Serve => {

@@ -105,6 +105,9 @@ pub fn roles(runbook: &Runbook) -> Vec<String> {
 }
 
 /// Reads the words after the verb.
+///
+/// # Errors
+/// What lacks, or cannot be.
 pub fn parse(words: &mut Words<'_>) -> Result<OnCall, ArgumentFault> {
     let Some(word) = words.take() else { return Ok(OnCall::List) };
     match narrow_word(&word.text).as_str() {
@@ -246,6 +249,9 @@ fn of_day(day: &str, words: &mut Words<'_>) -> Result<When, ArgumentFault> {
 }
 
 /// Answers, exchanges, overrides or ends.
+///
+/// # Errors
+/// The engine's; then nothing was done.
 pub async fn run(
     oncall: OnCall,
     context: &Context<'_>,
@@ -258,8 +264,7 @@ pub async fn run(
     let roster = Roster { rotations: &alerting.oncall, overrides: &overrides };
     let asking = Asking { context, roster, now_ms };
     match oncall {
-        OnCall::List => asking.list(None, asked).await,
-        OnCall::Who { rotation: None, when: None } => asking.list(None, asked).await,
+        OnCall::List | OnCall::Who { rotation: None, when: None } => asking.list(asked).await,
         OnCall::Who { rotation, when } => asking.who(rotation, when, asked).await,
         OnCall::Swap { with, rotation, when, reason } => {
             asking.swap(by, asked, with, (rotation, when, reason)).await
@@ -280,9 +285,12 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn list(&self, only: Option<&str>, asked: Asked) -> Result<String, Error> {
-        let names = self.roster.rotations.keys().filter(|name| only.is_none_or(|one| one == *name));
-        let all = names.map(|name| standing(self.context, self.roster, name, self.now_ms));
+    async fn list(&self, asked: Asked) -> Result<String, Error> {
+        let all = self
+            .roster
+            .rotations
+            .keys()
+            .map(|name| standing(self.context, self.roster, name, self.now_ms));
         let card = oncall_card::list(&join_all(all).await, self.context.lang);
         answer(self.context, asked, "request.answered", &card).await
     }
@@ -294,7 +302,7 @@ impl Asking<'_> {
         asked: Asked,
     ) -> Result<String, Error> {
         let Some(name) = rotation.or_else(|| self.roster.rotations.keys().next().cloned()) else {
-            return self.list(None, asked).await;
+            return self.list(asked).await;
         };
         let Some(rotation) = self.roster.rotations.get(&name) else {
             return self.unknown(&name, asked).await;
@@ -673,7 +681,7 @@ mod tests {
         ];
         for (typed, name) in cases {
             let fault = read(typed).unwrap_err();
-            let words = format!("{:?}", fault);
+            let words = format!("{fault:?}");
             assert!(words.contains(&format!("name: \"{name}\"")), "{typed}: {words}");
         }
         assert!(matches!(read("who primary 2026-12-31 x"), Err(ArgumentFault::Leftover { .. })));

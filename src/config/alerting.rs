@@ -17,6 +17,7 @@ mod escalation;
 mod liveness;
 mod oncall;
 mod prometheus;
+pub mod rehearsal;
 mod rules;
 mod watchdog;
 pub mod ways;

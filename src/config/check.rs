@@ -1,5 +1,5 @@
 //! `neostock-ops check`: settings and runbook read as the bot would read them, and every fault of
-//! both in one list. Or the alerting configuration alone.
+//! both in one list, and of the alerting configuration that they name. Or that one alone.
 
 use super::alerting::{self, Alerting};
 use super::fault::{Fault, listing};
@@ -42,9 +42,13 @@ pub fn check_sources(sources: &Sources, now_ms: i64) -> Report {
         }
         Err(mut found) => faults.append(&mut found),
     }
-    if let Some(alerting) = &settings.alerting {
-        let message = "the alerting configuration is not read yet; a later version reads it";
-        notes.push(Fault::whole(alerting.display().to_string(), message));
+    if let Some(path) = &settings.alerting {
+        match alerting::load(path) {
+            Ok(alerting) => {
+                let _ = write!(summary, "\nok: {}", alerting_summary(path, &alerting));
+            }
+            Err(mut found) => faults.append(&mut found),
+        }
     }
     if faults.is_empty()
         && let Err(mut missing) = settings.slack()
@@ -150,11 +154,15 @@ actions:
   probe: {summary: Probe it, role: operator, lock: none, steps: [{name: Probe, http: {url: 'http://127.0.0.1/'}}]}
 ";
 
+    const ALERTING: &str =
+        "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: error, channels: [slack]}}\n";
+
     /// The folder's own name is nobody's business in a snapshot.
     fn check_files(settings: &str, runbook: &str, variables: &[(&str, &str)]) -> Report {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("runbook")).unwrap();
         std::fs::write(folder.path().join("runbook/runbook.yml"), runbook).unwrap();
+        std::fs::write(folder.path().join("a.yml"), ALERTING).unwrap();
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let sources = Sources {
             file: Some(("neostock.yml".to_owned(), settings.as_bytes().to_vec())),
@@ -176,11 +184,11 @@ actions:
         assert!(report.ok, "{}", report.text);
         insta::assert_snapshot!(report.text, @r"
         ok: [folder]/runbook/runbook.yml: service shop: 2 environments (production by default, staging); 1 role (operator); 2 actions (probe, restart); digest 277b9b579926
+        ok: [folder]/a.yml: 1 alert (cpu over 80% for 5m: error)
         note: environment production: workdir /nowhere/shop is not a folder
             create it, or correct `workdir`
         note: environment production: program `no-such-program` is not found
             install it, write its whole path, or set PATH under `variables`; now /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-        note: [folder]/a.yml: the alerting configuration is not read yet; a later version reads it
         ");
     }
 
@@ -202,6 +210,14 @@ actions:
             did you mean `operator`? roles: `operator`
         4 faults
         ");
+    }
+
+    #[test]
+    fn faults_of_the_alerting_configuration_are_listed_with_the_others() {
+        let report = check_files("alerting: b.yml\nlistne: 1\n", GOOD, &[]);
+        assert!(!report.ok);
+        let words = "[folder]/b.yml: the alerting configuration cannot be read";
+        assert!(report.text.contains(words) && report.text.contains("listne"), "{}", report.text);
     }
 
     #[test]

@@ -185,6 +185,21 @@ fn an_alert_that_cannot_be_read_does_not_lose_the_others() {
 }
 
 #[test]
+fn a_name_that_is_there_twice_is_refused_and_not_guessed() {
+    let labels = r#"{"alertname": "A", "severity": "none", "severity": "critical"}"#;
+    let twice = format!(
+        r#"{{"alerts": [{{"status": "firing", "startsAt": "2026-11-24T02:00:00Z", "labels": {labels}}}, {}]}}"#,
+        alert()
+    );
+
+    let received = alertmanager::read(twice.as_bytes(), around()).unwrap();
+
+    assert_eq!((received.refused, received.sightings.len()), (1, 1));
+    assert_eq!(received.faults[0].at, "/alerts/0/labels");
+    assert!(received.faults[0].fault.contains("a name twice"), "{:?}", received.faults);
+}
+
+#[test]
 fn what_is_optional_may_be_of_any_type() {
     for path in ["/annotations", "/annotations/summary", "/generatorURL", "/fingerprint"] {
         for odd in [json!(7), json!([1]), json!({"a": {"b": 1}}), json!(null), json!(true)] {

@@ -98,6 +98,37 @@ pub async fn put(connection: &mut AnyConnection, slot: &Slot, now_ms: i64) -> sq
     Ok(())
 }
 
+/// The slots that were first written after this one, in their order, at most `limit`, each with its number.
+///
+/// # Errors
+/// The database's.
+pub async fn written_after(
+    connection: &mut AnyConnection,
+    seq: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<(i64, Slot)>> {
+    let rows = sqlx::query(
+        "select seq, key, channel, parent, priority, run_id, body from outbox where seq > $1 \
+         order by seq limit $2",
+    )
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let slot = |row: &AnyRow| {
+        let slot = Slot {
+            key: row.try_get(1)?,
+            channel: row.try_get(2)?,
+            parent: row.try_get(3)?,
+            priority: row.try_get(4)?,
+            run_id: row.try_get(5)?,
+            body: row.try_get(6)?,
+        };
+        Ok((row.try_get(0)?, slot))
+    };
+    rows.iter().map(slot).collect()
+}
+
 /// Whether a slot was ever written.
 ///
 /// # Errors

@@ -58,7 +58,9 @@ pub async fn evaluate(engine: Engine, stop: CancellationToken) -> anyhow::Result
         }
         let is_full = running.len() >= RULES_AT_ONCE;
         let waiting = set.rules.iter().filter(|rule| !is_full && !busy.contains(&rule.name));
-        let soonest = waiting.filter_map(|rule| next_ms.get(&rule.name)).min();
+        // What is due and was not begun waits for room, or for the database.
+        let due = waiting.filter_map(|rule| next_ms.get(&rule.name));
+        let soonest = due.filter(|next_ms| **next_ms > now_ms).min();
         let wake_ms = soonest.map_or(now_ms + LOOK_MS, |soonest| (*soonest).min(now_ms + LOOK_MS));
         tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -27,6 +27,12 @@ const PART_MS_MAX: Millis = 60_000;
 const GOOD_FOR_MS: Millis = 30_000;
 /// The watch of the outbox, which all bots share.
 const OUTBOX: &str = "outbox";
+/// So long after its tick a rule must have had another.
+const RULE_LATE_MS: Millis = 2 * 60_000;
+/// The watch of alerts that should move.
+const ALERTS: &str = "alerts";
+/// The watch of the rules.
+const RULES: &str = "rules";
 /// What the watches of steps begin with.
 const STEP: &str = "step/";
 
@@ -108,7 +114,42 @@ impl Watch {
         self.look_at_watchdog().await?;
         self.look_at_outbox().await?;
         self.look_at_parts().await?;
+        self.look_at_alerts().await?;
+        self.look_at_rules().await?;
         self.look_at_steps().await
+    }
+
+    /// The auditor: alerts whose time has come and that nobody moved, and notices of them that do not get
+    /// through, for which people are told by the other ways.
+    async fn look_at_alerts(&mut self) -> Result<(), Error> {
+        self.engine.tell_undelivered().await?;
+        let (stuck, since_ms) = self.engine.stuck_alerts().await?;
+        let seen = if stuck > 0 { Seen::Wrong(since_ms) } else { Seen::Good };
+        let words = (
+            format!("{stuck} 个告警本应升级或通知却没有动静"),
+            format!("{stuck} alerts should have been told or should have risen, and did not"),
+        );
+        self.say(ALERTS, seen, "AlertsOverdue", words).await
+    }
+
+    /// Rules are evaluated even while Prometheus is away: a tick that is long past means that nobody looks.
+    async fn look_at_rules(&mut self) -> Result<(), Error> {
+        let alerting = self.engine.alerting();
+        if alerting.prometheus.is_none() {
+            return self.say(RULES, Seen::Between, "RulesNotEvaluated", Words::default()).await;
+        }
+        let runbook = self.engine.runbook();
+        let environment = runbook.default_environment().map(|one| one.name.clone());
+        let rules = self.engine.rules(&environment.unwrap_or_default()).await?;
+        let oldest = rules.iter().map(|rule| rule.tick_ms).filter(|at_ms| *at_ms > 0).min();
+        let now_ms = self.engine.clock().now_ms();
+        let late_ms = oldest.unwrap_or(now_ms).max(self.began_ms) + RULE_LATE_MS;
+        let seen = if now_ms >= late_ms { Seen::Wrong(late_ms) } else { Seen::Good };
+        let words = (
+            "告警规则已超过两分钟没有评估".to_owned(),
+            "alert rules were not evaluated for more than two minutes".to_owned(),
+        );
+        self.say(RULES, seen, "RulesNotEvaluated", words).await
     }
 
     /// It is heard of at least every `within`. A process that was away itself waits for as long before it

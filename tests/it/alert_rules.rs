@@ -20,8 +20,8 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -143,7 +143,7 @@ both_engines! {
         let firing = until(&database, "error_rate", "firing", |found| found.standing.is_firing()).await;
         assert_eq!(firing.standing.fired_ms, pending.standing.since_ms + 6_000);
         until_told(&mut bot, "🔴 error_rate · neostock production").await;
-        until_told(&mut bot, "> 5%").await;
+        until_told(&mut bot, "&gt; 5%").await;
         until_told(&mut bot, "Level 3").await;
 
         service.fails(0);
@@ -180,19 +180,58 @@ both_engines! {
     }
 }
 
-/// One measure, in words that the test sets: `0.5`, `NaN`, or with the time of the sample.
-fn says(exporter: &Exporter, words: &str) {
-    exporter.says(if words.is_empty() { String::new() } else { format!("bad_part {words}\n") });
+/// One measure, in words that the test sets (`0.5`, `NaN`, none), and a sign of life beside it whose samples
+/// carry their own time.
+struct Measure {
+    exporter: Arc<Exporter>,
+    state: Arc<Mutex<(String, Option<i64>)>>,
+    task: JoinHandle<()>,
+}
+
+impl Measure {
+    async fn start() -> Self {
+        let exporter = Arc::new(Exporter::start().await);
+        let state = Arc::new(Mutex::new((String::new(), None)));
+        let (told, set) = (Arc::clone(&exporter), Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            loop {
+                let (words, stands_at_ms): (String, Option<i64>) = set.lock().unwrap().clone();
+                let beat_ms = stands_at_ms.unwrap_or_else(|| Clock::System.now_ms());
+                told.says(if words.is_empty() {
+                    String::new()
+                } else {
+                    format!("bad_part {words}\nbeat 1 {beat_ms}\n")
+                });
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        Self { exporter, state, task }
+    }
+
+    fn is(&self, words: &str) {
+        *self.state.lock().unwrap() = (words.to_owned(), None);
+    }
+
+    /// The same sample again and again.
+    fn stands_still(&self) {
+        self.state.lock().unwrap().1 = Some(Clock::System.now_ms());
+    }
+}
+
+impl Drop for Measure {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 #[test]
 fn nothing_that_happens_to_prometheus_ends_an_alert_and_all_of_it_is_said() {
     run_within(LONG, On::Sqlite, |database| async move {
-        let exporter = Exporter::start().await;
-        says(&exporter, "0.5");
-        let mut prometheus = prometheus("1s", &[("shop", exporter.address())]).await;
+        let measure = Measure::start().await;
+        measure.is("0.5");
+        let mut prometheus = prometheus("1s", &[("shop", measure.exporter.address())]).await;
         let mut bot = bot(&database, &format!(
-            "prometheus: {{url: '{}', timeout: 500ms}}\nalerts:\n  bad_part: {{query: max(bad_part), samples: bad_part, \
+            "prometheus: {{url: '{}', timeout: 500ms}}\nalerts:\n  bad_part: {{query: max(bad_part), samples: beat, \
              threshold: 0.05, duration: 2s, severity: error, channels: [slack], scrape_interval: 1s}}\n",
             prometheus.url()
         )).await;
@@ -216,23 +255,22 @@ fn nothing_that_happens_to_prometheus_ends_an_alert_and_all_of_it_is_said() {
             assert_eq!(found.standing.fired_ms, fired_ms, "{words}");
         };
 
-        says(&exporter, "NaN");
+        measure.is("NaN");
         unknown("not_a_number").await;
         until_told(&mut bot, "the measure is no number").await;
-        says(&exporter, "0.5");
+        measure.is("0.5");
         again("after NaN").await;
         until_told(&mut bot, "All alert rules can be evaluated again").await;
 
-        // The same old sample again and again: Prometheus takes it, and it is none.
-        let old_ms = Clock::System.now_ms();
-        says(&exporter, &format!("0.5 {old_ms}"));
+        // Prometheus takes the same old sample again and again, and goes on answering with it.
+        measure.stands_still();
         unknown("stale").await;
-        says(&exporter, "0.5");
+        measure.is("0.5");
         again("after stale samples").await;
 
-        says(&exporter, "");
+        measure.is("");
         unknown("empty").await;
-        says(&exporter, "0.5");
+        measure.is("0.5");
         again("after nothing").await;
 
         prometheus.suspend();
@@ -257,7 +295,7 @@ fn nothing_that_happens_to_prometheus_ends_an_alert_and_all_of_it_is_said() {
         let cards = told.iter().filter(|message| message.contains("🔴 bad_part")).count();
         assert_eq!(cards, 1, "{told:#?}");
 
-        says(&exporter, "0.01");
+        measure.is("0.01");
         until(&database, "bad_part", "over", |found| found.standing.state == State::Ok).await;
         until_told(&mut bot, "🟢 bad_part").await;
     });
@@ -572,17 +610,18 @@ fn with_gaps_our_machine_differs_from_promtool_exactly_as_the_document_lists() {
         assert!(said.contains("SUCCESS"), "{}", said.chars().take(3_000).collect::<String>());
         for (case, theirs) in cases.iter().zip(theirs) {
             let samples = series::parse(&case.series).unwrap();
-            let (mut frozen, mut differs_since_gap) = (0, false);
+            let (mut frozen, mut is_after_gap) = (0, false);
             for ((ours, theirs), sample) in ours(case).into_iter().zip(theirs).zip(samples) {
                 let is_gap = !matches!(sample, Sample::Value(_));
                 frozen = if is_gap { frozen + 1 } else { 0 };
                 if ours == theirs {
-                    differs_since_gap &= is_gap;
+                    // Pending, both may have begun to count at different moments.
+                    is_after_gap = is_gap || (is_after_gap && ours == State::Pending);
                     continue;
                 }
-                // Nothing differs but from a gap on, until both say the same again.
-                assert!(is_gap || differs_since_gap, "{ours:?} and {theirs:?} without a gap");
-                differs_since_gap = true;
+                // Nothing differs but from a gap on.
+                is_after_gap |= is_gap;
+                assert!(is_after_gap, "{ours:?} and {theirs:?} without a gap");
                 let row = match (ours, is_gap) {
                     // 1. What cannot be told for more than two ticks is unknown.
                     (State::Unknown, true) if frozen > 2 => 0,
@@ -611,5 +650,188 @@ fn an_outcome_that_is_no_breach_never_fires_in_any_duration() {
             standing = standing.after(&rule, outcome, count * rule.interval_ms()).0;
             assert!(!standing.is_firing() && standing.state != State::Pending);
         }
+    }
+}
+
+/// `neostock-ops …` in the project's folder: whether it went well, and what it said.
+fn program(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_neostock-ops"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn the_shipped_configuration_does_what_its_tests_expect() {
+    let (is_good, said) = program(&["alerts", "test", "runbook/alerting-tests.yml"]);
+
+    assert!(is_good, "{said}");
+    assert!(said.ends_with("5 tests, 0 failed\n"), "{said}");
+}
+
+#[test]
+fn the_test_in_the_document_is_one_that_holds() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/alerts.md")).unwrap();
+    let after =
+        page.split("```yaml\nalerting: ").nth(1).expect("the document shows a file of tests");
+    let text = format!("alerting: {}", after.split("```").next().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/runbook/alerting-config.yml");
+    std::fs::copy(shipped, folder.path().join("alerting-config.yml")).unwrap();
+    let file = folder.path().join("tests.yml");
+    std::fs::write(&file, text).unwrap();
+
+    let (is_good, said) = program(&["alerts", "test", file.to_str().unwrap()]);
+
+    assert!(is_good && said.contains("ok     errors rise and fall"), "{said}");
+}
+
+#[test]
+fn what_is_not_as_expected_is_told_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.yml",
+        "alerts: {part: {query: x, threshold: 0.05, duration: 30s, severity: error, channels: [slack]}}\n",
+    );
+    write(
+        "t.yml",
+        "alerting: a.yml\ntests:\n  - name: wrong\n    interval: 5s\n    measures: {part: 0.5x10}\n    expect:\n      \
+         - {at: 25s, rules: {part: firing}, alerts: {part: open}, notices: [never]}\n      \
+         - {at: 30s, rules: {part: firing}, alerts: {part: open 3}, notices: [part, never, neostock]}\n",
+    );
+    let file = folder.path().join("t.yml").display().to_string();
+
+    let (is_good, said) = program(&["alerts", "test", &file]);
+
+    assert!(!is_good, "{said}");
+    insta::assert_snapshot!(said.replace(&folder.path().display().to_string(), "[folder]"), @r"
+    FAILED wrong (2 notices)
+      [folder]/t.yml:7: after 25s
+        rule part: expected firing, found pending
+        alert part: expected open, found none
+        notices: 1 expected, 0 told
+          - never
+      [folder]/t.yml:8: after 30s
+        alert part: expected open 3, found open 2
+        notices: 3 expected, 2 told
+            30s slack 🔴 part · neostock production
+          - never
+            30s slack ↳ 📣 part · neostock production: Level 2
+    1 test, 1 failed
+    ");
+    let (is_good, said) = program(&["alerts", "test", "runbook/alerting-config.yml"]);
+    assert!(!is_good && said.contains("is not a key of the tests"), "{said}");
+}
+
+#[test]
+fn a_histogram_that_cannot_exceed_its_threshold_is_told_before_anybody_relies_on_it() {
+    run_within(LONG, On::Sqlite, |_database| async move {
+        let exporter = Exporter::start().await;
+        let histogram = |greatest: &str| {
+            let line =
+                |le: &str| format!("http_request_duration_seconds_bucket{{le=\"{le}\"}} 1\n");
+            [line("0.5"), line(greatest), line("+Inf")].concat()
+        };
+        exporter.says(histogram("5"));
+        let prometheus = prometheus("1s", &[("neostock", exporter.address())]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yml");
+        let alert = "{threshold: 5000ms, percentile: 99, duration: 120s, severity: warning, channels: [slack]}";
+        let text = format!(
+            "prometheus: {{url: '{}'}}\nalerts: {{response_time: {alert}}}\n",
+            prometheus.url()
+        );
+        std::fs::write(&file, text).unwrap();
+        let check = || program(&["check", "--alerting", file.to_str().unwrap()]);
+
+        let looks = Looks::within(PATIENCE);
+        while !check().1.contains("the greatest bucket of http_request_duration_seconds_bucket is 5s, and P99 5s is never exceeded") {
+            looks.again(|| check().1).await;
+        }
+        exporter.says(histogram("7.5"));
+        let looks = Looks::within(PATIENCE);
+        while check().1.contains("note:") {
+            looks.again(|| check().1).await;
+        }
+        drop(prometheus);
+        let (is_good, said) = check();
+        assert!(is_good && said.contains("was not asked: it cannot be reached"), "{said}");
+    });
+}
+
+#[test]
+fn the_built_in_measures_are_what_they_say_of_the_documented_metrics() {
+    let text =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/runbook/alerting-config.yml")).unwrap();
+    let shipped = alerting::parse("alerting-config.yml", &text).unwrap();
+    let mut file =
+        "evaluation_interval: 15s\ntests:\n- interval: 15s\n  input_series:\n".to_owned();
+    for (series, values) in [
+        ("http_requests_total{job=\"neostock\",status=\"200\"}", "0+9x60"),
+        ("http_requests_total{job=\"neostock\",status=\"503\"}", "0+1x60"),
+        ("http_requests_total{job=\"other\",status=\"500\"}", "0+99x60"),
+        ("auth_attempts_total{job=\"neostock\",result=\"success\"}", "0+3x60"),
+        ("auth_attempts_total{job=\"neostock\",result=\"failure\"}", "0+1x60"),
+        // Nothing has failed yet: 0, and not nothing.
+        ("data_fetches_total{job=\"neostock\",result=\"success\"}", "0+4x60"),
+        ("http_request_duration_seconds_bucket{job=\"neostock\",le=\"0.5\"}", "0+50x60"),
+        ("http_request_duration_seconds_bucket{job=\"neostock\",le=\"1\"}", "0+100x60"),
+        ("http_request_duration_seconds_bucket{job=\"neostock\",le=\"+Inf\"}", "0+100x60"),
+        ("http_request_duration_seconds_count{job=\"neostock\"}", "0+100x60"),
+        ("node_cpu_seconds_total{instance=\"a\",cpu=\"0\",mode=\"idle\"}", "0+3x60"),
+        ("node_cpu_seconds_total{instance=\"b\",cpu=\"0\",mode=\"idle\"}", "0+12x60"),
+        ("node_memory_MemAvailable_bytes{instance=\"a\"}", "25x60"),
+        ("node_memory_MemTotal_bytes{instance=\"a\"}", "100x60"),
+    ] {
+        let _ = writeln!(file, "  - {{series: '{series}', values: '{values}'}}");
+    }
+    file += "  promql_expr_test:\n";
+    let mut expect = |query: &str, value: &str| {
+        let _ = writeln!(
+            file,
+            "  - {{expr: 'round({query}, 0.001)', eval_time: 10m, exp_samples: [{{labels: '{{}}', value: {value}}}]}}"
+        );
+    };
+    for (name, value, volume) in [
+        ("error_rate", "0.1", "40"),
+        ("response_time", "0.99", "400"),
+        ("auth_failure", "0.25", "16"),
+        ("data_fetch_failure", "0", "16"),
+        ("cpu", "0.8", ""),
+        ("memory", "0.75", ""),
+    ] {
+        let asked = shipped.alerts[name].rule(name, "neostock").questions;
+        expect(&asked.value, value);
+        expect(&asked.age, "0");
+        assert_eq!(asked.volume.is_empty(), volume.is_empty(), "{name}");
+        if !volume.is_empty() {
+            expect(&asked.volume, volume);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("measures.yml");
+    std::fs::write(&path, file).unwrap();
+    let output = Command::new("promtool").args(["test", "rules"]).arg(&path).output();
+    let output = output.expect("promtool is not here: apt-get install prometheus");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{said}");
+
+    // The example serves what is asked for.
+    let metrics =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/examples/neostock/apps/server/src/metrics.ts");
+    let metrics = std::fs::read_to_string(metrics).unwrap();
+    for name in [
+        "http_requests_total",
+        "http_request_duration_seconds",
+        "auth_attempts_total",
+        "data_fetches_total",
+    ] {
+        assert!(metrics.contains(&format!("\"{name}\"")), "{name}");
     }
 }

@@ -12,6 +12,7 @@ mod alerts;
 mod approval;
 mod archive;
 mod attention;
+mod auditor;
 mod browser;
 mod cancel;
 mod checklist;

@@ -10,18 +10,21 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 33] = [
+const BY_ITSELF: [(&str, &str); 36] = [
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
     ("begin", "ends what this bot's earlier process leased"),
     ("begin_hand_overs", "from when on changes of who is on call are told"),
+    ("begin_watch", "since when something that the bot watches of itself is wrong"),
     ("claim_together", "takes runs whose gates have opened"),
+    ("end_watch", "that it is over"),
     ("expire_overdue", "ends what nobody approved in time"),
     ("forget_deliveries", "answers that nobody can ask for again"),
     ("forget_people", "what Slack said too long ago"),
     ("gate_unasked", "a run waits, under the fence of whoever drives it"),
     ("hand_over", "words alone"),
+    ("hear_watchdog", "that Alertmanager was heard of"),
     ("keep_members", "what Slack said of groups"),
     ("keep_standing", "what Slack said of a person"),
     ("keep_workspace", "what Slack said of the workspace"),

@@ -24,6 +24,8 @@ use sqlx::Row as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -31,6 +33,8 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The bot's limit for a body.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// And for bodies at once.
+const BODIES_MAX: usize = 64;
 /// Slack's own limit for an answer.
 const SLACK_WAITS: Duration = Duration::from_secs(3);
 const ALERTMANAGER: &str = "webhooks/alertmanager";
@@ -519,6 +523,41 @@ both_engines! {
         bot.finish().await;
     }
 
+    async fn beyond_the_limit_of_bodies_it_is_503_and_a_body_that_never_ends_is_given_up(database: TestDatabase) {
+        let bot = bot(&database).await;
+        let head = format!(
+            "POST /{ALERTMANAGER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {WEBHOOK_TOKEN}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        );
+        let mut hanging = Vec::new();
+        for _ in 0..BODIES_MAX {
+            let mut connection = bot.connect().await;
+            connection.write_all(head.as_bytes()).await.unwrap();
+            hanging.push(connection);
+        }
+        // The last of them may not have been read yet.
+        let looks = Looks::within(PATIENCE);
+        let busy = loop {
+            let answer = send(&bot.url, ALERTMANAGER, &body_of("firing-single")).await;
+            if answer.status == 503 {
+                break answer;
+            }
+            looks.again(|| format!("answered {}", answer.status)).await;
+        };
+        assert_eq!(busy.headers["retry-after"], "5");
+        assert_eq!(busy.headers["content-type"], "application/problem+json");
+        assert!(bot.refused("webhook_overloaded").await > 0);
+        // Slack's requests have a way of their own.
+        assert!(bot.say("U0BOB", "status").await.contains("neostock · status"));
+
+        let given_up = read_some(&mut hanging[0]).await;
+        assert!(given_up.starts_with("HTTP/1.1 408"), "{given_up}");
+        drop(hanging);
+        send_until_taken(&bot.url, &body_of("firing-single")).await;
+        assert_eq!(alerts(&bot.database_url, "").await.len(), 1);
+        bot.finish().await;
+    }
+
     async fn one_bad_alert_is_told_and_journaled_and_the_others_are_taken(database: TestDatabase) {
         let bot = bot(&database).await;
         let good = firing("Good", "a", "2026-11-24T02:00:00Z");
@@ -745,9 +784,13 @@ async fn until_alert(bot: &Bot, name: &str, is_over: bool) {
 }
 
 /// Writes the head of a request, and reads what is answered to it alone.
-async fn exchange_first(connection: &mut tokio::net::TcpStream, head: &[u8]) -> String {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+async fn exchange_first(connection: &mut TcpStream, head: &[u8]) -> String {
     connection.write_all(head).await.unwrap();
+    read_some(connection).await
+}
+
+/// What comes next.
+async fn read_some(connection: &mut TcpStream) -> String {
     let mut buffer = vec![0; 4_096];
     let read = tokio::time::timeout(PATIENCE, connection.read(&mut buffer)).await.unwrap().unwrap();
     String::from_utf8_lossy(&buffer[..read]).into_owned()

@@ -121,7 +121,7 @@ fn rotation(entry: &Entry, names: &[&str], faults: &mut Faults) -> Option<Rotati
     };
     let hours = hours(node, &entry.key, names, zone, faults);
     let hand_over = node.get("hand_over").and_then(Node::text) != Some("false");
-    Some(Rotation { who: who?, hours: hours?, zone: zone?, hand_over })
+    Some(Rotation { who: who?, hours: hours.ok()?, zone: zone?, hand_over })
 }
 
 fn group(node: &Node, faults: &mut Faults) -> Option<String> {
@@ -210,50 +210,53 @@ fn hours_of(text: &str) -> Option<i64> {
     (SHIFT_HOURS.0..=SHIFT_HOURS.1).contains(&hours).then_some(hours)
 }
 
-/// When its own people are on call. `None`: it has faults.
+/// When its own people are on call.
+///
+/// # Errors
+/// It has faults, which are told.
 fn hours(
     node: &Node,
     own: &str,
     names: &[&str],
     zone: Option<Zone>,
     faults: &mut Faults,
-) -> Option<Option<Hours>> {
+) -> Result<Option<Hours>, ()> {
     let (hours, otherwise) = match (node.entry("hours"), node.entry("otherwise")) {
-        (None, None) => return Some(None),
+        (None, None) => return Ok(None),
         (Some(hours), None) => {
             let message = "outside these hours nobody would be on call";
             let way = "name the rotation that is: otherwise: night";
             faults.add_with(hours.key_at, message, way);
-            return None;
+            return Err(());
         }
         (None, Some(otherwise)) => {
             let message = "without `hours` these people are always on call";
             faults.add_with(otherwise.key_at, message, "add `hours`, or leave `otherwise` out");
-            return None;
+            return Err(());
         }
         (Some(hours), Some(otherwise)) => (&hours.value, &otherwise.value),
     };
     let windows = read_windows(hours, faults);
-    let other = otherwise.text()?;
+    let other = otherwise.text().ok_or(())?;
     if other == own {
         let message = format!("`{own}` refers to itself");
         faults.add_with(otherwise.at, message, "name another rotation");
-        return None;
+        return Err(());
     }
     if !names.contains(&other) {
         let way = mean_or_list(other, "rotations", names);
         faults.add_with(otherwise.at, format!("there is no rotation `{other}`"), way);
-        return None;
+        return Err(());
     }
     let windows = PlannedFreeze {
         name: "hours".to_owned(),
         summary: Words::new("值班时间", "Hours on call"),
-        times: windows?,
-        zone: zone?,
+        times: windows.ok_or(())?,
+        zone: zone.ok_or(())?,
         then: Then::Wait,
         overridable_by: None,
     };
-    Some(Some(Hours { windows, otherwise: other.to_owned() }))
+    Ok(Some(Hours { windows, otherwise: other.to_owned() }))
 }
 
 fn read_windows(node: &Node, faults: &mut Faults) -> Option<Times> {
@@ -396,7 +399,7 @@ mod tests {
         let (head, example) = shipped.split_once("# oncall:\n").unwrap();
         let lines = example.lines().filter(|line| !line.contains('。'));
         let example: Vec<&str> = lines.map(|line| line.trim_start_matches("# ")).collect();
-        let indented = example.join("\n").replace("#", "");
+        let indented = example.join("\n").replace('#', "");
 
         let text = format!("{head}oncall:\n{indented}\n");
         let alerting = parse("a.yml", text.as_bytes()).map_err(|faults| listing(&faults)).unwrap();

@@ -381,7 +381,7 @@ fn percent_as_ratio(percent: &str) -> Option<String> {
 const LETTERS: &[Range] = &[('a', 'z'), ('A', 'Z')];
 const LETTERS_AND_DIGITS: &[Range] = &[('a', 'z'), ('A', 'Z'), ('0', '9')];
 
-static NAME: Word = Word {
+pub(super) static NAME: Word = Word {
     name: "an alert's name: letters, digits and single underscores",
     literals: &[],
     first: LETTERS,
