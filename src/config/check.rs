@@ -46,6 +46,7 @@ pub fn check_sources(sources: &Sources, now_ms: i64) -> Report {
         match alerting::load(path) {
             Ok(alerting) => {
                 let _ = write!(summary, "\nok: {}", alerting_summary(path, &alerting));
+                notes.extend(alerting_notes(path, &alerting));
             }
             Err(mut found) => faults.append(&mut found),
         }

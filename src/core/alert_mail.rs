@@ -152,7 +152,7 @@ mod tests {
 
         insta::assert_snapshot!(mail.subject, @"[level 3 · critical · open] production: error_rate · neostock (AL-7q2f8k1c)");
         insta::assert_snapshot!(mail.text, @r"
-        It is new
+        Level 3
         production: error_rate · neostock
 
         7.2% of all answers are errors

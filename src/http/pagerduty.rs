@@ -3,6 +3,7 @@
 
 use super::Web;
 use super::signed::{content_length, refuse, whole};
+use crate::config::alerting::Pagerduty;
 use crate::core::alert::Event;
 use crate::core::id::AlertId;
 use crate::source::pagerduty::{self, DELIVERY_HEADER, SIGNATURE_HEADER, Said, What};
@@ -41,7 +42,7 @@ impl FromRequest<Web> for Signed {
             return Err(refuse(web, StatusCode::UNAUTHORIZED, "missing"));
         };
         let alerting = web.0.health.engine.alerting();
-        let secrets = alerting.ways.pagerduty.as_ref().map(|one| one.webhook_secrets());
+        let secrets = alerting.ways.pagerduty.as_ref().map(Pagerduty::webhook_secrets);
         let body = read_whole(web, &parts.headers, body).await?;
         if !pagerduty::is_signed(&secrets.unwrap_or_default(), signature, &body) {
             return Err(refuse(web, StatusCode::UNAUTHORIZED, "forged"));

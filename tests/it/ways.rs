@@ -155,11 +155,15 @@ struct Told {
     pager: PagerDuty,
 }
 
+/// Somebody is called by name: the sandbox wants nobody to call a whole channel.
+const CALLED: &str =
+    "escalation: {error: {steps: [{tell: [U0BOB]}]}, critical: {steps: [{tell: [U0BOB]}]}}";
+
 fn configuration(place: &Place, mail: &MailServer, pager: &PagerDuty) -> String {
     let (email, pagerduty) =
         (mail.configuration("ann@example.org"), pager.configuration(place.path()));
     format!(
-        "alerts:\n  cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}\nnotices:\n  {email}\n  {pagerduty}\n"
+        "alerts:\n  cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}\n{CALLED}\nnotices:\n  {email}\n  {pagerduty}\n"
     )
 }
 
@@ -577,7 +581,7 @@ both_engines! {
         let (url, calls) = listener().await;
         let place = Place::new(LIVE);
         let configuration = format!(
-            "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\nliveness: {{heartbeat: {{url: '{url}', every: 1m}}}}\n"
+            "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\n{CALLED}\nliveness: {{heartbeat: {{url: '{url}', every: 1m}}}}\n"
         );
         std::fs::write(place.alerting(), configuration).unwrap();
         let bot = Bot::in_workspace(&database, place, Options::default()).await;
