@@ -766,7 +766,7 @@ impl World {
                 for person in PEOPLE {
                     let fires = firing(&self.bot, "matrix", level);
                     source.says(&[Sighting { environment: WHERE.into(), ..fires }]).await;
-                    let id: String = sqlx::query_scalar("select id from alerts")
+                    let id: String = sqlx::query_scalar("select id from alerts where name = 'matrix'")
                         .fetch_one(&mut self.raw)
                         .await
                         .unwrap();
