@@ -4,6 +4,7 @@
 //!
 //! Whether it counts is decided in `engine/alerts`, in the transaction that it changes.
 
+use super::alert_follow_up::{self, ToDo};
 use super::filter::invalid;
 use super::roles::VIEWER;
 use super::{
@@ -22,6 +23,7 @@ use crate::core::journal_words;
 use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, narrow_word};
 use crate::core::policy::Authorized;
 use crate::core::rule;
+use crate::core::silence::LENGTH_MS;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{AlertWish, Asked, Engine, Error, Wanted, Wished};
@@ -34,10 +36,6 @@ const STORY_ENTRIES: usize = 20;
 const LABELS_SHOWN: usize = 8;
 /// Characters of a name, a value or a reason that are shown.
 const CHARS_SHOWN: usize = 80;
-/// The shortest silence.
-const SILENCE_MS_MIN: u64 = 60_000;
-/// The longest: what is quiet for longer is a rule to be changed.
-const SILENCE_MS_MAX: u64 = 7 * 86_400_000;
 /// Who is on call acts on alerts whatever else the runbook lets them do.
 const ONCALL: &str = "oncall";
 /// Who silences an alert of level 3.
@@ -46,10 +44,10 @@ const LEAD: &str = "lead";
 /// How it is asked for.
 pub const SPEC: Spec = Spec {
     name: "alert",
-    usage: "<alert> [ack|release|resolve|silence <2h> <reason…>|unsilence|escalate] [why…]",
+    usage: "<alert> [ack|release|resolve|silence <2h> <reason…>|unsilence|escalate|follow-up @user <day> <text…>] [why…]",
     example: "alert AL-7K3QZD5A silence 2h the supplier is down until ten",
-    zh: "查看一个告警，或接手 (ack)、放回 (release)、关闭 (resolve)、静默 (silence)、升级 (escalate)",
-    en: "Look at one alert; take it, give it back, resolve it, silence it, or call more people",
+    zh: "查看一个告警，或接手 (ack)、放回 (release)、关闭 (resolve)、静默 (silence)、升级 (escalate)、记后续事项 (follow-up)",
+    en: "Look at one alert; take it, give it back, resolve it, silence it, call more people, note what to do after it",
 };
 
 /// What is wanted of one alert.
@@ -66,7 +64,7 @@ pub struct OfAlert {
 }
 
 /// What.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// To see it.
     Look,
@@ -85,10 +83,12 @@ pub enum Wish {
     Unsilence,
     /// The next level at once.
     Escalate,
+    /// Something is to be done after it, or is done.
+    FollowUp(ToDo),
 }
 
 /// Sub-verbs: what they mean; a silence's duration is read after it.
-const WISHES: [(&[&str], Wish); 6] = [
+static WISHES: [(&[&str], Wish); 6] = [
     (&["ack", "acknowledge", "take", "接手", "处理"], Wish::Acknowledge),
     (&["release", "give-back", "放回"], Wish::GiveBack),
     (&["resolve", "close", "关闭", "解决"], Wish::Resolve),
@@ -103,17 +103,20 @@ pub fn parse(words: &mut Words<'_>) -> Result<OfAlert, ArgumentFault> {
     let look = OfAlert { alert, wish: Wish::Look, reason: String::new(), seen: None };
     let Some(word) = words.take() else { return Ok(look) };
     let name = narrow_word(&word.text).replace('_', "-");
+    if matches!(name.as_str(), "follow-up" | "followup" | "后续") {
+        return Ok(OfAlert { wish: Wish::FollowUp(alert_follow_up::parse(words)?), ..look });
+    }
     let found = WISHES.iter().find(|(spelt, _)| spelt.contains(&name.as_str()));
     let Some((_, wish)) = found else {
         let expected = Text::new(
-            "以下之一：ack（接手）、release（放回）、resolve（关闭）、silence（静默）、unsilence（取消静默）、escalate（升级）",
-            "one of: ack, release, resolve, silence, unsilence, escalate",
+            "以下之一：ack（接手）、release（放回）、resolve（关闭）、silence（静默）、unsilence（取消静默）、escalate（升级）、follow-up（后续）",
+            "one of: ack, release, resolve, silence, unsilence, escalate, follow-up",
         );
         return Err(invalid("what", &word.text, &expected));
     };
     let wish = match wish {
         Wish::Silence { .. } => Wish::Silence { for_ms: silence_ms(words)? },
-        other => *other,
+        other => other.clone(),
     };
     let reason = reason(&words.take_rest().unwrap_or_default());
     if reason.is_empty() && matches!(wish, Wish::Silence { .. }) {
@@ -144,12 +147,14 @@ pub(super) fn silence_ms(words: &mut Words<'_>) -> Result<u64, ArgumentFault> {
     let Some(word) = words.take() else {
         return Err(ArgumentFault::Missing { name: "duration".to_owned() });
     };
-    let bounds = SILENCE_MS_MIN..=SILENCE_MS_MAX;
+    // What is quiet for longer is a rule to be changed.
+    let (min_ms, max_ms) = LENGTH_MS;
+    let bounds = min_ms.unsigned_abs()..=max_ms.unsigned_abs();
     let for_ms = duration::parse(&narrow_word(&word.text)).filter(|ms| bounds.contains(ms));
     for_ms.ok_or_else(|| {
         let expected = Text::new(
-            "1 分钟到 7 天的一段时间，例如 30m、2h",
-            "a duration from 1m to 7d, such as 30m or 2h",
+            "5 分钟到 7 天的一段时间，例如 30m、2h",
+            "a duration from 5m to 7d, such as 30m or 2h",
         );
         invalid("duration", &word.text, &expected)
     })
@@ -221,6 +226,7 @@ pub async fn run(
     asked: Asked,
 ) -> Result<String, Error> {
     let (lang, now_ms) = (context.lang, context.engine.clock().now_ms());
+    let kind = of.wish.clone();
     let wish = match of.wish {
         Wish::Look => return show(&of.alert, context, asked).await,
         Wish::Acknowledge => AlertWish::Acknowledge,
@@ -231,6 +237,9 @@ pub async fn run(
         }
         Wish::Unsilence => AlertWish::Unsilence,
         Wish::Escalate => AlertWish::Escalate,
+        Wish::FollowUp(to_do) => {
+            return alert_follow_up::run(of.alert, to_do, context, by, asked).await;
+        }
     };
     let is_form = asked.origin == reason_form::ORIGIN;
     // Only for the words: whether it counts is asked again in the transaction.
@@ -240,13 +249,12 @@ pub async fn run(
     };
     let mut before = before.and_then(|alert| alert.condition.acknowledged);
     before.take_if(|(owner, _)| owner == asked.actor.as_str());
-    let (id, kind, policies) =
-        (of.alert.clone(), of.wish, context.engine.alerting().policies.clone());
+    let (id, policies) = (of.alert.clone(), context.engine.alerting().policies.clone());
     let answer = Box::new(move |wished: &Wished| match wished {
         // A form that is done with closes; the card tells the rest.
         Wished::Done(_) if is_form => String::new(),
         Wished::Done(alert) => {
-            let mut card = done(kind, alert, &policies, lang);
+            let mut card = done(&kind, alert, &policies, lang);
             if let Some((owner, _)) = &before {
                 let owner = taken_by(owner).map_or_else(|| text(owner.clone()), Span::User);
                 card.parts.push(Part::Paragraph(vec![
@@ -257,7 +265,7 @@ pub async fn run(
             }
             ephemeral(&card)
         }
-        Wished::Already(alert) => ephemeral(&already(kind, alert, lang)),
+        Wished::Already(alert) => ephemeral(&already(&kind, alert, lang)),
         Wished::Over(alert) => ephemeral(&over(alert, lang)),
         Wished::Changed(alert) => ephemeral(&changed(alert, lang)),
         Wished::NoSuch => ephemeral(&no_such(&id, lang)),
@@ -279,11 +287,12 @@ fn said(mut line: Line, words: &str) -> Card {
 }
 
 /// What somebody reads whose wish was done.
-fn done(wish: Wish, alert: &AlertView, policies: &Policies, lang: Lang) -> Card {
+fn done(wish: &Wish, alert: &AlertView, policies: &Policies, lang: Lang) -> Card {
     let condition = &alert.condition;
     let mut line = about(alert, lang);
     match wish {
-        Wish::Look => {}
+        // These are answered elsewhere.
+        Wish::Look | Wish::FollowUp(_) => {}
         Wish::Acknowledge => {
             let after = duration::about(policies.remind_after_ms.unsigned_abs());
             let words = Text::new(
@@ -334,21 +343,22 @@ fn done(wish: Wish, alert: &AlertView, policies: &Policies, lang: Lang) -> Card 
 }
 
 /// What somebody reads who wanted what is so already: often the second press of a double click.
-fn already(wish: Wish, alert: &AlertView, lang: Lang) -> Card {
-    let words =
-        match wish {
-            Wish::Acknowledge => lang
-                .pick("已经由您处理，没有改变什么。", "it is yours already; nothing was changed."),
-            Wish::GiveBack => lang.pick(
-                "没有人在处理它，没有改变什么。要接手请用 `ack`。",
-                "nobody has it, so nothing was changed. To take it, `ack`.",
-            ),
-            Wish::Unsilence => lang
-                .pick("它没有被静默，没有改变什么。", "it is not silenced; nothing was changed."),
-            Wish::Look | Wish::Resolve | Wish::Silence { .. } | Wish::Escalate => {
-                lang.pick("已经是这样，没有改变什么。", "it is so already; nothing was changed.")
-            }
-        };
+fn already(wish: &Wish, alert: &AlertView, lang: Lang) -> Card {
+    let words = match wish {
+        Wish::Acknowledge => {
+            lang.pick("已经由您处理，没有改变什么。", "it is yours already; nothing was changed.")
+        }
+        Wish::GiveBack => lang.pick(
+            "没有人在处理它，没有改变什么。要接手请用 `ack`。",
+            "nobody has it, so nothing was changed. To take it, `ack`.",
+        ),
+        Wish::Unsilence => {
+            lang.pick("它没有被静默，没有改变什么。", "it is not silenced; nothing was changed.")
+        }
+        Wish::Look | Wish::Resolve | Wish::Silence { .. } | Wish::Escalate | Wish::FollowUp(_) => {
+            lang.pick("已经是这样，没有改变什么。", "it is so already; nothing was changed.")
+        }
+    };
     said(about(alert, lang), words)
 }
 
@@ -421,6 +431,8 @@ async fn show(id: &AlertId, context: &Context<'_>, asked: Asked) -> Result<Strin
     if alert.instances.len() > 1 {
         card.parts.push(Part::Paragraph(instances(&alert, lang)));
     }
+    let to_do = alert_follow_up::of_alert(id, context).await?;
+    card.parts.extend(to_do.map(Part::Paragraph));
     card.parts.push(Part::Paragraph(told(&story, has_more, lang)));
     let label = lang.pick("打开卡片", "Open its card");
     if !alert.channel.as_str().is_empty() {
@@ -557,11 +569,37 @@ mod tests {
             ("R-7K3QZD5A", "AL-7K3QZD5A"),
             ("AL-7K3QZD5A akc", "ack, release"),
             ("AL-7K3QZD5A silence", "`duration` is missing"),
-            ("AL-7K3QZD5A silence forever why", "from 1m to 7d"),
-            ("AL-7K3QZD5A silence 8d why", "from 1m to 7d"),
+            ("AL-7K3QZD5A silence forever why", "from 5m to 7d"),
+            ("AL-7K3QZD5A silence 8d why", "from 5m to 7d"),
             ("AL-7K3QZD5A silence 2h", "`reason` is missing"),
         ] {
             let fault = read(typed).unwrap_err().text();
+            assert!(fault.en.contains(expected), "{typed}: {}", fault.en);
+        }
+    }
+
+    #[test]
+    fn a_follow_up_names_its_owner_its_day_and_what_is_to_be_done() {
+        let made = read("AL-7K3QZD5A follow-up <@U0BOB|bob> 2026-12-01 add a test").unwrap();
+        let Wish::FollowUp(ToDo::Make { owner, due, words }) = made.wish else {
+            panic!("no follow-up")
+        };
+        assert_eq!(
+            (owner.as_str(), due.to_string().as_str(), words.as_str()),
+            ("U0BOB", "2026-12-01", "add a test")
+        );
+        let done = read("AL-7K3QZD5A 后续 完成 fu-7k3qzd5a").unwrap();
+        assert!(
+            matches!(done.wish, Wish::FollowUp(ToDo::Finish { id }) if id.as_str() == "FU-7K3QZD5A")
+        );
+        for (typed, expected) in [
+            ("", "`owner` is missing"),
+            ("bob 2026-12-01 x", "@name"),
+            ("<@U0BOB> soon x", "2026-12-01"),
+            ("<@U0BOB> 2026-12-01", "`text` is missing"),
+            ("done 3", "FU-7K3QZD5A"),
+        ] {
+            let fault = read(&format!("AL-7K3QZD5A follow-up {typed}")).unwrap_err().text();
             assert!(fault.en.contains(expected), "{typed}: {}", fault.en);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::alert::read_id;
 use super::filter::{environment, invalid, once, pages, take_named};
-use super::{Context, Spec, answer, text};
+use super::{Context, Spec, alert_follow_up, answer, text};
 use crate::core::action::Runbook;
 use crate::core::alert::Level;
 use crate::core::alert_card::{AlertView, cut as cut_to, level_words, state_words};
@@ -26,7 +26,7 @@ const NAMED_MAX: i64 = 3;
 /// How they are asked for.
 pub const SPEC: Spec = Spec {
     name: "alerts",
-    usage: "[open|all] [1|2|3] [env=…] [name=…]",
+    usage: "[open|all] [1|2|3] [env=…] [name=…] | follow-ups",
     example: "alerts all 3 env=production",
     zh: "列出告警，最新的在前；条件顺序不限，默认只列未结束的",
     en: "List alerts, newest first; filters in any order, those that are not over by default",
@@ -35,6 +35,8 @@ pub const SPEC: Spec = Spec {
 /// Which alerts are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Alerts {
+    /// What is to be done after them, instead.
+    is_to_do: bool,
     /// Those that are over too.
     is_all: Option<bool>,
     level: Option<Level>,
@@ -46,6 +48,12 @@ pub struct Alerts {
 /// Reads the words after `alerts`.
 pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Alerts, ArgumentFault> {
     let mut alerts = Alerts::default();
+    let first = words.peek().map(|word| narrow_word(&word.text).replace('_', "-"));
+    if matches!(first.as_deref(), Some("follow-ups" | "followups" | "后续")) {
+        words.take();
+        super::nothing_more(words)?;
+        return Ok(Alerts { is_to_do: true, ..alerts });
+    }
     while !words.is_empty() {
         match take_named(words, &["env", "name", "level", "before"])? {
             Some(("env", value)) => {
@@ -120,6 +128,9 @@ impl Alerts {
 
 /// Answers.
 pub async fn run(alerts: &Alerts, context: &Context<'_>, asked: Asked) -> Result<String, Error> {
+    if alerts.is_to_do {
+        return alert_follow_up::list(context, asked).await;
+    }
     let engine = context.engine;
     let before = match &alerts.before {
         Some(id) => engine.alert(id).await?.map(|alert| (alert.opened_ms, id.to_string())),
@@ -261,6 +272,7 @@ mod tests {
         assert_eq!(one, other);
         let again = one.words();
         assert_eq!(read(again.strip_prefix("alerts ").unwrap()).unwrap(), one, "{again}");
+        assert!(read("follow-ups").unwrap().is_to_do && read("后续").unwrap().is_to_do);
         assert_eq!(read("").unwrap().words(), "alerts open");
         assert_eq!(read("严重").unwrap(), read("level=3").unwrap());
         assert_eq!(read("before=al-7k3qzd5a").unwrap().before.unwrap().as_str(), "AL-7K3QZD5A");

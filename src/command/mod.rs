@@ -5,6 +5,7 @@
 
 mod action;
 mod alert;
+mod alert_follow_up;
 mod alerts;
 mod audit;
 mod checklist;
@@ -33,6 +34,7 @@ mod runs;
 mod settle;
 pub mod settle_elsewhere;
 mod show;
+mod silence;
 mod status;
 mod supersede;
 mod typed;
@@ -91,6 +93,7 @@ pub const VERBS: &[Spec] = &[
     logs::SPEC,
     alerts::SPEC,
     alert::SPEC,
+    silence::SPEC,
     audit::SPEC,
     compliance::SPEC,
     decide::APPROVE,
@@ -129,6 +132,8 @@ pub enum Command {
     Alerts(alerts::Alerts),
     /// One alert, and what somebody wants of it.
     Alert(alert::OfAlert),
+    /// Of which alerts nobody is told.
+    Silence(silence::Silence),
     /// What the journal tells.
     Audit(audit::Trail),
     /// The compliance report.
@@ -226,6 +231,7 @@ fn parse_words(words: &mut Words<'_>, runbook: &Runbook) -> Result<Command, Misu
         "alerts" => {
             alerts::parse(words, runbook).map(Command::Alerts).map_err(misread(&alerts::SPEC))
         }
+        "silence" => silence::parse(words).map(Command::Silence).map_err(misread(&silence::SPEC)),
         "alert" => alert::parse(words).map(Command::Alert).map_err(misread(&alert::SPEC)),
         "audit" => audit::parse(words, runbook).map(Command::Audit).map_err(misread(&audit::SPEC)),
         "compliance" => {
@@ -339,6 +345,7 @@ impl Command {
             Self::Logs(_) => logs::SPEC.name,
             Self::Alerts(_) => alerts::SPEC.name,
             Self::Alert(_) => alert::SPEC.name,
+            Self::Silence(_) => silence::SPEC.name,
             Self::Audit(_) => audit::SPEC.name,
             Self::Compliance(_) => compliance::SPEC.name,
             Self::Whoami(_) => whoami::SPEC.name,
@@ -379,6 +386,7 @@ impl Command {
             Self::Logs(logs) => logs::run(&logs, context, asked).await,
             Self::Alerts(alerts) => alerts::run(&alerts, context, asked).await,
             Self::Alert(of) => alert::run(of, context, by, asked).await,
+            Self::Silence(silence) => silence::run(silence, context, by, asked).await,
             Self::Audit(trail) => audit::run(&trail, context, asked).await,
             Self::Compliance(report) => compliance::run(report, context, by, asked).await,
             Self::Whoami(_) => whoami::run(context, asked).await,

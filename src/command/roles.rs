@@ -3,8 +3,10 @@
 use super::action::Ask;
 use super::delegate::Delegate;
 use super::oncall::{self, OnCall};
-use super::{Command, audit, contacts, logs, retry, rules, settle, unlock};
+use super::silence::Silence;
+use super::{Command, alert, audit, contacts, logs, retry, rules, settle, unlock};
 use crate::core::action::{Emergency, Member, Role, Runbook};
+use crate::core::alert::Level;
 use crate::core::checklist::Checklist;
 use crate::core::decision::Verdict;
 use crate::core::id::{RunId, UserId};
@@ -73,6 +75,9 @@ pub async fn needed(
         Command::Delegate(Delegate::Begin { .. } | Delegate::End { .. }) => {
             delegable(runbook).into_iter().map(str::to_owned).collect()
         }
+        // It may be about an incident, and about what is still to come.
+        Command::Silence(Silence::Begin { .. }) => alert::silencing(Level::Critical, runbook),
+        Command::Silence(Silence::End { .. }) => alert::acting(runbook),
         Command::Alert(of) => of.roles(runbook, engine).await?,
         Command::Unlock(_) => vec![unlock::ROLE.to_owned()],
         Command::Audit(_) | Command::Compliance(_) => vec![audit::role(runbook).to_owned()],
@@ -92,6 +97,7 @@ pub async fn needed(
         | Command::Runs(_)
         | Command::Results(_)
         | Command::Alerts(_)
+        | Command::Silence(Silence::List)
         | Command::Why(_)
         | Command::Plan(_)
         | Command::Freeze(_)

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use steps::Scope;
 
 /// Chat verbs that the bot has of its own: no action can take their names.
-pub const BUILT_IN_VERBS: [&str; 27] = [
+pub const BUILT_IN_VERBS: [&str; 28] = [
     "status",
     "show",
     "help",
@@ -56,6 +56,7 @@ pub const BUILT_IN_VERBS: [&str; 27] = [
     "oncall",
     "alerts",
     "alert",
+    "silence",
     "contacts",
     "compliance",
     "review",

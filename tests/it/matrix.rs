@@ -326,8 +326,8 @@ fn meaning_of(verb: &str) -> Meaning {
     let look = |role, kind| Meaning::Look(role, Vec::new(), kind);
     match verb {
         // The examples of `delegate` and `oncall` list, that of `plan` is about something that is no action.
-        "status" | "show" | "runs" | "alerts" | "results" | "why" | "help" | "delegate"
-        | "freeze" | "oncall" => look("viewer", "request.answered"),
+        "status" | "show" | "runs" | "alerts" | "silence" | "results" | "why" | "help"
+        | "delegate" | "freeze" | "oncall" => look("viewer", "request.answered"),
         "plan" => Meaning::Look("viewer", vec!["lead"], "request.refused"),
         // Personal data: for who operates, as the runbook does not say otherwise.
         "contacts" => look("operator", "request.answered"),
@@ -766,7 +766,7 @@ impl World {
                 for person in PEOPLE {
                     let fires = firing(&self.bot, "matrix", level);
                     source.says(&[Sighting { environment: WHERE.into(), ..fires }]).await;
-                    let id: String = sqlx::query_scalar("select id from alerts")
+                    let id: String = sqlx::query_scalar("select id from alerts where name = 'matrix'")
                         .fetch_one(&mut self.raw)
                         .await
                         .unwrap();
