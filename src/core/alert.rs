@@ -175,6 +175,7 @@ impl State {
 }
 
 /// Everything of an alert that moves.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Where it stands.

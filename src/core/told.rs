@@ -236,7 +236,7 @@ pub(super) mod tests {
         fn whatever_comes_is_one_line(text in any::<String>()) {
             let line = one_line(&text);
             prop_assert!(line.chars().count() <= LINE_CHARS_MAX);
-            prop_assert!(!line.chars().any(|letter| letter.is_control()));
+            prop_assert!(!line.chars().any(char::is_control));
         }
     }
 }

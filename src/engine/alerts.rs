@@ -176,7 +176,7 @@ impl Held {
     /// Writes its row.
     async fn keep(&mut self, unit: &mut Unit) -> Result<(), Error> {
         let condition = &self.condition;
-        self.row.state = condition.state.as_str().to_owned();
+        condition.state.as_str().clone_into(&mut self.row.state);
         self.row.level = i64::from(condition.level.number());
         self.row.next_ms = condition.next_ms;
         self.row.resolved_ms = condition.resolved_ms;

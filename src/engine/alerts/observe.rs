@@ -68,7 +68,7 @@ impl Engine {
         self.patiently(|| {
             let (sightings, in_force) = (Arc::clone(&sightings), in_force.clone());
             self.store().unit(move |unit| {
-                Box::pin(async move { observe_in(unit, &sightings, &in_force).await })
+                Box::pin(async move { Box::pin(observe_in(unit, &sightings, &in_force)).await })
             })
         })
         .await
