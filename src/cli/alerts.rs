@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use neostock_ops::clock::Clock;
 use neostock_ops::config::alerting::rehearsal::{self, Expected, Rehearsal};
 use neostock_ops::config::alerting::{self, Alerting};
-use neostock_ops::config::fault::{Fault, listing};
+use neostock_ops::config::fault::Fault;
 use neostock_ops::config::runbook;
 use neostock_ops::config::settings::Settings;
 use neostock_ops::core::action::Runbook;
@@ -135,7 +135,9 @@ fn too_low(bounds: &[String], threshold: f64) -> Option<f64> {
 }
 
 fn faulty(faults: Vec<Fault>) -> anyhow::Error {
-    anyhow::anyhow!("{} faults\n{}", faults.len(), listing(&faults))
+    let count = faults.len();
+    let lines: Vec<String> = faults.into_iter().map(|fault| fault.to_string()).collect();
+    anyhow::anyhow!("{count} faults\n{}", lines.join("\n"))
 }
 
 /// A folder that goes with its test.
@@ -317,7 +319,7 @@ impl<'t> Trial<'t> {
                 _ => false,
             };
             if !is_same {
-                let expected = standing(expected.map(|(state, level)| (state, level)));
+                let expected = standing(*expected);
                 let found = standing(found.map(|found| (found.state, Some(found.level))));
                 lines.push(format!("alert {name}: expected {expected}, found {found}"));
             }

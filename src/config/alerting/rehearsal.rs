@@ -167,16 +167,13 @@ impl Reading<'_> {
         for entry in node.get("alerts").map_or(&[][..], Node::entries) {
             self.is_known(entry);
             let Some(text) = entry.value.text() else { continue };
-            match standing(text) {
-                Some(standing) => {
-                    alerts.insert(entry.key.clone(), standing);
-                }
-                None => {
-                    let message = format!("`{text}` is not how an alert may stand");
-                    let way = "none, open, acknowledged or resolved; with a level: open 3";
-                    self.faults.add_with(entry.value.at, message, way);
-                }
-            }
+            let Ok(standing) = standing(text) else {
+                let message = format!("`{text}` is not how an alert may stand");
+                let way = "none, open, acknowledged or resolved; with a level: open 3";
+                self.faults.add_with(entry.value.at, message, way);
+                continue;
+            };
+            alerts.insert(entry.key.clone(), standing);
         }
         let notices = node.get("notices").map(|node| {
             let texts = node.items().iter().filter_map(Node::text);
@@ -195,19 +192,22 @@ impl Reading<'_> {
     }
 }
 
+/// How an alert is expected to stand; `None`: there is none.
+type Standing = Option<(alert::State, Option<Level>)>;
+
 /// `none`, `open`, `open 3`.
-fn standing(text: &str) -> Option<Option<(alert::State, Option<Level>)>> {
+fn standing(text: &str) -> Result<Standing, ()> {
     if text == "none" {
-        return Some(None);
+        return Ok(None);
     }
-    let (word, level) =
-        text.split_once(' ').map_or((text, None), |(word, level)| (word, Some(level)));
-    let state = alert::State::parse(word)?;
-    let level = match level {
-        None => None,
-        Some(level) => Some(Level::numbered(level.parse().ok()?)?),
+    let (word, level) = match text.split_once(' ') {
+        Some((word, number)) => {
+            let number = number.parse().map_err(|_| ())?;
+            (word, Some(Level::numbered(number).ok_or(())?))
+        }
+        None => (text, None),
     };
-    Some(Some((state, level)))
+    Ok(Some((alert::State::parse(word).ok_or(())?, level)))
 }
 
 fn duration_ms(node: Option<&Node>) -> Option<i64> {
