@@ -139,7 +139,10 @@ pub struct Sighting {
 impl Sighting {
     /// Instances of one group are one alert: the same thing wrong with the same service in the same place.
     pub fn group(&self) -> String {
-        format!("{}/{}/{}/{}", self.source, self.environment, self.service, self.name)
+        // A name from outside may hold what stands between them.
+        let part = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+        let parts = [&self.source, &self.environment, &self.service, &self.name];
+        parts.map(|one| part(one)).join("/")
     }
 }
 

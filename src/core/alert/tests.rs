@@ -101,6 +101,31 @@ impl Story {
 }
 
 #[test]
+fn names_that_hold_a_slash_are_not_another_group() {
+    let sighting = |service: &str, name: &str| Sighting {
+        source: "webhook".to_owned(),
+        fingerprint: String::new(),
+        starts_ms: 0,
+        ended_ms: None,
+        name: name.to_owned(),
+        service: service.to_owned(),
+        environment: "production".to_owned(),
+        level: Level::Error,
+        ways: BTreeSet::new(),
+        summary: String::new(),
+        description: String::new(),
+        labels: BTreeMap::new(),
+        links: Vec::new(),
+        value: String::new(),
+        owner: String::new(),
+    };
+
+    assert_eq!(sighting("a", "b").group(), "webhook/production/a/b");
+    assert_ne!(sighting("a/b", "c").group(), sighting("a", "b/c").group());
+    assert_ne!(sighting("a%2Fb", "c").group(), sighting("a/b", "c").group());
+}
+
+#[test]
 fn nobody_answers_and_it_goes_through_every_level() {
     let mut story = Story::of(Level::Warning);
 
