@@ -766,10 +766,11 @@ impl World {
                 for person in PEOPLE {
                     let fires = firing(&self.bot, "matrix", level);
                     source.says(&[Sighting { environment: WHERE.into(), ..fires }]).await;
-                    let id: String = sqlx::query_scalar("select id from alerts where name = 'matrix'")
-                        .fetch_one(&mut self.raw)
-                        .await
-                        .unwrap();
+                    let id: String =
+                        sqlx::query_scalar("select id from alerts where name = 'matrix'")
+                            .fetch_one(&mut self.raw)
+                            .await
+                            .unwrap();
                     if let Some((what, meaning)) = what(deed, &AlertId::new(id), level) {
                         let about = (&what, &meaning);
                         self.cell(origin, person, about, (&template, State::Waiting)).await;
