@@ -54,7 +54,8 @@ pub async fn send(email: &Email, to: &str, body: &str, time_max: Duration) -> De
         Ok(Err(delivery)) => return delivery,
         Err(_) => return Delivery::NotTaken,
     };
-    let sent = tokio::time::timeout(time_max.saturating_sub(part), connection.message(&bytes)).await;
+    let sent =
+        tokio::time::timeout(time_max.saturating_sub(part), connection.message(&bytes)).await;
     let delivery = match sent {
         Ok(Ok(_)) => Delivery::Taken(mail.name),
         Ok(Err(error)) if error.is_transient() => Delivery::NotTaken,

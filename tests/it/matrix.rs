@@ -227,11 +227,13 @@ fn needed(
         | Meaning::Tick(2..)
         | Meaning::Recheck
         | Meaning::Logs => one(&of_run.role),
-        Meaning::Unlock | Meaning::Delegate | Meaning::Tick(1) => one("lead"),
+        // Nobody but a lead keeps people from being called about an incident.
+        Meaning::Unlock
+        | Meaning::Delegate
+        | Meaning::Tick(1)
+        | Meaning::OfAlert(Deed::Silence, Some(Level::Critical)) => one("lead"),
         Meaning::Stale { action } => one(role_of(&runbook.actions[action])?),
         Meaning::OfAlert(Deed::Details, _) => one("viewer"),
-        // Nobody but a lead keeps people from being called about an incident.
-        Meaning::OfAlert(Deed::Silence, Some(Level::Critical)) => one("lead"),
         // Who operates, by an action or one of its rules, or is on call.
         Meaning::OfAlert(..) => {
             Some((["operator", "lead", "oncall"].map(str::to_owned).to_vec(), Vec::new()))
@@ -301,14 +303,15 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
         }
         // Nothing of this list is checked by a program.
         Meaning::Recheck => "checklist.refused",
-        Meaning::Logs | Meaning::Stale { .. } => "request.refused",
+        Meaning::Logs
+        | Meaning::Stale { .. }
+        | Meaning::OnCall { .. }
+        | Meaning::OfAlert(_, None) => "request.refused",
         Meaning::Unlock => {
             counts(state == State::NeedsAttention, "lock.taken_over", "lock.refused")
         }
         Meaning::Delegate => "role.delegated",
-        Meaning::OnCall { .. } => "request.refused",
         Meaning::Ask { .. } => "run.requested",
-        Meaning::OfAlert(_, None) => "request.refused",
         Meaning::OfAlert(deed, Some(_)) => match deed {
             Deed::Acknowledge => "alert.acknowledged",
             Deed::Resolve => "alert.resolved_by_hand",
@@ -400,6 +403,7 @@ fn typed_deed(deed: Deed) -> &'static str {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a press of the same deed need not exist")]
 fn typed_of_alert(deed: Deed, alert: &AlertId, level: Level) -> Option<(What, Meaning)> {
     let words = format!("alert {alert} {}", typed_deed(deed));
     Some((What::Words(words.trim_end().to_owned()), Meaning::OfAlert(deed, Some(level))))

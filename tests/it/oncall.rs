@@ -176,8 +176,8 @@ both_engines! {
         // Ann's next day comes after bob's and cat's.
         bot.advance_ms(53 * HOUR_MS);
         bot.until("ann takes over", |bot| told(bot).iter().any(|text| text.contains("from <@U0CAT>"))).await;
-        let last = told(&bot).pop().unwrap();
-        assert!(last.contains("primary: <@U0ANN> until") && last.contains("Alerts mention also <@U0BOB>"), "{last}");
+        let newest = told(&bot).pop().unwrap();
+        assert!(newest.contains("primary: <@U0ANN> until") && newest.contains("Alerts mention also <@U0BOB>"), "{newest}");
         bot.finish().await;
     }
 

@@ -220,14 +220,14 @@ impl Told {
 }
 
 /// Something that makes a version live.
-const LIVE: &str = r#"
+const LIVE: &str = r"
   release:
     summary: Release
     role: operator
     makes_live: version
     parameters: {version: {type: git_ref, required: true}}
     steps: [{name: Release, run: [git, --version], timeout: 20s}]
-"#;
+";
 
 /// What Alertmanager sends of one alert of level 3.
 async fn report(url: &str, name: &str, status: &str) {

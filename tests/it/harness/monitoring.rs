@@ -3,6 +3,7 @@
 
 use super::looks::Looks;
 use super::ports::free_port;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -113,8 +114,10 @@ pub async fn prometheus(every: &str, targets: &[(&str, String)]) -> Program {
         "global:\n  scrape_interval: {every}\n  scrape_timeout: {every}\nscrape_configs:\n"
     );
     for (job, address) in targets {
-        configuration +=
-            &format!("  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n");
+        let _ = write!(
+            configuration,
+            "  - job_name: {job}\n    static_configs: [{{targets: ['{address}']}}]\n"
+        );
     }
     prometheus_with(&configuration).await
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 /// A routing key as it is spelt.
 pub const ROUTING_KEY: &str = "0123456789abcdef0123456789abcdef";
 /// Longer than the bot waits for an answer.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_mins(1);
 
 /// How it behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
