@@ -60,7 +60,7 @@ pub fn parse(words: &mut Words<'_>, runbook: &Runbook) -> Result<Alerts, Argumen
                 once(&mut alerts.environment, "env", environment(&value, runbook)?)?;
             }
             Some(("name", value)) => {
-                once(&mut alerts.name, "name", cut_to(&value, NAME_CHARS_MAX))?
+                once(&mut alerts.name, "name", cut_to(&value, NAME_CHARS_MAX))?;
             }
             Some(("before", value)) => {
                 once(&mut alerts.before, "before", read_id("before", &value)?)?;
