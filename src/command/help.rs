@@ -12,6 +12,8 @@ use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Error};
 
+/// Commands that one paragraph explains: Slack cuts a paragraph after 3,000 characters.
+const ENTRIES_A_PARAGRAPH: usize = 12;
 /// Mentions of those who may what the asker may not.
 const WHOM_MAX: usize = 12;
 
@@ -254,8 +256,10 @@ fn everything(list: &MayList<'_>, context: &Context<'_>) -> Card {
         }
         Part::Paragraph(line)
     };
-    let mut parts =
-        vec![Part::Header(title.clone()), paragraph(&list.actions), paragraph(&list.verbs)];
+    let mut parts = vec![Part::Header(title.clone())];
+    for entries in [&list.actions, &list.verbs] {
+        parts.extend(entries.chunks(ENTRIES_A_PARAGRAPH).map(paragraph));
+    }
     parts.extend(whom_line(list, lang).map(Part::Context));
     // An example that is there: an action before a verb.
     let example = list.actions.iter().find(|entry| entry.name == "rollback");

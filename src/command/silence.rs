@@ -26,7 +26,7 @@ pub const SPEC: Spec = Spec {
     usage: "[<name|label=value…> <2h> <reason…> | end <silence>]",
     example: "silence",
     zh: "静默一类告警（含以后出现的）；end 提前结束；不带参数列出现有的静默",
-    en: "Silence a kind of alerts, those to come too; `end` ends it before; alone: what is silent",
+    en: "Silence a kind of alerts, those to come too; with the word end, end it before its time; alone: what is silent",
 };
 
 /// What is wanted of silences.

@@ -131,8 +131,10 @@ both_engines! {
         let service = Service::start().await;
         let prometheus = prometheus("1s", &[("neostock", service.exporter.address())]).await;
         let mut bot = bot(&database, &format!(
-            "prometheus: {{url: '{}'}}\nalerts:\n  error_rate: {{threshold: 0.05, duration: 6s, severity: critical, \
-             channels: [slack], window: 4s, scrape_interval: 1s, min_samples: 20}}\n", prometheus.url()
+            "prometheus: {{url: '{}'}}\nalerts:\n  error_rate: {{threshold: 0.05, duration: 6s, severity: error, \
+             channels: [slack], window: 4s, scrape_interval: 1s, min_samples: 20}}\n\
+             escalation:\n  error: {{steps: [{{tell: [U0BOB]}}], rises_after: 4s}}\n  critical: {{steps: [{{tell: [S0LEADS]}}]}}\n",
+            prometheus.url()
         )).await;
         until(&database, "error_rate", "in order", |found| {
             found.tick_ms > 0 && found.standing.state == State::Ok && found.why.is_empty()
@@ -144,7 +146,11 @@ both_engines! {
         assert_eq!(firing.standing.fired_ms, pending.standing.since_ms + 6_000);
         until_told(&mut bot, "🔴 error_rate · neostock production").await;
         until_told(&mut bot, "&gt; 5%").await;
-        until_told(&mut bot, "Level 3").await;
+        until_told(&mut bot, "Level 2").await;
+        until_told(&mut bot, "Nobody answered: level 3 now").await;
+        until_told(&mut bot, "This is an incident").await;
+        assert!(bot.workspace.press("U0BOB", "Acknowledge").await.is_ok());
+        until_told(&mut bot, "🟡 error_rate · neostock production").await;
 
         service.fails(0);
         until(&database, "error_rate", "over", |found| found.standing.state == State::Ok).await;

@@ -35,6 +35,7 @@ mod freeze;
 mod golden;
 mod harness;
 mod hostile;
+mod incident;
 mod journal;
 mod live;
 mod log_audit;

@@ -230,7 +230,7 @@ const LIVE: &str = r"
 ";
 
 /// What Alertmanager sends of one alert of level 3.
-async fn report(url: &str, name: &str, status: &str) {
+fn report_of(url: &str, name: &str, status: &str) -> reqwest::RequestBuilder {
     let ends_at = if status == "firing" { "0001-01-01T00:00:00Z" } else { "2026-11-24T03:00:30Z" };
     let alert = json!({
         "status": status,
@@ -239,12 +239,16 @@ async fn report(url: &str, name: &str, status: &str) {
         "startsAt": "2026-11-24T02:59:00Z", "endsAt": ends_at,
     });
     let body = json!({"version": "4", "status": status, "alerts": [alert], "truncatedAlerts": 0});
-    let request = reqwest::Client::new()
+    reqwest::Client::new()
         .post(format!("{url}/webhooks/alertmanager"))
         .bearer_auth(WEBHOOK_TOKEN)
         .header("content-type", "application/json")
-        .body(body.to_string());
-    assert_eq!(request.send().await.unwrap().status(), 200);
+        .body(body.to_string())
+}
+
+/// Alertmanager's report is taken.
+async fn report(url: &str, name: &str, status: &str) {
+    assert_eq!(report_of(url, name, status).send().await.unwrap().status(), 200);
 }
 
 /// The id of the alert of this name, as PagerDuty knows it.
@@ -520,10 +524,12 @@ async fn kill_once(database: &TestDatabase, fault: &str) {
     let mut bot = Process::new(&database.url, LIVE).await;
     std::fs::write(bot.place.alerting(), configuration(&bot.place, &mail, &pager)).unwrap();
     assert!(bot.start(Some(fault)).await, "{fault}: {}", bot.log());
-    report(&bot.url, "Kill", "firing").await;
+    // Stored, it is told at once: the bot may die of that before it answers.
+    let _ = report_of(&bot.url, "Kill", "firing").send().await;
     bot.until(fault, Process::has_died).await;
 
     assert!(bot.start(None).await, "{fault}: {}", bot.log());
+    report(&bot.url, "Kill", "firing").await;
     let names = || mail.mails().iter().map(|one| one.header("Message-ID")).collect::<BTreeSet<_>>();
     let events = || {
         let mut actions = pager.actions();

@@ -329,6 +329,33 @@ fn in_quiet_hours_level_1_waits_for_their_end_and_level_2_does_not() {
 }
 
 #[test]
+fn quiet_hours_end_by_the_clocks_of_their_zone_in_the_night_in_which_these_are_changed() {
+    let berlin = |window: &str| PlannedFreeze {
+        name: "quiet_hours".to_owned(),
+        summary: Text::same("quiet"),
+        times: Times::Weekly(vec![window.parse::<Weekly>().unwrap()]),
+        zone: Zone::parse("Europe/Berlin").unwrap(),
+        then: Then::Wait,
+        overridable_by: None,
+    };
+    // 23:00 in Berlin, the evening before the clocks go back, and before they go forward.
+    for (evening_ms, hours) in [(1_792_875_600_000, 10), (1_806_184_800_000, 8)] {
+        let mut policies = policies();
+        policies.levels[0].quiet = Some(berlin("mon-sun 22:00-08:00"));
+        let before = Condition::before(Level::Warning);
+        let fired = Event::Fired(Level::Warning);
+        let (condition, _) = before.after(&fired, &policies, evening_ms).unwrap();
+
+        assert_eq!(condition.next_ms, evening_ms + hours * 60 * MINUTE_MS);
+        let early_ms = condition.next_ms - 1;
+        let (early, told) = condition.after(&Event::TimePassed, &policies, early_ms).unwrap();
+        assert_eq!((early.level, told), (Level::Warning, Vec::new()));
+        let (late, _) = early.after(&Event::TimePassed, &policies, condition.next_ms).unwrap();
+        assert_eq!(late.level, Level::Error);
+    }
+}
+
+#[test]
 fn somebody_who_wants_more_people_gets_them_whatever_its_state() {
     let mut story = Story::of(Level::Error);
     story.acknowledge(ANN);

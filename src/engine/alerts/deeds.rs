@@ -12,6 +12,9 @@ use crate::store::{Unit, deliveries};
 use serde_json::json;
 use std::sync::Arc;
 
+/// People of level 3 who were called so lately are not called again.
+const CALLED_AGAIN_MS: i64 = 30_000;
+
 /// What a person wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlertWish {
@@ -196,7 +199,7 @@ async fn done(
     if is_other {
         return Ok(Wished::Changed(shown));
     }
-    if is_so(&condition, &wanted.wish, asked.actor.as_str()) {
+    if is_so(&condition, &wanted.wish, asked.actor.as_str(), unit.now_ms()) {
         return Ok(Wished::Already(shown));
     }
     let by =
@@ -210,7 +213,7 @@ async fn done(
 }
 
 /// Whether it is as somebody wants it: the second press of a double click.
-fn is_so(condition: &Condition, wish: &AlertWish, actor: &str) -> bool {
+fn is_so(condition: &Condition, wish: &AlertWish, actor: &str, now_ms: i64) -> bool {
     match wish {
         AlertWish::Acknowledge => {
             let is_theirs = condition.acknowledged.as_ref().is_some_and(|(by, _)| by == actor);
@@ -219,7 +222,12 @@ fn is_so(condition: &Condition, wish: &AlertWish, actor: &str) -> bool {
         AlertWish::GiveBack => condition.acknowledged.is_none(),
         AlertWish::Unsilence => condition.silenced_until_ms == 0,
         AlertWish::Silence { until_ms } => condition.silenced_until_ms == *until_ms,
-        AlertWish::Resolve | AlertWish::Escalate => false,
+        // There is no level above: called once more is called twice by a double click.
+        AlertWish::Escalate => {
+            let is_highest = condition.level == Level::Critical;
+            is_highest && now_ms - condition.since_ms < CALLED_AGAIN_MS
+        }
+        AlertWish::Resolve => false,
     }
 }
 

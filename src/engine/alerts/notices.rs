@@ -129,8 +129,8 @@ async fn worked(
             let Some((owner, _)) = held.condition.acknowledged.clone() else { return Ok(()) };
             let who = taken_by(&owner).map_or_else(|| text(owner.clone()), Span::User);
             let words = lang.pick(
-                " 还在处理吗？请再按一次「接手」，否则它将重新打开：",
-                " are you still on it? Press Acknowledge again; otherwise it is open again at ",
+                " 还在处理吗？请按卡片上的「仍在处理」，否则它将重新打开：",
+                " are you still on it? Press “Still on it” on the card; otherwise it is open again at ",
             );
             let line = vec![who, text(words), Span::Time(held.condition.next_ms)];
             let card = said(held, "⏳", line, Tone::Warning, unit).await?;

@@ -317,8 +317,10 @@ async fn work_in(
             .map_or(Level::Warning, |one| one.level);
         let is_inhibited = held.is_inhibited(unit, in_force).await?;
         held.condition.is_inhibited = is_inhibited;
-        if held.condition.is_over() {
-            // What was silent when it ended need not be silent now.
+        let is_worst = level == Level::Critical && held.condition.level < Level::Critical;
+        if held.condition.is_over() || is_worst {
+            // What was silent when it ended need not be silent now, and who may silence a lesser alert need
+            // not be somebody who may silence this.
             held.condition.silenced_until_ms = 0;
         }
         let silent_until_ms = silent_until_ms(silences, &held.first, now_ms).unwrap_or(0);
