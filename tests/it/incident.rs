@@ -2,7 +2,7 @@
 
 use crate::harness::alerts::{Source, firing, over, watching};
 use crate::harness::bot::{Bot, shown};
-use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::database::both_engines;
 use neostock_ops::core::alert::{Level, Sighting};
 use neostock_ops::core::id::AlertId;
 use neostock_ops::store::alerts::AlertFilter;
@@ -10,7 +10,7 @@ use neostock_ops::store::alerts::AlertFilter;
 const MINUTE_MS: u64 = 60_000;
 
 /// The manual's list, and an action of the same name that is more than a list.
-const ACTIONS: &str = r#"
+const ACTIONS: &str = r"
   disaster-recovery:
     summary: {zh: 灾难恢复检查清单, en: The list for a disaster}
     role: operator
@@ -23,7 +23,7 @@ checklists:
     items:
       - {name: {zh: 识别故障范围和影响, en: What is hit is known}, tick: operator}
       - {name: {zh: 通知用户, en: Users are told}, tick: operator}
-"#;
+";
 
 /// The same with something that a program would do: nothing that may begin by itself.
 const STEPS: &str = r#"
