@@ -44,6 +44,16 @@ const SCRIPT: &[Act] = &[
     Act::Press(ASKER, "回滚到 v1.2"),
     Act::Expect("应用已成功回滚到版本 v1.2"),
 ];
+/// What is done about alerts: as the manual says, only quicker, so that somebody who looks sees it.
+const ALERTING: &str = "\
+alerts:
+  error_rate: {threshold: 0.05, duration: 60s, severity: critical, channels: [slack]}
+escalation:
+  warning: {rises_after: 1m}
+  error: {steps: [{tell: [U0ANN]}], rises_after: 1m}
+  critical: {steps: [{tell: [U0ANN, S0LEADS]}], repeat: {every: 5m, times: 3}}
+  checklist: recover
+";
 /// Versions that completion offers.
 const VERSIONS_MAX: usize = 20;
 /// How long the bot may take to be ready.
@@ -121,6 +131,8 @@ struct Demo {
     guide: Guide,
     database_url: String,
     address: String,
+    /// What a program shows that sends an alert.
+    token: String,
     stop: CancellationToken,
     bot: JoinHandle<anyhow::Result<()>>,
 }
@@ -159,7 +171,10 @@ impl Demo {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listen on loopback")?;
         let address = format!("http://{}", listener.local_addr()?);
         workspace.set_request_url(&address);
-        let settings = from_sources(&sources(&workspace, &sample, folder))
+        let alerting = folder.join("alerting-config.yml");
+        std::fs::write(&alerting, ALERTING).context("write the alerting configuration")?;
+        let token = hex::encode(crate::entropy::bytes::<16>());
+        let settings = from_sources(&sources(&workspace, &sample, folder, (&alerting, &token)))
             .map_err(|faults| anyhow::anyhow!(listing(&faults)))?;
         let versions = git::newest_tags(&sample.repo(), VERSIONS_MAX)
             .await
@@ -180,7 +195,7 @@ impl Demo {
         };
         #[expect(clippy::disallowed_methods, reason = "the demo is a composition root of its own")]
         let bot = tokio::spawn(serve(start));
-        Ok(Self { workspace, sample, guide, database_url, address, stop, bot })
+        Ok(Self { workspace, sample, guide, database_url, address, token, stop, bot })
     }
 
     /// Waits until the bot has reached its workspace and its database.
@@ -201,7 +216,8 @@ impl Demo {
         }
         let health = format!("{}/readyz", self.address);
         let page = self.workspace.base_url();
-        let words = guide::welcome(&page, &health, &self.sample.health_url(), &self.guide);
+        let words = guide::welcome(&page, &health, &self.sample.health_url(), &self.guide)
+            + &guide::alert(&self.address, &self.token);
         let starting = "正在启动，先登记当前版本 v1.2（约十秒）… Starting, and registering v1.2 as what is live (about \
                         ten seconds) …";
         writeln!(std::io::stdout(), "{starting}")?;
@@ -286,7 +302,12 @@ impl Demo {
 }
 
 /// The settings, as a person would give them.
-fn sources(workspace: &Workspace, sample: &Sample, folder: &Path) -> Sources {
+fn sources(
+    workspace: &Workspace,
+    sample: &Sample,
+    folder: &Path,
+    (alerting, token): (&Path, &str),
+) -> Sources {
     let base = workspace.base_url();
     let host = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let environment = [
@@ -296,6 +317,8 @@ fn sources(workspace: &Workspace, sample: &Sample, folder: &Path) -> Sources {
         ("NEOSTOCK_RUNBOOK", sample.runbook().display().to_string()),
         ("NEOSTOCK_DATA_DIR", folder.join("bot").display().to_string()),
         ("NEOSTOCK_RESPONSE_HOSTS", host),
+        ("NEOSTOCK_ALERTING", alerting.display().to_string()),
+        ("NEOSTOCK_WEBHOOK_TOKEN", token.to_owned()),
     ];
     Sources {
         file: None,

@@ -103,8 +103,19 @@ pub(super) fn welcome(page: &str, health: &str, service: &str, guide: &Guide) ->
             idea.text
         );
     }
-    text.push_str("\nCtrl-C 结束 · ends it\n");
     text
+}
+
+/// How to have an alert, from another terminal: no button of the page makes one.
+pub(super) fn alert(address: &str, token: &str) -> String {
+    format!(
+        "\n  ·  在另一个终端发送一个告警；一分钟内无人接手就升级，把 error 换成 critical 则立即成为事故\n     \
+         Send an alert from another terminal; it rises unless somebody takes it within a minute, and with \
+         critical for error it is an incident at once\n     \
+         curl -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' {address}/webhooks/alerts -d \
+         '{{\"name\":\"error_rate\",\"severity\":\"error\",\"summary\":\"7.2% of all answers are errors\",\"value\":\"7.2% > 5%\",\
+         \"starts_at\":\"'$(date -u +%FT%TZ)'\"}}'\n\nCtrl-C 结束 · ends it\n"
+    )
 }
 
 #[cfg(test)]
@@ -125,6 +136,7 @@ mod tests {
         assert!(guide.choices["command"].contains(&"rollback".to_owned()));
         assert!(!guide.ideas.is_empty());
         let welcome = welcome("http://127.0.0.1:1", "h", "s", &guide);
+        assert!(alert("http://127.0.0.1:1", "t").contains("/webhooks/alerts"));
         for idea in &guide.ideas {
             assert!(welcome.contains(&idea.zh) && welcome.contains(&idea.en), "{welcome}");
         }
