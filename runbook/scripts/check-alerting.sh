@@ -47,7 +47,8 @@ code=0
 attend "$log" "$log" "$program" check --alerting "$file" || code=$?
 show_log
 # Its exit code alone could be that of something else under its name.
-last=$(tail -n 1 -- "$log")
+# Notes may follow the verdict, each with what to do about it, indented.
+last=$(grep -v -e '^note: ' -e '^    ' -- "$log" | tail -n 1) || last=
 if [ "$code" -eq 0 ] && [[ $last == "ok: "* ]]; then
     figure faults 0 "错误" "faults"
     passed "告警配置有效：$file" "the alerting configuration is valid: $file"

@@ -99,6 +99,43 @@ fn read(row: SilenceRow) -> Option<Silence> {
     })
 }
 
+/// Keeps a silence of one alert, which has heard of it: so that it is listed, and its owner warned before it
+/// ends. One more than there may be is not kept, and is silent all the same.
+pub(super) async fn keep_of_alert(
+    unit: &mut Unit,
+    first: &Sighting,
+    (owner, reason, until_ms): (&str, &str, i64),
+) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    end_of_alert(unit, first, owner).await?;
+    let open = rows::open(unit.connection(), now_ms, OPEN_MAX).await?;
+    if i64::try_from(open.len()).unwrap_or(OPEN_MAX) >= OPEN_MAX {
+        return Ok(());
+    }
+    let row = SilenceRow {
+        id: SilenceId::from_entropy(crate::entropy::bytes()).to_string(),
+        matcher: serde_json::to_string(&Matcher::of_alert(first)).unwrap_or_default(),
+        owner: owner.to_owned(),
+        reason: reason.to_owned(),
+        from_ms: now_ms,
+        until_ms,
+    };
+    let warned_ms = warn_ms((now_ms, until_ms));
+    Ok(rows::insert(unit.connection(), &row, warned_ms, now_ms).await?)
+}
+
+/// Ends what silences one alert, and nothing else.
+pub(super) async fn end_of_alert(unit: &mut Unit, first: &Sighting, by: &str) -> Result<(), Error> {
+    let now_ms = unit.now_ms();
+    let its_own = Matcher::of_alert(first);
+    for silence in in_force(unit.connection(), now_ms).await? {
+        if silence.matcher == its_own {
+            rows::end(unit.connection(), silence.id.as_str(), (by, now_ms)).await?;
+        }
+    }
+    Ok(())
+}
+
 impl Engine {
     /// Those in force, the first to end first.
     ///

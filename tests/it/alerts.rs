@@ -51,6 +51,16 @@ async fn one(bot: &Bot, level: Level) -> (Source, Sighting, String) {
     (source, fires, id)
 }
 
+/// Waits until an alert's own card says this; what the bot says beside it may be newer.
+async fn until_own_card(bot: &Bot, id: &str, words: &str) {
+    bot.until(words, |bot| {
+        let all = cards(bot);
+        let own = all.iter().map(shown).find(|card| card.contains(id));
+        own.is_some_and(|card| card.contains(words))
+    })
+    .await;
+}
+
 /// Cards outside threads.
 fn cards(bot: &Bot) -> Vec<Message> {
     let all = bot.workspace.messages("C0OPS").into_iter();
@@ -226,6 +236,15 @@ both_engines! {
         bot.advance_ms(3 * HOUR_MS);
         bot.until_quiet().await;
         assert_eq!(told(&bot, 1).await.len(), before, "somebody was told of a silenced alert");
+        let listed = plain(&bot, "U0BOB", "silence").await;
+        assert!(listed.contains("<@U0ANN>") && listed.contains("error_rate"), "{listed}");
+        // A tenth of its length before it ends.
+        let left_ms = until_ms - bot.clock.now_ms();
+        bot.advance_ms(left_ms.unsigned_abs() - 20 * MINUTE_MS);
+        bot.until("its owner is warned", |bot| {
+            bot.workspace.messages("C0OPS").iter().any(|one| shown(one).contains("your silence"))
+        }).await;
+        bot.until_quiet().await;
         let left_ms = until_ms - bot.clock.now_ms();
         bot.advance_ms(left_ms.unsigned_abs());
         let after = told(&bot, before + 1).await;
@@ -235,12 +254,12 @@ both_engines! {
 
         // Of an incident nobody silences but a lead, whether by the form or by a command.
         plain(&bot, "U0BOB", &format!("alert {id} escalate")).await;
-        bot.until_card("3 · critical").await;
+        until_own_card(&bot, &id, "3 · critical").await;
         bot.until_quiet().await;
         assert!(bot.opens("U0ANN", "Silence").await.is_none());
         let form = bot.opens("U0BOB", "Silence").await.expect("no form for a lead");
         assert_eq!(silences(&bot, "U0BOB", &form, ("nonsense", "we know")).await, "");
-        bot.until_card("🔕 error_rate").await;
+        until_own_card(&bot, &id, "🔕 error_rate").await;
         let ended = bot.click("U0ANN", "End the silence").await;
         assert!(ended.contains("静默已取消"), "{ended}");
         source.end().await;

@@ -672,14 +672,14 @@ fn alerting_is_checked_as_the_commit_has_it() {
             PASSED,
             good,
             &[],
-            &["4 alerts (error_rate over 5% for 1m: critical", "✅ 告警配置有效"],
+            &["4 alerts (auth_failure over 10% for 30s: critical", "✅ 告警配置有效"],
         );
 
         parts.commit("v1.4.0");
         let words = [
-            "monitoring/alerting-config.yml:1:10: `gpu` is not a key of the alerts",
-            "❌ 告警配置有 1 处错误",
-            "has 1 fault: ",
+            "monitoring/alerting-config.yml:1:10: `gpu` is not measured by itself, and there is no `query`",
+            "❌ 告警配置有 2 处错误",
+            "has 2 faults: ",
         ];
         checks.expect(FAILED, ("check-alerting.sh", &["v1.4.0"]), &[], &words);
         std::fs::remove_file(parts.repository().join(file)).unwrap();

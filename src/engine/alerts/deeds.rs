@@ -2,6 +2,7 @@
 //! alert as they saw it.
 
 use super::super::requests::{request_entry, stored_answer};
+use super::super::silences;
 use super::super::{Asked, Engine, Error};
 use super::{By, Held, InForce, rows, view};
 use crate::core::alert::{Condition, Event, Level};
@@ -207,6 +208,16 @@ async fn done(
     let event = wanted.wish.event(by.actor);
     if held.take(unit, &event, &by, in_force).await?.is_err() {
         return Ok(Wished::Over(shown));
+    }
+    match wanted.wish {
+        AlertWish::Silence { until_ms } => {
+            let of = (by.actor, by.reason, until_ms);
+            silences::keep_of_alert(unit, &held.first, of).await?;
+        }
+        AlertWish::Unsilence | AlertWish::Escalate => {
+            silences::end_of_alert(unit, &held.first, by.actor).await?;
+        }
+        AlertWish::Acknowledge | AlertWish::GiveBack | AlertWish::Resolve => {}
     }
     held.refresh(unit, in_force).await?;
     Ok(Wished::Done(Box::new(view(unit.connection(), &held.row).await?)))

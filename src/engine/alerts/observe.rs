@@ -323,7 +323,11 @@ async fn work_in(
             // not be somebody who may silence this.
             held.condition.silenced_until_ms = 0;
         }
-        let silent_until_ms = silent_until_ms(silences, &held.first, now_ms).unwrap_or(0);
+        // Nor does the silence of one alert hold for it as an incident, unless it was said of that.
+        let is_critical = level.max(held.condition.level) == Level::Critical;
+        let holds = |one: &&Silence| !is_critical || one.matcher.group.is_none();
+        let silences: Vec<Silence> = silences.iter().filter(holds).cloned().collect();
+        let silent_until_ms = silent_until_ms(&silences, &held.first, now_ms).unwrap_or(0);
         held.condition.silenced_until_ms = held.condition.silenced_until_ms.max(silent_until_ms);
         if !change.fired.is_empty() || level > held.condition.level {
             let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
