@@ -453,29 +453,31 @@ async fn tell_of_changes(engine: Engine, stop: CancellationToken) -> anyhow::Res
 /// Does what time brings to alerts, when it is due.
 async fn keep_alerts(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
-        let mut wait_ms = LOOK_MS;
+        // From before the look: what comes due while it lasts is not slept over.
+        let looked_ms = engine.clock().now_ms();
+        let mut wake_ms = looked_ms.saturating_add_unsigned(LOOK_MS);
         if has_database(&engine) {
             match engine.advance_alerts().await {
                 // There may be more: an outage leaves many.
                 Ok(advanced) if advanced > 0 => continue,
-                Ok(_) => wait_ms = until_alert(&engine).await,
+                Ok(_) => wake_ms = next_alert(&engine, looked_ms).await,
                 Err(failure) => warn!("do what is due about alerts: {failure:#}"),
             }
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = engine.alarms().notified() => {}
-            () = engine.clock().sleep_ms(wait_ms) => {}
+            () = engine.clock().sleep_until(wake_ms) => {}
         }
     }
     Ok(())
 }
 
-/// How long until something is due; another bot may make it sooner, so a look a second is the least.
-async fn until_alert(engine: &Engine) -> u64 {
+/// When something is due; another bot may make it sooner, so a look a second is the least.
+async fn next_alert(engine: &Engine, looked_ms: i64) -> i64 {
+    let (least_ms, most_ms) = (looked_ms + 20, looked_ms.saturating_add_unsigned(LOOK_MS));
     let next_ms = engine.next_alert_ms().await.ok().flatten();
-    let wait_ms = next_ms.map(|next_ms| next_ms.saturating_sub(engine.clock().now_ms()));
-    wait_ms.map_or(LOOK_MS, |wait_ms| u64::try_from(wait_ms).unwrap_or(0).clamp(20, LOOK_MS))
+    next_ms.map_or(most_ms, |next_ms| next_ms.clamp(least_ms, most_ms))
 }
 
 /// Does what people decided elsewhere about lost steps of this host.

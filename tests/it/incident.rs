@@ -97,8 +97,9 @@ both_engines! {
             bot.advance_ms(MINUTE_MS);
             bot.until_quiet().await;
         }
-        let (card, thread) = of_alert(&bot, &id);
-        assert!(card.contains("⏰ overdue"), "{card}");
+        bot.until("it is overdue", |bot| of_alert(bot, &id).0.contains("⏰ overdue")).await;
+        bot.until_quiet().await;
+        let (_, thread) = of_alert(&bot, &id);
         assert_eq!(thread.matches("The recovery takes longer than it may").count(), 1, "{thread}");
         assert_eq!(kinds(&bot, "alert.recovery_overdue").await, 1);
         source.end().await;
