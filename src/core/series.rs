@@ -73,7 +73,8 @@ fn stepped(text: &str, may_step: bool) -> Option<(f64, f64)> {
     Some((number(&text[..at])?, number(&text[at..])?))
 }
 
-fn number(text: &str) -> Option<f64> {
+/// A number as Prometheus spells it; `None` for every other word, of which Rust reads some.
+pub fn number(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
         "Inf" | "+Inf" => Some(f64::INFINITY),

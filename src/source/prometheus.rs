@@ -3,6 +3,7 @@
 
 use crate::config::alerting::Prometheus;
 use crate::core::alert_rule::{Answer, Questions, Reading};
+use crate::core::series;
 use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
@@ -233,7 +234,7 @@ fn number(status: u16, body: &[u8]) -> Answered {
         Ok(understood) => understood,
         Err(words) => return Answered { answer: Answer::Failed(words), warning: None },
     };
-    let spelt = |text: &str| match value(text) {
+    let spelt = |text: &str| match series::number(text) {
         Some(number) => Answer::Number(number),
         None => Answer::Failed(cut(&format!("`{text}` is not a number"))),
     };
@@ -253,20 +254,6 @@ fn number(status: u16, body: &[u8]) -> Answered {
         }
     };
     Answered { answer, warning }
-}
-
-/// A number as Prometheus spells it.
-fn value(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(f64::NAN),
-        "+Inf" | "Inf" => Some(f64::INFINITY),
-        "-Inf" => Some(f64::NEG_INFINITY),
-        // Rust reads more words than these, and they are no answer of a Prometheus.
-        _ if text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) => {
-            text.parse().ok()
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
