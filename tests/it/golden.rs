@@ -237,10 +237,10 @@ fn run_id(text: &str) -> Option<usize> {
     (is_id && !id.starts_with("7K3QZD5A")).then_some(10)
 }
 
+/// Whether it has letters, digits or both: one commit in a hundred has no letter in its beginning.
 fn hex_of(text: &str, length: usize) -> Option<usize> {
     let digits = text.bytes().take_while(u8::is_ascii_hexdigit).count();
-    (digits == length && text[..length].bytes().any(|digit| digit.is_ascii_digit()))
-        .then_some(length)
+    (digits == length).then_some(length)
 }
 
 /// The beginning of a digest.
@@ -249,11 +249,11 @@ fn cut_hex(text: &str) -> Option<usize> {
     (digits >= 12 && text[..digits].bytes().any(|digit| digit.is_ascii_digit())).then_some(digits)
 }
 
-/// `(30287)`
+/// `(30287)`, and never a short commit: no process of Linux has a number of more than seven digits.
 fn process(text: &str) -> Option<usize> {
     let number = text.strip_prefix('(')?;
     let digits = number.bytes().take_while(u8::is_ascii_digit).count();
-    (digits > 0 && number[digits..].starts_with(')')).then_some(digits + 2)
+    ((1..=7).contains(&digits) && number[digits..].starts_with(')')).then_some(digits + 2)
 }
 
 /// `<!date^…>`, `2026-11-24 03:00:00 UTC`, and a message's number in a link.
