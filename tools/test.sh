@@ -16,6 +16,8 @@ export PATH="$PWD/build/tools/bin:$PATH"
 # The server may run as another user, so its folder is not inside one that is private to us.
 cluster=${TMPDIR:-/tmp}/neostock-test-$$-$RANDOM
 log=$(mktemp)
+prepared=$(mktemp)
+preparing=
 has_cluster=no
 passed=0
 failed=0
@@ -25,11 +27,16 @@ failed=0
 finish() {
     local code=$?
     trap - EXIT
+    if [ -n "$preparing" ]; then
+        # A failed lint does not cut an installation in half; whoever interrupts does mean it.
+        [ "$code" -lt 128 ] || kill "$preparing" 2>/dev/null || true
+        wait "$preparing" || true
+    fi
     if [ "$has_cluster" = yes ]; then
         tools/postgres-cluster.sh stop "$cluster" || true
         rm -rf -- "$cluster"
     fi
-    rm -f -- "$log"
+    rm -f -- "$log" "$prepared"
     # A check before the tests that failed, or tests that did not come to their end, count as one.
     if [ "$failed" -eq 0 ] && { [ "$code" -ne 0 ] || [ "$passed" -eq 0 ]; }; then
         failed=1
@@ -50,8 +57,16 @@ counted() {
     sed -n -E "s/.*[ :]([0-9]+) $2.*/\1/p" <<<"$1" | grep . || echo 0
 }
 
-tools/prepare.sh
+# One waits for the network and the other for the processor: together they take as long as the longer.
+echo "installing what the tests need and is missing, beside the lints"
+tools/prepare.sh >"$prepared" 2>&1 &
+preparing=$!
 tools/lint.sh
+code=0
+wait "$preparing" || code=$?
+preparing=
+cat -- "$prepared" >&2
+[ "$code" -eq 0 ] || exit "$code"
 
 has_cluster=yes
 NEOSTOCK_TEST_POSTGRES=$(tools/postgres-cluster.sh start "$cluster")
