@@ -58,6 +58,8 @@ const SENDERS_ELSEWHERE: usize = 2;
 const LOOK_MS: u64 = 1_000;
 /// How often it is looked for what was made live.
 const CHANGES_MS: u64 = 5_000;
+/// Between two looks whether inhibited alerts still are to be.
+const WEIGH_MS: u64 = 60_000;
 /// How often old deliveries are forgotten.
 const HOUSEKEEPING_MS: u64 = 600_000;
 /// Between two tries to learn who we are in Slack.
@@ -452,14 +454,15 @@ async fn tell_of_changes(engine: Engine, stop: CancellationToken) -> anyhow::Res
 
 /// Does what time brings to alerts, when it is due.
 async fn keep_alerts(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut weigh_ms = 0;
     while !stop.is_cancelled() {
         // From before the look: what comes due while it lasts is not slept over.
         let looked_ms = engine.clock().now_ms();
         let mut wake_ms = looked_ms.saturating_add_unsigned(LOOK_MS);
         if has_database(&engine) {
-            match engine.advance_alerts().await {
+            match look_at_alerts(&engine, &mut weigh_ms).await {
                 // There may be more: an outage leaves many.
-                Ok(advanced) if advanced > 0 => continue,
+                Ok(moved) if moved > 0 => continue,
                 Ok(_) => wake_ms = next_alert(&engine, looked_ms).await,
                 Err(failure) => warn!("do what is due about alerts: {failure:#}"),
             }
@@ -471,6 +474,19 @@ async fn keep_alerts(engine: Engine, stop: CancellationToken) -> anyhow::Result<
         }
     }
     Ok(())
+}
+
+/// How many alerts were moved, or heard of a silence. `weigh_ms`: when inhibitions are weighed next.
+async fn look_at_alerts(engine: &Engine, weigh_ms: &mut i64) -> Result<usize, Error> {
+    let advanced = engine.advance_alerts().await;
+    // Whatever came of that.
+    let told = engine.tell_of_silences().await?;
+    let now_ms = engine.clock().now_ms();
+    if now_ms >= *weigh_ms {
+        engine.weigh_inhibitions().await?;
+        *weigh_ms = now_ms.saturating_add_unsigned(WEIGH_MS);
+    }
+    Ok(advanced? + told)
 }
 
 /// When something is due; another bot may make it sooner, so a look a second is the least.

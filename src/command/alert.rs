@@ -271,7 +271,9 @@ pub async fn run(
         Wished::NoSuch => ephemeral(&no_such(&id, lang)),
     });
     let seen = of.seen.map(|seen| (seen.returns, seen.level));
-    let wanted = Wanted { wish, reason: of.reason, seen, answer };
+    let is_led = silencing(Level::Critical, context.runbook).iter().any(|role| role == by.role());
+    let silences_up_to = if is_led { Level::Critical } else { Level::Error };
+    let wanted = Wanted { wish, reason: of.reason, seen, silences_up_to, answer };
     context.engine.alert_event(asked, by, &of.alert, wanted).await
 }
 

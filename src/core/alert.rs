@@ -293,6 +293,11 @@ pub enum Effect {
         /// Whom.
         targets: Vec<Target>,
     },
+    /// People would be called now, and are not: it is silenced or inhibited. Only written down.
+    Quiet {
+        /// Why they would be.
+        why: Why,
+    },
     /// Whoever took it is asked whether they still have it.
     Remind,
     /// It is of level 3 for the first time.
@@ -379,7 +384,7 @@ impl Condition {
             Event::Cleared => next.cleared(),
             Event::TimePassed => {}
             Event::Undelivered => {
-                if self.state == State::Open {
+                if self.state == State::Open && !self.is_quiet(now_ms) {
                     let policy = policies.of(self.level);
                     let targets = policy.targets(self.told.saturating_sub(1)).to_vec();
                     next.effects.push(Effect::Tell { why: Why::Undelivered, targets });
@@ -519,20 +524,28 @@ impl Moving<'_> {
         }
     }
 
-    /// The policy from its beginning; what is due at once is told with this reason.
+    /// The policy from its beginning; what is due at once is told with this reason. Whoever asks for people
+    /// gets them, whatever keeps it quiet otherwise.
     fn tell_anew(&mut self, why: Why) {
         self.begin();
-        if self.now.is_quiet(self.now_ms) {
+        if self.now.is_quiet(self.now_ms) && why != Why::Asked {
+            self.effects.push(Effect::Quiet { why });
             return;
         }
         let targets = self.due();
         self.effects.push(Effect::Tell { why, targets });
     }
 
-    /// What kept it quiet is over.
+    /// What kept it quiet is over, or whoever had it is gone. While it settles nobody is called: its policy
+    /// begins, and goes on if it fires again.
     fn speak_again(&mut self, why: Why) {
-        if self.now.state == State::Open && !self.now.is_quiet(self.now_ms) {
+        if self.now.state != State::Open {
+            return;
+        }
+        if self.now.is_firing {
             self.tell_anew(why);
+        } else {
+            self.begin();
         }
     }
 
@@ -605,8 +618,10 @@ impl Moving<'_> {
     fn rises_ms(&self) -> Option<i64> {
         let policy = self.policies.of(self.now.level);
         let at_ms = self.now.since_ms.saturating_add(policy.rises_after_ms?);
+        // Whoever was away must not rise it when they come back in the middle of them.
+        let looked_ms = at_ms.max(self.now_ms);
         match &policy.quiet {
-            Some(quiet) if quiet.holds(at_ms) => freeze::ends_ms(&[quiet], at_ms),
+            Some(quiet) if quiet.holds(looked_ms) => freeze::ends_ms(&[quiet], looked_ms),
             _ => Some(at_ms),
         }
     }
@@ -649,9 +664,6 @@ impl Moving<'_> {
             State::Acknowledged if self.now.is_reminded => {
                 self.open_again();
                 self.speak_again(Why::Forgotten);
-                if self.now.is_quiet(now_ms) {
-                    self.begin();
-                }
             }
             State::Acknowledged => {
                 self.now.is_reminded = true;

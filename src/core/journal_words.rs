@@ -84,6 +84,12 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
     ),
     ("alert.opened", Outcome::Failed, "告警", "an alert was opened"),
     ("alert.told", Outcome::Progress, "告警已通知", "people were told of an alert"),
+    (
+        "alert.kept_quiet",
+        Outcome::Progress,
+        "告警静默或被抑制，没有叫人",
+        "nobody was told of an alert, for it is silenced or inhibited",
+    ),
     ("alert.acknowledged", Outcome::Ok, "告警已有人处理", "an alert was taken"),
     ("alert.given_back", Outcome::Stopped, "告警被放回", "an alert was given back"),
     (

@@ -157,9 +157,12 @@ async fn remind_in(unit: &mut Unit, id: &str, lang: Lang) -> Result<bool, Error>
     let Some(one) = row.and_then(read) else { return Ok(false) };
     let alert = alerts::alert_of(unit.connection(), one.alert.as_str()).await?;
     if let Some(alert) = alert.filter(|alert| !alert.channel.is_empty()) {
+        // A card that is so old that it was forgotten here is answered no more.
+        let card = format!("alert/{}/card", one.alert);
+        let is_there = outbox::is_written(unit.connection(), &card).await?;
         let slot = Slot {
             key: format!("alert/{}/follow-up/{id}/{now_ms}", one.alert),
-            parent: format!("alert/{}/card", one.alert),
+            parent: if is_there { card } else { String::new() },
             channel: alert.channel,
             priority: PRIORITY,
             run_id: String::new(),

@@ -4,6 +4,7 @@
 mod audit;
 mod deeds;
 mod incident;
+mod inhibit;
 mod notices;
 mod observe;
 mod time;
@@ -141,6 +142,16 @@ impl Held {
         Ok(Self { row, condition, first })
     }
 
+    /// Its id, and the sighting that speaks for it.
+    pub(super) fn named(&self) -> (&str, &Sighting) {
+        (&self.row.id, &self.first)
+    }
+
+    /// Until when nobody is told of it; 0: it is not silenced.
+    pub(super) fn silenced_until_ms(&self) -> i64 {
+        self.condition.silenced_until_ms
+    }
+
     /// Works an event into it, and writes down and out what comes of it. Its row and its card are
     /// [`Held::refresh`]'s, which every change ends with.
     ///
@@ -164,10 +175,7 @@ impl Held {
             return Ok(Ok(()));
         }
         notices::write(unit, self, (event, &before, &effects), by, in_force).await?;
-        if before.is_over() != self.condition.is_over() && !in_force.alerting.inhibitions.is_empty()
-        {
-            // Others look it up.
-            self.keep(unit).await?;
+        if before.is_over() != self.condition.is_over() {
             self.tell_inhibited(unit, in_force).await?;
         }
         Ok(Ok(()))
@@ -185,42 +193,6 @@ impl Held {
         self.row.sighting = serde_json::to_string(&self.first).unwrap_or_default();
         rows::change(unit.connection(), &self.row).await?;
         Ok(())
-    }
-
-    /// Those that this one explains are quiet while it is there, and speak again after it.
-    async fn tell_inhibited(&self, unit: &mut Unit, in_force: &InForce) -> Result<(), Error> {
-        let explained =
-            in_force.alerting.inhibitions.iter().filter(|one| one.by == self.first.name);
-        let mut ids = Vec::new();
-        for name in explained.flat_map(|one| &one.quiet) {
-            let environment = &self.first.environment;
-            ids.extend(rows::open_named(unit.connection(), environment, name, LISTED_MAX).await?);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids.into_iter().filter(|id| *id != self.row.id) {
-            let Some(row) = rows::hold(unit.connection(), &id).await? else { continue };
-            let mut other = Held::of(row)?;
-            let is_inhibited = other.is_inhibited(unit, in_force).await?;
-            let event = if is_inhibited { Event::Inhibited } else { Event::Released };
-            // It may be over by now; then there is nothing to keep quiet.
-            let _ = Box::pin(other.take(unit, &event, &By::BOT, in_force)).await?;
-            other.refresh(unit, in_force).await?;
-        }
-        Ok(())
-    }
-
-    /// Whether an alert that is there explains this one.
-    async fn is_inhibited(&self, unit: &mut Unit, in_force: &InForce) -> Result<bool, Error> {
-        let names = in_force.alerting.inhibitions.iter();
-        for one in names.filter(|one| one.quiet.contains(&self.first.name)) {
-            let environment = &self.first.environment;
-            let found = rows::open_named(unit.connection(), environment, &one.by, 1).await?;
-            if !found.is_empty() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

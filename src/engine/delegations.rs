@@ -42,6 +42,42 @@ pub struct Told {
     pub nothing: String,
 }
 
+impl Told {
+    /// Ends what somebody asked to change: answered once, and told under a key that begins so; or refused with
+    /// the reason for which there was nothing to change.
+    pub(super) async fn conclude(
+        &self,
+        unit: &mut Unit,
+        (asked, role): (&Asked, &str),
+        outcome: Result<&str, &str>,
+    ) -> Result<String, Error> {
+        let now_ms = unit.now_ms();
+        let answer = if outcome.is_ok() { &self.done } else { &self.nothing };
+        if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
+            return stored_answer(unit, &asked.delivery).await;
+        }
+        match (outcome, &self.channel) {
+            (Err(why), _) => {
+                let detail = json!({"text": asked.text, "role": role, "why": why});
+                unit.journal(request_entry(asked, "request.refused", "", detail, now_ms));
+            }
+            (Ok(key), Some(channel)) => {
+                let slot = Slot {
+                    key: format!("{key}/{}", asked.delivery),
+                    parent: String::new(),
+                    channel: channel.to_string(),
+                    priority: PRIORITY,
+                    run_id: String::new(),
+                    body: serde_json::to_string(&self.card).unwrap_or_default(),
+                };
+                outbox::put(unit.connection(), &slot, now_ms).await?;
+            }
+            (Ok(_), None) => {}
+        }
+        Ok(answer.clone())
+    }
+}
+
 impl Engine {
     /// What somebody may decide in another's place now.
     ///
@@ -145,25 +181,6 @@ async fn change_in(
             }
         }
     }
-    let answer = if is_changed { &told.done } else { &told.nothing };
-    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
-        return stored_answer(unit, &asked.delivery).await;
-    }
-    if !is_changed {
-        let detail = json!({"text": asked.text, "role": role, "why": "nothing_delegated"});
-        unit.journal(request_entry(asked, "request.refused", "", detail, now_ms));
-        return Ok(answer.clone());
-    }
-    if let Some(channel) = &told.channel {
-        let slot = Slot {
-            key: format!("delegation/{}", asked.delivery),
-            parent: String::new(),
-            channel: channel.to_string(),
-            priority: PRIORITY,
-            run_id: String::new(),
-            body: serde_json::to_string(&told.card).unwrap_or_default(),
-        };
-        outbox::put(unit.connection(), &slot, now_ms).await?;
-    }
-    Ok(answer.clone())
+    let outcome = if is_changed { Ok("delegation") } else { Err("nothing_delegated") };
+    told.conclude(unit, (asked, role), outcome).await
 }

@@ -127,6 +127,9 @@ pub enum Error {
     /// The database's.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// Another transaction was quicker, and what this one had read was no more so. Nothing was stored.
+    #[error("another bot was quicker")]
+    Overtaken,
     /// Somebody else drives the run now.
     #[error("the run {0} has another driver now")]
     Fenced(RunId),
@@ -152,6 +155,17 @@ pub enum Error {
         /// What of it.
         what: String,
     },
+}
+
+impl Error {
+    /// Whether the same may work later without a change to it.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(failure) => failure.is_passing(),
+            Self::Overtaken => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -282,6 +296,7 @@ impl Engine {
                 Err(Error::Store(store::Error::Busy(cause))) => {
                     tracing::info!("the database was busy, trying again: {cause}");
                 }
+                Err(Error::Overtaken) => {}
                 other => return other,
             }
             #[expect(

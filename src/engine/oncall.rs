@@ -1,7 +1,7 @@
 //! Who is on call: the configured rotations with what people have overridden, written down and told in one
 //! transaction; and each change of hands, told once whatever the number of bots.
 
-use super::requests::{request_entry, stored_answer};
+use super::requests::request_entry;
 use super::{Asked, Engine, Error, Told, bot_entry};
 use crate::config::alerting::Alerting;
 use crate::core::card::Card;
@@ -266,27 +266,8 @@ async fn change_in(
             ended > 0
         }
     };
-    let answer = if is_changed { &told.done } else { &told.nothing };
-    if !deliveries::insert_once(unit, &asked.delivery, answer).await? {
-        return stored_answer(unit, &asked.delivery).await;
-    }
-    if !is_changed {
-        let detail = json!({"text": asked.text, "role": role, "why": "nothing_overridden"});
-        unit.journal(request_entry(asked, "request.refused", "", detail, now_ms));
-        return Ok(answer.clone());
-    }
-    if let Some(channel) = &told.channel {
-        let slot = Slot {
-            key: format!("oncall/{}", asked.delivery),
-            parent: String::new(),
-            channel: channel.to_string(),
-            priority: PRIORITY,
-            run_id: String::new(),
-            body: serde_json::to_string(&told.card).unwrap_or_default(),
-        };
-        outbox::put(unit.connection(), &slot, now_ms).await?;
-    }
-    Ok(answer.clone())
+    let outcome = if is_changed { Ok("oncall") } else { Err("nothing_overridden") };
+    told.conclude(unit, (asked, role), outcome).await
 }
 
 async fn override_in(

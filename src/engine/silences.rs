@@ -1,5 +1,6 @@
 //! Silences: begun and ended for a person, ended by themselves, and their owner warned once before that.
-//! Alerts that are open hear of it in the same transaction; one that fires later is asked about with [`of`].
+//! Alerts that are open hear of it at once, in batches that a crash does not forget; one that begins later is
+//! asked about with [`silent_until`]. [`share`] lets none begin in between.
 
 use super::alerts::{By, Held, InForce};
 use super::requests::{request_entry, stored_answer};
@@ -10,18 +11,26 @@ use crate::core::id::{SilenceId, UserId};
 use crate::core::policy::Authorized;
 use crate::core::silence::{Matcher, Silence, silent_until_ms, warn_ms};
 use crate::core::text::Lang;
-use crate::store::alerts::{self, AlertFilter};
 use crate::store::outbox::{self, Slot};
-use crate::store::silences::{self as rows, SilenceRow};
-use crate::store::{Unit, deliveries};
+use crate::store::silences::{self as rows, ALL_HEARD, NONE_HEARD, SilenceRow};
+use crate::store::{Unit, alerts, deliveries};
 use serde_json::json;
 use sqlx::AnyConnection;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Silences in force or to come at once.
 pub const OPEN_MAX: i64 = 200;
-/// Open alerts that hear of one at once.
-const ALERTS_MAX: i64 = 1_000;
+/// Open alerts that one transaction tells of one.
+const TOLD_TOGETHER: usize = 100;
+/// Open alerts that are looked through at once.
+const PAGE: i64 = 1_000;
+/// Pages of them: as many alerts as may be open at all.
+const PAGES_MAX: usize = 200;
+/// Silences of which alerts are told by one look.
+const UNHEARD_MAX: i64 = 5;
+/// An alert with so many instances is silenced by no label: each would have to be looked at.
+const INSTANCES_MAX: i64 = 1_000;
 /// Owners that are warned by one look.
 const WARNED_MAX: i64 = 50;
 /// Such a message goes before what runs say.
@@ -68,21 +77,50 @@ pub struct SilenceWanted {
     pub answer: Box<dyn Fn(&Silenced) -> String + Send + Sync>,
 }
 
-/// Until when nobody is told of a sighting; `None`: it is not silent.
-pub(super) async fn of(
-    connection: &mut AnyConnection,
-    sighting: &Sighting,
-    now_ms: i64,
-) -> Result<Option<i64>, Error> {
-    let all = in_force(connection, now_ms).await?;
-    Ok(silent_until_ms(&all, sighting, now_ms))
+/// Whoever takes alerts in does this first: then no silence begins or ends before their transaction does.
+pub(super) async fn share(unit: &mut Unit) -> Result<(), Error> {
+    Ok(rows::share(unit).await?)
 }
 
-/// Those in force or to come, for whoever asks about many sightings.
-pub(super) async fn in_force(
-    connection: &mut AnyConnection,
-    now_ms: i64,
-) -> Result<Vec<Silence>, Error> {
+/// Those in force, by which a transaction goes.
+pub(super) async fn now(unit: &mut Unit) -> Result<Vec<Silence>, Error> {
+    let now_ms = unit.now_ms();
+    in_force(unit.connection(), now_ms).await
+}
+
+/// Until when nobody is told of an alert: as long as every instance of it that fires is silent. `None`: it is not.
+pub(super) async fn silent_until(
+    unit: &mut Unit,
+    all: &[Silence],
+    (id, first): (&str, &Sighting),
+) -> Result<Option<i64>, Error> {
+    let now_ms = unit.now_ms();
+    if all.iter().all(|one| one.matcher.labels.is_empty()) {
+        // All else is the same for every instance.
+        return Ok(silent_until_ms(all, first, now_ms));
+    }
+    let Some(firing) = firing(unit, id).await? else {
+        let plain = all.iter().filter(|one| one.matcher.labels.is_empty()).cloned();
+        return Ok(silent_until_ms(&plain.collect::<Vec<_>>(), first, now_ms));
+    };
+    if firing.is_empty() {
+        return Ok(silent_until_ms(all, first, now_ms));
+    }
+    let each = firing.iter().map(|one| silent_until_ms(all, one, now_ms));
+    // `None`, for one that is not silent, is the least.
+    Ok(each.min().flatten())
+}
+
+/// The instances of an alert that fire; `None`: too many to look at each.
+async fn firing(unit: &mut Unit, id: &str) -> Result<Option<Vec<Sighting>>, Error> {
+    let found = alerts::firing_sightings(unit.connection(), id, INSTANCES_MAX).await?;
+    if i64::try_from(found.len()).unwrap_or(INSTANCES_MAX) >= INSTANCES_MAX {
+        return Ok(None);
+    }
+    Ok(Some(found.iter().filter_map(|json| serde_json::from_str(json).ok()).collect()))
+}
+
+async fn in_force(connection: &mut AnyConnection, now_ms: i64) -> Result<Vec<Silence>, Error> {
     let all = rows::open(connection, now_ms, OPEN_MAX).await?;
     Ok(all.into_iter().filter_map(read).collect())
 }
@@ -99,41 +137,54 @@ fn read(row: SilenceRow) -> Option<Silence> {
     })
 }
 
-/// Keeps a silence of one alert, which has heard of it: so that it is listed, and its owner warned before it
-/// ends. One more than there may be is not kept, and is silent all the same.
+/// Keeps a silence of one alert, which its caller tells it: so that it is listed, and its owner warned before it
+/// ends. One more than there may be is not kept, and is silent all the same. Until when the alert is silent: by
+/// this or by another one that means it.
 pub(super) async fn keep_of_alert(
     unit: &mut Unit,
-    first: &Sighting,
-    (owner, reason, until_ms): (&str, &str, i64),
-) -> Result<(), Error> {
+    (id, first): (&str, &Sighting),
+    until_ms: i64,
+    by: &By<'_>,
+) -> Result<i64, Error> {
     let now_ms = unit.now_ms();
-    end_of_alert(unit, first, owner).await?;
-    let open = rows::open(unit.connection(), now_ms, OPEN_MAX).await?;
+    let before = now(unit).await?;
+    end_of_alert(unit, &before, first, by).await?;
+    let open = now(unit).await?;
+    let longer_ms = silent_until(unit, &open, (id, first)).await?.unwrap_or(0);
     if i64::try_from(open.len()).unwrap_or(OPEN_MAX) >= OPEN_MAX {
-        return Ok(());
+        return Ok(until_ms.max(longer_ms));
     }
     let row = SilenceRow {
         id: SilenceId::from_entropy(crate::entropy::bytes()).to_string(),
         matcher: serde_json::to_string(&Matcher::of_alert(first)).unwrap_or_default(),
-        owner: owner.to_owned(),
-        reason: reason.to_owned(),
+        owner: by.actor.to_owned(),
+        reason: by.reason.to_owned(),
         from_ms: now_ms,
         until_ms,
     };
-    let warned_ms = warn_ms((now_ms, until_ms));
-    Ok(rows::insert(unit.connection(), &row, warned_ms, now_ms).await?)
+    let times = (warn_ms((now_ms, until_ms)), now_ms);
+    rows::insert(unit.connection(), &row, times, (by.origin, ALL_HEARD)).await?;
+    Ok(until_ms.max(longer_ms))
 }
 
-/// Ends what silences one alert, and nothing else.
-pub(super) async fn end_of_alert(unit: &mut Unit, first: &Sighting, by: &str) -> Result<(), Error> {
+/// Ends those that silence one alert, and nothing else; its caller tells it. Whether there was something to end.
+pub(super) async fn end_of_alert(
+    unit: &mut Unit,
+    all: &[Silence],
+    first: &Sighting,
+    by: &By<'_>,
+) -> Result<bool, Error> {
     let now_ms = unit.now_ms();
+    let mut is_ended = false;
     let its_own = Matcher::of_alert(first);
-    for silence in in_force(unit.connection(), now_ms).await? {
+    for silence in all {
         if silence.matcher == its_own {
-            rows::end(unit.connection(), silence.id.as_str(), (by, now_ms)).await?;
+            let (id, ended) = (silence.id.as_str(), (by.actor, now_ms));
+            rows::end(unit.connection(), id, ended, (by.origin, ALL_HEARD)).await?;
+            is_ended = true;
         }
     }
-    Ok(())
+    Ok(is_ended)
 }
 
 impl Engine {
@@ -152,7 +203,8 @@ impl Engine {
     /// The database's.
     pub async fn silent_until_ms(&self, sighting: &Sighting) -> Result<Option<i64>, Error> {
         let mut reader = self.store.read().await?;
-        of(&mut reader, sighting, self.clock().now_ms()).await
+        let now_ms = self.clock().now_ms();
+        Ok(silent_until_ms(&in_force(&mut reader, now_ms).await?, sighting, now_ms))
     }
 
     /// Begins or ends a silence, and answers. The same delivery twice does nothing more.
@@ -165,18 +217,45 @@ impl Engine {
         by: &Authorized,
         wanted: SilenceWanted,
     ) -> Result<String, Error> {
-        let terms = self.terms_now();
         let wish = Arc::new((asked, by.role().to_owned(), wanted));
         let answer = self
             .patiently(|| {
-                let (wish, terms) = (Arc::clone(&wish), terms.clone());
-                self.store
-                    .unit(move |unit| Box::pin(async move { wish_in(unit, &wish, &terms).await }))
+                let wish = Arc::clone(&wish);
+                self.store.unit(move |unit| Box::pin(async move { wish_in(unit, &wish).await }))
             })
             .await?;
-        self.mail.notify_one();
+        // It is answered: who keeps the alerts goes on with what is left.
+        if let Err(failure) = self.tell_of_silences().await {
+            tracing::warn!("tell open alerts of a silence: {failure:#}");
+        }
         self.alarms.notify_one();
         Ok(answer)
+    }
+
+    /// Tells open alerts of silences that began or ended, a batch of each silence; how many alerts were told or
+    /// looked at. 0: all have heard of all.
+    ///
+    /// # Errors
+    /// The database's; what was not told is by the next call.
+    pub async fn tell_of_silences(&self) -> Result<usize, Error> {
+        let mut reader = self.store.read().await?;
+        let unheard = rows::unheard(&mut reader, UNHEARD_MAX).await?;
+        drop(reader);
+        let terms = self.terms_now();
+        let mut told = 0;
+        for id in unheard {
+            told += self
+                .patiently(|| {
+                    let (id, terms) = (id.clone(), terms.clone());
+                    self.store
+                        .unit(move |unit| Box::pin(async move { tell_in(unit, &id, &terms).await }))
+                })
+                .await?;
+        }
+        if told > 0 {
+            self.mail.notify_one();
+        }
+        Ok(told)
     }
 
     /// Warns owners whose silence ends soon, each once; how many.
@@ -256,7 +335,6 @@ fn warning(silence: &Silence, lang: Lang) -> Card {
 async fn wish_in(
     unit: &mut Unit,
     (asked, role, wanted): &(Asked, String, SilenceWanted),
-    terms: &InForce,
 ) -> Result<String, Error> {
     if let Some(answered) = deliveries::answer_of(unit.connection(), &asked.delivery).await? {
         return Ok(answered);
@@ -272,9 +350,9 @@ async fn wish_in(
                 from_ms: now_ms,
                 until_ms: *until_ms,
             };
-            begin_in(unit, asked, silence, terms).await?
+            begin_in(unit, asked, silence).await?
         }
-        SilenceWish::End { id } => end_in(unit, asked, id, terms).await?,
+        SilenceWish::End { id } => end_in(unit, asked, id).await?,
     };
     let answer = (wanted.answer)(&outcome);
     if !deliveries::insert_once(unit, &asked.delivery, &answer).await? {
@@ -303,13 +381,9 @@ async fn wish_in(
     Ok(answer)
 }
 
-async fn begin_in(
-    unit: &mut Unit,
-    asked: &Asked,
-    silence: Silence,
-    terms: &InForce,
-) -> Result<Silenced, Error> {
+async fn begin_in(unit: &mut Unit, asked: &Asked, silence: Silence) -> Result<Silenced, Error> {
     let now_ms = unit.now_ms();
+    rows::alone(unit).await?;
     let before = rows::open(unit.connection(), now_ms, OPEN_MAX).await?;
     if i64::try_from(before.len()).unwrap_or(OPEN_MAX) >= OPEN_MAX {
         return Ok(Silenced::TooMany);
@@ -322,57 +396,102 @@ async fn begin_in(
         from_ms: silence.from_ms,
         until_ms: silence.until_ms,
     };
-    let warned_ms = warn_ms((silence.from_ms, silence.until_ms));
-    rows::insert(unit.connection(), &row, warned_ms, now_ms).await?;
-    let heard = tell_alerts(unit, asked, &silence, terms).await?;
-    Ok(Silenced::Begun(silence, heard))
+    let times = (warn_ms((silence.from_ms, silence.until_ms)), now_ms);
+    rows::insert(unit.connection(), &row, times, (asked.origin, NONE_HEARD)).await?;
+    let alerts = open_alerts(unit, &silence.matcher).await?;
+    Ok(Silenced::Begun(silence, alerts))
 }
 
-async fn end_in(
-    unit: &mut Unit,
-    asked: &Asked,
-    id: &SilenceId,
-    terms: &InForce,
-) -> Result<Silenced, Error> {
+async fn end_in(unit: &mut Unit, asked: &Asked, id: &SilenceId) -> Result<Silenced, Error> {
     let by = (asked.actor.as_str(), unit.now_ms());
-    let ended = rows::end(unit.connection(), id.as_str(), by).await?;
+    rows::alone(unit).await?;
+    let ended = rows::end(unit.connection(), id.as_str(), by, (asked.origin, NONE_HEARD)).await?;
     let Some(silence) = ended.and_then(read) else { return Ok(Silenced::NoSuch) };
-    let heard = tell_alerts(unit, asked, &silence, terms).await?;
-    Ok(Silenced::Ended(silence, heard))
+    let alerts = open_alerts(unit, &silence.matcher).await?;
+    Ok(Silenced::Ended(silence, alerts))
 }
 
-/// Open alerts that a silence is about are silent as long as any silence says now; how many changed.
-async fn tell_alerts(
-    unit: &mut Unit,
-    asked: &Asked,
-    silence: &Silence,
-    terms: &InForce,
-) -> Result<usize, Error> {
-    let now_ms = unit.now_ms();
-    let all = in_force(unit.connection(), now_ms).await?;
-    let filter = AlertFilter { is_open: true, limit: ALERTS_MAX, ..AlertFilter::default() };
-    let mut open = alerts::list(unit.connection(), &filter).await?;
-    // Held in their order, so that two bots do not wait for each other in a circle.
-    open.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    let mut heard = 0;
-    for listed in open {
-        let Ok(first) = serde_json::from_str::<Sighting>(&listed.sighting) else { continue };
-        if !silence.matcher.matches(&first) {
-            continue;
-        }
-        let Some(row) = alerts::hold(unit.connection(), &listed.id).await? else { continue };
-        let mut held = Held::of(row)?;
-        let event = match silent_until_ms(&all, &first, now_ms) {
-            Some(until_ms) => Event::Silenced { until_ms },
-            None => Event::Unsilenced,
-        };
-        let (actor, reason) = (asked.actor.as_str(), silence.reason.as_str());
-        let by = By { actor, origin: asked.origin, reason };
-        // One that is over by now has nobody to be told anyway.
-        if held.take(unit, &event, &by, terms).await?.is_ok() {
-            heard += 1;
-        }
-        held.refresh(unit, terms).await?;
+/// How many open alerts a matcher means, by what speaks for each.
+async fn open_alerts(unit: &mut Unit, matcher: &Matcher) -> Result<usize, Error> {
+    let (mut count, mut after) = (0, String::new());
+    for _ in 0..PAGES_MAX {
+        let page = alerts::open_sightings_after(unit.connection(), &after, PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        last.clone_into(&mut after);
+        count += page.iter().filter(|(_, sighting)| means(matcher, sighting)).count();
     }
-    Ok(heard)
+    Ok(count)
+}
+
+fn means(matcher: &Matcher, sighting: &str) -> bool {
+    serde_json::from_str(sighting).is_ok_and(|one: Sighting| matcher.matches(&one))
+}
+
+/// Tells a batch of open alerts that a silence began or ended: each is silent as long as the silences say now.
+async fn tell_in(unit: &mut Unit, id: &str, terms: &InForce) -> Result<usize, Error> {
+    let Some(unheard) = rows::hold_unheard(unit.connection(), id).await? else { return Ok(0) };
+    let (by, origin, is_ended) = (unheard.by, unheard.origin, unheard.is_ended);
+    let Some(silence) = read(unheard.silence) else {
+        rows::set_heard(unit.connection(), id, ALL_HEARD).await?;
+        return Ok(0);
+    };
+    let all = now(unit).await?;
+    let by = By { actor: &by, origin: &origin, reason: &silence.reason };
+    // Every instance has what is no label in common.
+    let about = Matcher { labels: BTreeMap::new(), ..silence.matcher.clone() };
+    let (mut told, mut heard) = (0, unheard.heard);
+    let page = alerts::open_sightings_after(unit.connection(), &heard, PAGE).await?;
+    let looked_at = page.len();
+    for (alert, sighting) in page {
+        if told == TOLD_TOGETHER {
+            rows::set_heard(unit.connection(), id, &heard).await?;
+            return Ok(looked_at);
+        }
+        alert.clone_into(&mut heard);
+        let is_about = about == Matcher::default() || means(&about, &sighting);
+        let is_meant = is_about && is_any_meant(unit, &silence.matcher, &alert).await?;
+        if is_meant && tell_alert(unit, &alert, (&all, is_ended), &by, terms).await? {
+            told += 1;
+        }
+    }
+    let is_last = i64::try_from(looked_at).is_ok_and(|count| count < PAGE);
+    let heard = if is_last { ALL_HEARD } else { &heard };
+    rows::set_heard(unit.connection(), id, heard).await?;
+    Ok(looked_at)
+}
+
+/// Whether a silence by label means an instance of an alert that fires; without labels it means each.
+async fn is_any_meant(unit: &mut Unit, matcher: &Matcher, id: &str) -> Result<bool, Error> {
+    if matcher.labels.is_empty() {
+        return Ok(true);
+    }
+    let firing = firing(unit, id).await?;
+    Ok(firing.is_none_or(|firing| firing.iter().any(|one| matcher.matches(one))))
+}
+
+/// Tells one alert; whether there was something to tell.
+async fn tell_alert(
+    unit: &mut Unit,
+    id: &str,
+    (all, is_ended): (&[Silence], bool),
+    by: &By<'_>,
+    terms: &InForce,
+) -> Result<bool, Error> {
+    let Some(row) = alerts::hold(unit.connection(), id).await? else { return Ok(false) };
+    // One that cannot be read keeps no other from hearing of it.
+    let Ok(mut held) = Held::of(row) else { return Ok(false) };
+    let silent_until_ms = silent_until(unit, all, held.named()).await?;
+    let event = match silent_until_ms {
+        Some(until_ms) if held.silenced_until_ms() != until_ms => Event::Silenced { until_ms },
+        None if is_ended => Event::Unsilenced,
+        _ => return Ok(false),
+    };
+    if is_ended && held.silenced_until_ms() == 0 {
+        // Somebody ended it for this one before.
+        return Ok(false);
+    }
+    // One that is over by now has nobody to be told anyway.
+    let is_taken = held.take(unit, &event, by, terms).await?.is_ok();
+    held.refresh(unit, terms).await?;
+    Ok(is_taken)
 }

@@ -299,8 +299,7 @@ async fn store(
 
 /// What failed on the way to the database: sent again, it may be stored.
 fn failed(web: &Web, source: &str, failure: &Error) -> Response {
-    let is_passing = matches!(failure, Error::Store(cause) if cause.is_passing());
-    if is_passing {
+    if failure.is_passing() {
         info!("a body of {source} is to be sent again: {failure:#}");
         web.0.metrics.refused("webhook_unavailable");
         return later("the database cannot be asked");

@@ -308,6 +308,86 @@ pub async fn open_named(
     .await
 }
 
+/// An alert that is not over, for whoever looks whether another explains it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAlert {
+    /// `AL-…`.
+    pub id: String,
+    /// What is wrong.
+    pub name: String,
+    /// Where.
+    pub environment: String,
+    /// Whether another alert keeps it quiet.
+    pub is_inhibited: bool,
+}
+
+/// Alerts that are not over, in the order of their ids behind this one.
+///
+/// # Errors
+/// The database's.
+pub async fn open_after(
+    connection: &mut AnyConnection,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<OpenAlert>> {
+    let rows = sqlx::query(
+        "select id, name, environment, cast(case when condition like '%\"is_inhibited\":true%' then 1 else 0 end as bigint) \
+         from alerts where id > $1 and state in ('open', 'acknowledged') order by id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let open = |row: &AnyRow| {
+        Ok(OpenAlert {
+            id: row.try_get(0)?,
+            name: row.try_get(1)?,
+            environment: row.try_get(2)?,
+            is_inhibited: row.try_get::<i64, _>(3)? != 0,
+        })
+    };
+    rows.iter().map(open).collect()
+}
+
+/// The same: their ids, and the sightings that speak for them, as JSON.
+///
+/// # Errors
+/// The database's.
+pub async fn open_sightings_after(
+    connection: &mut AnyConnection,
+    after: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<(String, String)>> {
+    let rows = sqlx::query(
+        "select id, sighting from alerts where id > $1 and state in ('open', 'acknowledged') \
+         order by id limit $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// The sightings of the instances of an alert that fire, as JSON.
+///
+/// # Errors
+/// The database's.
+pub async fn firing_sightings(
+    connection: &mut AnyConnection,
+    alert_id: &str,
+    limit: i64,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select sighting from alert_instances where alert_id = $1 and ended_ms = 0 \
+         order by key limit $2",
+    )
+    .bind(alert_id)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// How many alerts are open, by level from 1 on.
 ///
 /// # Errors
@@ -329,13 +409,14 @@ pub async fn census(connection: &mut AnyConnection) -> sqlx::Result<[i64; 3]> {
 }
 
 /// What is known of instances, at most [`BATCH`] of them (their series and their keys): those themselves,
-/// and of their series what fires and what began last. In the order of their beginnings.
+/// and of their series what fires and what began last, but not after `until_ms`. In the order of their beginnings.
 ///
 /// # Errors
 /// The database's.
 pub async fn known_instances(
     connection: &mut AnyConnection,
     wanted: &[(String, String)],
+    until_ms: i64,
 ) -> sqlx::Result<Vec<InstanceRow>> {
     let mut query = sqlx::query(
         "select key, series, starts_ms, ended_ms, alert_id, seen_ms, sighting from alert_instances a \
@@ -343,7 +424,8 @@ pub async fn known_instances(
          $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) and (ended_ms = 0 or key in \
          ($33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, \
          $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64) or starts_ms = \
-         (select max(b.starts_ms) from alert_instances b where b.series = a.series)) order by starts_ms",
+         (select max(b.starts_ms) from alert_instances b where b.series = a.series and b.starts_ms <= $65)) \
+         order by starts_ms",
     );
     for at in 0..BATCH {
         query = query.bind(wanted.get(at).map_or("", |(series, _)| series.as_str()));
@@ -351,6 +433,7 @@ pub async fn known_instances(
     for at in 0..BATCH {
         query = query.bind(wanted.get(at).map_or("", |(_, key)| key.as_str()));
     }
+    query = query.bind(until_ms);
     query.fetch_all(connection).await?.iter().map(instance).collect()
 }
 
@@ -455,7 +538,7 @@ pub struct Waiting {
     pub refusal: String,
 }
 
-/// Notices of alerts that were refused, or are due since before `tried_ms` though they were tried, or since
+/// Notices of alerts that are not over, of which people were not told by other ways at its level, that were refused, or are due since before `tried_ms` though they were tried, or since
 /// before `any_ms` though nobody has tried: what waits longest first.
 ///
 /// # Errors
@@ -466,10 +549,14 @@ pub async fn waiting_notices(
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     let rows = sqlx::query(
+        // `alert/AL-….`: the id stands behind six letters, and has eleven.
         "select o.key, o.channel, o.refusal from outbox o join outbox_channels c on c.channel = o.channel \
+         join alerts a on a.id = substr(o.key, 7, 11) \
          where (o.state = 'refused' or (o.state = 'due' and o.due_ms < $2) or \
          (o.state = 'due' and o.due_ms < $1 and (o.attempts > 0 or c.failures > 0))) \
-         and o.key like 'alert/%' order by o.due_ms, o.key limit $3",
+         and o.key like 'alert/%' and a.state <> 'resolved' and not exists (select 1 from alert_undelivered u \
+         where u.alert_id = a.id and u.channel = o.channel and u.level = a.level) \
+         order by o.due_ms, o.key limit $3",
     )
     .bind(tried_ms)
     .bind(any_ms)

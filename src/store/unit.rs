@@ -43,6 +43,7 @@ pub(super) fn outside() -> Result<(), Error> {
 /// that will be chained at its end.
 pub struct Unit {
     transaction: Transaction<'static, Any>,
+    engine: Engine,
     entries: Vec<Entry>,
     now_ms: Millis,
 }
@@ -50,12 +51,17 @@ pub struct Unit {
 impl Unit {
     async fn begin(pool: &AnyPool, engine: Engine, now_ms: Millis) -> Result<Self, Error> {
         let transaction = pool.begin_with(engine.begin()).await?;
-        Ok(Self { transaction, entries: Vec::new(), now_ms })
+        Ok(Self { transaction, engine, entries: Vec::new(), now_ms })
     }
 
     /// The connection for this unit's statements.
     pub fn connection(&mut self) -> &mut AnyConnection {
         &mut self.transaction
+    }
+
+    /// Which database this is, for the few statements that differ.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Adds an entry to the journal, in the same transaction.
@@ -107,8 +113,9 @@ where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    let transaction = gate.pass(pool.begin_with(Engine::Postgres.begin())).await?;
-    let mut unit = Unit { transaction, entries: Vec::new(), now_ms: clock.now_ms() };
+    let engine = Engine::Postgres;
+    let transaction = gate.pass(pool.begin_with(engine.begin())).await?;
+    let mut unit = Unit { transaction, engine, entries: Vec::new(), now_ms: clock.now_ms() };
     let value = guarded(work, &mut unit).await.unwrap_or_else(|broken| Err(broken.into()))?;
     unit.finish(key).await?;
     Ok(value)

@@ -9,8 +9,8 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 42] = [
-    ("advance_alerts", "what time brings to alerts"),
+const BY_ITSELF: [(&str, &str); 44] = [
+    ("advance_together", "what time brings to alerts"),
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
     ("apply", "what became of a step, under the fence of whoever drives the run"),
@@ -49,9 +49,11 @@ const BY_ITSELF: [(&str, &str); 42] = [
     ("swept", "what retention removed"),
     ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
+    ("tell_of_silences", "open alerts hear of a silence that somebody began or ended with proof"),
     ("tell_undelivered", "words alone, by the other ways"),
     ("warn_of_silences", "words alone"),
     ("watch_hosts", "a silent host cannot be asked; after long its step is unknown"),
+    ("weigh_inhibitions", "alerts are quiet while another explains them"),
 ];
 
 /// A function of the engine: its name, its signature, its body.

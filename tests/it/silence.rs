@@ -267,14 +267,23 @@ both_engines! {
 
         let open = two.engine().open_follow_ups().await.unwrap();
         assert_eq!((open.len(), open[0].is_overdue(at_ms)), (1, true));
+        // The alert's card is so old that retention has forgotten it: the reminder must not wait for it.
+        let mut connection = database.raw().await;
+        sqlx::query("delete from outbox").execute(&mut connection).await.unwrap();
+        two.advance_ms(24 * HOUR_MS);
+        assert_eq!(two.reminded().await, 1);
+        let parent: String = sqlx::query_scalar("select parent from outbox where key like '%/follow-up/%'")
+            .fetch_one(&mut connection).await.unwrap();
+        assert_eq!(parent, "");
+
         let finish = || FollowUpWish::Finish { id: FollowUpId::new("FU-A") };
         assert_eq!(two.follow_up("3", finish()).await, "done FU-A");
         assert_eq!(two.follow_up("4", finish()).await, "none");
         two.advance_ms(24 * HOUR_MS);
         assert_eq!(two.reminded().await, 0);
         let all = two.engine().follow_ups_of(&alert).await.unwrap();
-        assert_eq!(all[0].done, Some((UserId::new("U0BOB"), at_ms)));
+        assert_eq!(all[0].done, Some((UserId::new("U0BOB"), at_ms + 24 * HOUR_MS)));
         let kinds = [two.kinds("follow_up.made").await, two.kinds("follow_up.done").await, two.kinds("follow_up.reminded").await];
-        assert_eq!(kinds, [1, 1, 2]);
+        assert_eq!(kinds, [1, 1, 3]);
     }
 }

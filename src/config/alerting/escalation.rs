@@ -12,6 +12,7 @@ use crate::core::freeze::{PlannedFreeze, Then, Times, Weekly, Zone};
 use crate::core::id::UserId;
 use crate::core::oncall::Rotations;
 use crate::core::text::Text as Words;
+use std::collections::BTreeSet;
 
 /// Level 1 has so long to pass by itself: the manual's five minutes.
 const RECOVERS_WITHIN_MS: i64 = 5 * 60_000;
@@ -449,5 +450,62 @@ pub(super) fn inhibitions(node: Option<&Node>, faults: &mut Faults) -> Vec<Inhib
         }
         found.push(Inhibition { by, quiet: names });
     }
+    for (item, one) in node.map_or(&[][..], Node::items).iter().zip(&found) {
+        let by = &one.by;
+        if !one.quiet.contains(by) && explains_itself(&found, by) {
+            let message = format!("`{by}` and what it keeps quiet would keep each other quiet");
+            faults.add_with(item.at, message, "of alerts that come together, let one say more");
+        }
+    }
     found
+}
+
+/// Whether an alert is kept quiet, through however many others, by what it keeps quiet itself.
+fn explains_itself(inhibitions: &[Inhibition], by: &str) -> bool {
+    let mut reached: BTreeSet<&str> = BTreeSet::new();
+    let mut next = vec![by];
+    while let Some(name) = next.pop() {
+        for quiet in inhibitions.iter().filter(|one| one.by == name).flat_map(|one| &one.quiet) {
+            if quiet == by {
+                return true;
+            }
+            if reached.insert(quiet) {
+                next.push(quiet);
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fault::listing;
+
+    fn faults_of(inhibitions: &str) -> String {
+        let alerts =
+            "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}";
+        let text = format!("{alerts}\ninhibit:\n{inhibitions}");
+        let read = super::super::parse("a.yml", text.as_bytes());
+        read.map_or_else(|faults| listing(&faults), |_| String::new())
+    }
+
+    #[test]
+    fn alerts_that_would_keep_each_other_quiet_are_refused() {
+        assert_eq!(faults_of("  - {by: A, quiet: [B, C]}\n  - {by: B, quiet: [C]}"), "");
+        let circle = faults_of(
+            "  - {by: A, quiet: [B]}\n  - {by: B, quiet: [C]}\n  - {by: C, quiet: [A]}\n  - {by: D, quiet: [A]}",
+        );
+        assert_eq!(circle.matches("would keep each other quiet").count(), 3, "{circle}");
+        assert!(circle.contains("a.yml:3:5") && !circle.contains("`D`"), "{circle}");
+        assert!(faults_of("  - {by: A, quiet: [A]}").contains("would keep itself quiet"));
+    }
+
+    #[test]
+    fn a_level_that_is_silent_here_is_the_manuals() {
+        let policies = Policies::default();
+        let rises = policies.levels.each_ref().map(|policy| policy.rises_after_ms);
+        assert_eq!(rises, [Some(300_000), Some(900_000), None]);
+        assert_eq!(policies.recovery_ms, 3_600_000);
+    }
 }

@@ -264,6 +264,67 @@ fn what_another_alert_explains_is_quiet_until_that_is_over() {
 }
 
 #[test]
+fn nobody_is_called_while_it_settles_whatever_ends_meanwhile() {
+    let mut story = Story::of(Level::Error);
+    for minutes in [1, 2, 3] {
+        story.until(minutes);
+        story.take(&Event::Cleared);
+        story.take(&Event::Fired(Level::Error));
+    }
+    story.take(&Event::Silenced { until_ms: NIGHT_MS + 6 * MINUTE_MS });
+    story.until(4);
+    story.take(&Event::Cleared);
+    story.said.clear();
+
+    // The silence ends, somebody takes it and gives it back: all while it does not fire.
+    story.until(7);
+    story.acknowledge(ANN);
+    story.take(&Event::Unacknowledged);
+    story.take(&Event::Inhibited);
+    story.take(&Event::Released);
+    assert_eq!(story.told(), "");
+
+    // It fires again: now people are called, and have their time.
+    story.until(8);
+    story.take(&Event::Fired(Level::Error));
+    story.until(9);
+
+    assert_eq!(story.said, [r#"  8 L2 open Step [Group("S0ONCALL")]"#]);
+}
+
+#[test]
+fn who_wants_more_people_gets_them_though_another_alert_explains_it() {
+    let mut story = Story::of(Level::Error);
+    story.take(&Event::Inhibited);
+    story.said.clear();
+
+    story.take(&Event::Escalated);
+
+    insta::assert_snapshot!(story.told(), @r"
+    0 L3 open Incident
+    0 L3 open Asked [Here]
+    ");
+}
+
+#[test]
+fn what_begins_quiet_is_written_down_and_told_when_it_is_quiet_no_more() {
+    let now = Condition {
+        silenced_until_ms: NIGHT_MS + 60 * MINUTE_MS,
+        ..Condition::before(Level::Error)
+    };
+    let mut story = Story { now, policies: policies(), now_ms: NIGHT_MS, said: Vec::new() };
+
+    story.take(&Event::Fired(Level::Error));
+    story.take(&Event::Undelivered);
+    story.until(61);
+
+    insta::assert_snapshot!(story.told(), @r#"
+     0 L2 open Quiet { why: New }
+    60 L2 open SilenceOver [Group("S0ONCALL")]
+    "#);
+}
+
+#[test]
 fn resolved_by_hand_it_opens_again_if_its_source_still_says_that_it_fires() {
     let mut story = Story::of(Level::Error);
     story.take(&Event::Resolved);
@@ -326,6 +387,27 @@ fn in_quiet_hours_level_1_waits_for_their_end_and_level_2_does_not() {
     assert_eq!(story.now.level, Level::Error);
     story.until(75);
     assert_eq!(story.now.level, Level::Critical, "level 2 rises whatever the hour");
+}
+
+#[test]
+fn a_bot_that_comes_back_in_quiet_hours_wakes_nobody_for_level_1() {
+    let mut story = Story::of(Level::Warning);
+    story.policies.levels[0].quiet = Some(PlannedFreeze {
+        name: "quiet_hours".to_owned(),
+        summary: Text::same("quiet"),
+        // From a minute after it is due, at five past eleven there.
+        times: Times::Weekly(vec!["mon-sun 11:06-14:00".parse::<Weekly>().unwrap()]),
+        zone: Zone::parse("Asia/Shanghai").unwrap(),
+        then: Then::Wait,
+        overridable_by: None,
+    });
+
+    story.away_until(20);
+    assert_eq!(story.now.level, Level::Warning, "{}", story.told());
+    story.until(179);
+    assert_eq!(story.now.level, Level::Warning, "{}", story.told());
+    story.until(180);
+    assert_eq!(story.now.level, Level::Error, "{}", story.told());
 }
 
 #[test]
@@ -468,8 +550,16 @@ proptest! {
                 prop_assert!(next.next_ms <= story.now_ms + 15 * MINUTE_MS, "nothing is due: {next:?}");
             }
             if next.is_quiet(story.now_ms) {
-                let is_told = effects.iter().any(|effect| matches!(effect, Effect::Tell { why, .. } if *why != Why::Undelivered));
+                let is_told = effects.iter().any(|effect| matches!(effect, Effect::Tell { why, .. } if *why != Why::Asked));
                 prop_assert!(!is_told, "told while it is quiet: {effects:?}");
+            }
+            if !next.is_firing {
+                let is_told = effects.iter().any(|effect| matches!(effect, Effect::Tell { why, .. } if !matches!(why, Why::Asked | Why::Undelivered)));
+                prop_assert!(!is_told, "told though it does not fire: {effects:?}");
+            }
+            if next.state == State::Open && before.state != State::Open {
+                let is_said = effects.iter().any(|effect| matches!(effect, Effect::Tell { .. } | Effect::Quiet { .. }));
+                prop_assert!(is_said || !next.is_firing, "it opened and nothing says so: {next:?}");
             }
             prop_assert_eq!(next.state == State::Acknowledged, next.acknowledged.is_some());
             prop_assert_eq!(next.is_over(), next.resolved_ms > 0);

@@ -72,7 +72,12 @@ async fn tell_in(unit: &mut Unit, one: &Waiting, in_force: &InForce) -> Result<b
     let Some(id) = alert_of(&one.key) else { return Ok(false) };
     let Some(row) = rows::alert_of(unit.connection(), id).await? else { return Ok(false) };
     let of = (id, one.channel.as_str(), row.level);
-    if row.state == "resolved" || rows::is_undelivered_told(unit.connection(), of).await? {
+    // Nobody is called about what is silenced or inhibited; it is tried again when it speaks.
+    let is_quiet = Held::of(row.clone()).is_ok_and(|held| held.condition.is_quiet(unit.now_ms()));
+    if is_quiet
+        || row.state == "resolved"
+        || rows::is_undelivered_told(unit.connection(), of).await?
+    {
         return Ok(false);
     }
     let Some(row) = rows::hold(unit.connection(), id).await? else { return Ok(false) };

@@ -44,6 +44,8 @@ pub struct Wanted {
     pub reason: String,
     /// How often it had come back, and its level, as it was shown; `None`: typed, and means it as it is.
     pub seen: Option<(u32, Level)>,
+    /// The highest level of which they may silence an alert.
+    pub silences_up_to: Level,
     /// What they read.
     pub answer: Box<dyn Fn(&Wished) -> String + Send + Sync>,
 }
@@ -197,7 +199,9 @@ async fn done(
         returns != condition.returns
             || (wanted.wish == AlertWish::Escalate && level != condition.level)
     });
-    if is_other {
+    // It may have become worse since they were let in.
+    let is_silence = matches!(wanted.wish, AlertWish::Silence { .. });
+    if is_other || (is_silence && condition.level > wanted.silences_up_to) {
         return Ok(Wished::Changed(shown));
     }
     if is_so(&condition, &wanted.wish, asked.actor.as_str(), unit.now_ms()) {
@@ -205,19 +209,19 @@ async fn done(
     }
     let by =
         By { actor: asked.actor.as_str(), origin: asked.origin, reason: wanted.reason.as_str() };
-    let event = wanted.wish.event(by.actor);
+    let mut event = wanted.wish.event(by.actor);
+    match &mut event {
+        Event::Silenced { until_ms } => {
+            *until_ms = silences::keep_of_alert(unit, held.named(), *until_ms, &by).await?;
+        }
+        Event::Unsilenced | Event::Escalated => {
+            let all = silences::now(unit).await?;
+            silences::end_of_alert(unit, &all, &held.first, &by).await?;
+        }
+        _ => {}
+    }
     if held.take(unit, &event, &by, in_force).await?.is_err() {
         return Ok(Wished::Over(shown));
-    }
-    match wanted.wish {
-        AlertWish::Silence { until_ms } => {
-            let of = (by.actor, by.reason, until_ms);
-            silences::keep_of_alert(unit, &held.first, of).await?;
-        }
-        AlertWish::Unsilence | AlertWish::Escalate => {
-            silences::end_of_alert(unit, &held.first, by.actor).await?;
-        }
-        AlertWish::Acknowledge | AlertWish::GiveBack | AlertWish::Resolve => {}
     }
     held.refresh(unit, in_force).await?;
     Ok(Wished::Done(Box::new(view(unit.connection(), &held.row).await?)))

@@ -108,11 +108,13 @@ async fn worked(
 ) -> Result<(), Error> {
     let (now_ms, lang) = (unit.now_ms(), in_force.runbook.language);
     match effect {
+        Effect::Quiet { why } => {
+            opened(unit, held, *why, by);
+            unit.journal(entry(held, "alert.kept_quiet", by, json!({"why": why}), now_ms));
+            Ok(())
+        }
         Effect::Tell { why, targets } => {
-            if *why == Why::New {
-                let detail = json!({"sighting": held.first});
-                unit.journal(entry(held, "alert.opened", by, detail, now_ms));
-            }
+            opened(unit, held, *why, by);
             if targets.is_empty() && *why == Why::New {
                 return Ok(());
             }
@@ -158,8 +160,11 @@ async fn worked(
             let words =
                 lang.pick("恢复已超过时限 (RTO)", "The recovery takes longer than it may (RTO)");
             let mut line = vec![text(words)];
-            for one in mentions(unit, policy.targets(0), in_force).await? {
-                line.extend([text(" "), one]);
+            // The clock goes on whatever keeps it quiet; calling people does not.
+            if !held.condition.is_quiet(now_ms) {
+                for one in mentions(unit, policy.targets(0), in_force).await? {
+                    line.extend([text(" "), one]);
+                }
             }
             let card = said(held, "⏰", line, Tone::Bad, unit).await?;
             reply(unit, held, &card).await
@@ -178,6 +183,15 @@ async fn worked(
             unit.journal(entry(held, "alert.settling", by, json!({}), now_ms));
             Ok(())
         }
+    }
+}
+
+/// The entry of a new alert, with what its source said.
+fn opened(unit: &mut Unit, held: &Held, why: Why, by: &By<'_>) {
+    if why == Why::New {
+        let detail = json!({"sighting": held.first});
+        let entry = entry(held, "alert.opened", by, detail, unit.now_ms());
+        unit.journal(entry);
     }
 }
 

@@ -2,17 +2,21 @@
 //! that they belong to. The same again changes nothing, in whatever order it comes.
 
 use super::super::silences;
-use super::{By, Engine, Error, Held, InForce, rows};
+use super::{By, Engine, Error, Held, INSTANCES_MAX, InForce, entry, rows};
 use crate::core::alert::{Condition, Event, Level, Sighting};
 use crate::core::id::AlertId;
-use crate::core::silence::{Silence, silent_until_ms};
+use crate::core::silence::Silence;
 use crate::store::Unit;
 use crate::store::alerts::{AlertRow, BATCH, InstanceRow};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Sightings that one transaction takes in; the rest goes into the next.
 const TOGETHER_MAX: usize = 1_000;
+/// How far a source's clock may be ahead of the bot's. A beginning later than that is a mistake of some clock, and no
+/// reason to take what begins now for old.
+const AHEAD_MS_MAX: i64 = 5 * 60_000;
 
 /// What came of sightings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +64,7 @@ impl Engine {
     ) -> Result<Observed, Error> {
         // Alertmanager repeats itself: what is known needs no writer.
         let mut reader = self.store().read().await?;
-        let known = known(&mut reader, &sightings).await?;
+        let known = known(&mut reader, &sightings, self.clock().now_ms()).await?;
         drop(reader);
         if sightings.iter().all(|one| known.says_nothing_new(one)) {
             return Ok(Observed { known: sightings.len(), ..Observed::default() });
@@ -89,6 +93,8 @@ struct Known {
     by_key: HashMap<String, InstanceRow>,
     /// The beginnings of each series that are of interest, in their order.
     by_series: HashMap<String, Vec<String>>,
+    /// What began later did not.
+    until_ms: i64,
 }
 
 impl Known {
@@ -100,9 +106,12 @@ impl Known {
         self.by_key.insert(row.key.clone(), row);
     }
 
+    /// When the newest of a series began, as far as that can be true.
     fn newest_ms(&self, series: &str) -> Option<i64> {
         let keys = self.by_series.get(series)?;
-        keys.iter().filter_map(|key| self.by_key.get(key)).map(|row| row.starts_ms).max()
+        let rows = keys.iter().filter_map(|key| self.by_key.get(key));
+        let begun = rows.map(|row| row.starts_ms);
+        begun.filter(|starts_ms| *starts_ms <= self.until_ms).max()
     }
 
     fn firing_of(&self, series: &str) -> Vec<InstanceRow> {
@@ -121,11 +130,13 @@ impl Known {
 async fn known(
     connection: &mut sqlx::AnyConnection,
     sightings: &[Sighting],
+    now_ms: i64,
 ) -> Result<Known, Error> {
-    let mut known = Known::default();
+    let until_ms = now_ms.saturating_add(AHEAD_MS_MAX);
+    let mut known = Known { until_ms, ..Known::default() };
     for batch in sightings.chunks(BATCH) {
         let wanted: Vec<_> = batch.iter().map(|one| (series_of(one), key_of(one))).collect();
-        for row in rows::known_instances(connection, &wanted).await? {
+        for row in rows::known_instances(connection, &wanted, until_ms).await? {
             known.put(row);
         }
     }
@@ -146,15 +157,16 @@ async fn observe_in(
     in_force: &InForce,
 ) -> Result<Observed, Error> {
     let now_ms = unit.now_ms();
+    silences::share(unit).await?;
     // The groups first, always in their order: two bots that take in the same wait for each other here.
     let groups: BTreeSet<String> = sightings.iter().map(Sighting::group).collect();
-    let mut held: BTreeMap<String, Held> = BTreeMap::new();
+    let mut held: BTreeSet<String> = BTreeSet::new();
     for group in groups {
-        if let Some(row) = rows::hold_living(unit.connection(), &group).await? {
-            held.insert(group, Held::of(row)?);
+        if rows::hold_living(unit.connection(), &group).await?.is_some() {
+            held.insert(group);
         }
     }
-    let mut known = known(unit.connection(), sightings).await?;
+    let mut known = known(unit.connection(), sightings, now_ms).await?;
     let mut observed = Observed::default();
     let mut changes: BTreeMap<String, Change> = BTreeMap::new();
     let mut ended_elsewhere: BTreeMap<String, Vec<InstanceRow>> = BTreeMap::new();
@@ -214,35 +226,56 @@ async fn observe_in(
         }
         known.put(row);
     }
-    let silences = if observed.fired > 0 {
-        silences::in_force(unit.connection(), now_ms).await?
-    } else {
-        Vec::new()
-    };
-    put(unit, over).await?;
+    put(unit, over.clone()).await?;
+    if has_an_alert(unit, &over).await? {
+        return Err(Error::Overtaken);
+    }
+    let silences = if changes.is_empty() { Vec::new() } else { silences::now(unit).await? };
+    let explains = |name: &str| in_force.alerting.inhibitions.iter().any(|one| one.by == name);
+    // What explains others begins before them, and ends after them: nobody is called in between.
+    let mut changes: Vec<(String, Change)> = changes.into_iter().collect();
+    changes.sort_by_key(|(_, change)| !change.fired.iter().any(|one| explains(&one.name)));
+    // Read once more: what is worked into one may have moved another, which it explains.
     for (group, change) in changes {
-        let alert = match held.remove(&group) {
-            Some(alert) => Some(alert),
-            // It belongs to an alert that another transaction has made since.
-            None => {
-                rows::hold_living(unit.connection(), &group).await?.map(Held::of).transpose()?
+        let alert = match rows::hold_living(unit.connection(), &group).await? {
+            // Another transaction has made it since: what it knows was not known here.
+            Some(_) if !held.contains(&group) && !change.fired.is_empty() => {
+                return Err(Error::Overtaken);
             }
+            row => row.map(Held::of).transpose()?,
         };
         let ended = alert.as_ref().and_then(|alert| ended_elsewhere.remove(&alert.row.id));
         let change = Change { ended: ended.unwrap_or_default(), ..change };
-        work_in(unit, alert, (&group, change), &silences, in_force).await?;
+        work_in(unit, alert, (&group, change), (&silences, in_force)).await?;
     }
+    let mut ended_elsewhere: Vec<(String, Vec<InstanceRow>)> =
+        ended_elsewhere.into_iter().collect();
+    ended_elsewhere.sort_by_key(|(_, ended)| ended.iter().any(|row| explains(&name_of(row))));
     for (id, ended) in ended_elsewhere {
-        let group =
-            held.iter().find(|(_, alert)| alert.row.id == id).map(|(group, _)| group.clone());
-        let alert = match group.and_then(|group| held.remove(&group)) {
-            Some(alert) => Some(alert),
-            None => rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?,
-        };
+        let alert = rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?;
         let change = Change { ended, ..Change::default() };
-        work_in(unit, alert, ("", change), &silences, in_force).await?;
+        work_in(unit, alert, ("", change), (&silences, in_force)).await?;
     }
     Ok(observed)
+}
+
+/// What is wrong, as an instance's last sighting says.
+fn name_of(row: &InstanceRow) -> String {
+    serde_json::from_str::<Sighting>(&row.sighting).map_or_else(|_| String::new(), |one| one.name)
+}
+
+/// Whether one of these instances, which no alert had, has one: another transaction took it in meanwhile.
+async fn has_an_alert(unit: &mut Unit, instances: &[InstanceRow]) -> Result<bool, Error> {
+    for batch in instances.chunks(BATCH) {
+        let wanted: Vec<_> =
+            batch.iter().map(|row| (row.series.clone(), row.key.clone())).collect();
+        let stored = rows::known_instances(unit.connection(), &wanted, 0).await?;
+        let is_one = |row: &InstanceRow| batch.iter().any(|one| one.key == row.key);
+        if stored.iter().any(|row| is_one(row) && !row.alert_id.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Ends an instance: as its alert's, or, where it began in this same transaction, before it had one.
@@ -279,10 +312,10 @@ async fn work_in(
     unit: &mut Unit,
     alert: Option<Held>,
     (group, change): (&str, Change),
-    silences: &[Silence],
-    in_force: &InForce,
+    (silences, in_force): (&[Silence], &InForce),
 ) -> Result<(), Error> {
     let now_ms = unit.now_ms();
+    let ended: BTreeSet<String> = change.ended.iter().map(|row| row.series.clone()).collect();
     put(unit, change.ended).await?;
     let mut alert = match alert {
         Some(alert) if alert.is_past(now_ms) && !change.fired.is_empty() => {
@@ -308,30 +341,19 @@ async fn work_in(
     });
     put(unit, firing.collect()).await?;
     let (firing, _) = rows::count_instances(unit.connection(), &id).await?;
-    if let Some(first) = worst(&change.fired).or_else(|| worst(&change.changed)) {
+    let spoke = series_of(&held.first);
+    let is_well = ended.contains(&spoke) && !change.fired.iter().any(|one| series_of(one) == spoke);
+    if is_well && firing > 0 {
+        held.speak_for_who_is_left(unit).await?;
+    } else if let Some(first) = worst(&change.fired).or_else(|| worst(&change.changed)) {
         held.speak_for(first, change.fired.is_empty() || firing > 1);
     }
-    if !change.fired.is_empty() || !change.changed.is_empty() {
-        let level = worst(&change.fired)
-            .or_else(|| worst(&change.changed))
-            .map_or(Level::Warning, |one| one.level);
-        let is_inhibited = held.is_inhibited(unit, in_force).await?;
-        held.condition.is_inhibited = is_inhibited;
-        let is_worst = level == Level::Critical && held.condition.level < Level::Critical;
-        if held.condition.is_over() || is_worst {
-            // What was silent when it ended need not be silent now, and who may silence a lesser alert need
-            // not be somebody who may silence this.
-            held.condition.silenced_until_ms = 0;
-        }
-        // Nor does the silence of one alert hold for it as an incident, unless it was said of that.
-        let is_critical = level.max(held.condition.level) == Level::Critical;
-        let holds = |one: &&Silence| !is_critical || one.matcher.group.is_none();
-        let silences: Vec<Silence> = silences.iter().filter(holds).cloned().collect();
-        let silent_until_ms = silent_until_ms(&silences, &held.first, now_ms).unwrap_or(0);
-        held.condition.silenced_until_ms = held.condition.silenced_until_ms.max(silent_until_ms);
-        if !change.fired.is_empty() || level > held.condition.level {
-            let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
-        }
+    let level = worst(change.fired.iter().chain(&change.changed)).map(|one| one.level);
+    if let Some(level) = level
+        && (!change.fired.is_empty() || level > held.condition.level)
+    {
+        held.make_ready(unit, level, (silences, in_force)).await?;
+        let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
     }
     if firing == 0 {
         let _ = held.take(unit, &Event::Cleared, &By::BOT, in_force).await?;
@@ -341,11 +363,14 @@ async fn work_in(
 }
 
 /// The sighting that speaks for several: the worst, and of those the first.
-fn worst(sightings: &[Sighting]) -> Option<&Sighting> {
-    sightings.iter().max_by_key(|one| (one.level, std::cmp::Reverse(one.starts_ms)))
+fn worst<'s>(sightings: impl IntoIterator<Item = &'s Sighting>) -> Option<&'s Sighting> {
+    sightings.into_iter().max_by_key(|one| (one.level, std::cmp::Reverse(one.starts_ms)))
 }
 
-/// A new alert of a group. Another bot may have been quicker: then it is theirs, held.
+/// A new alert of a group.
+///
+/// # Errors
+/// [`Error::Overtaken`]: another bot has made it.
 async fn begin(
     unit: &mut Unit,
     group: &str,
@@ -377,10 +402,8 @@ async fn begin(
         notices: 0,
         checklist_run: String::new(),
     };
-    if !rows::insert(unit.connection(), &row).await?
-        && let Some(theirs) = rows::hold_living(unit.connection(), group).await?
-    {
-        return Held::of(theirs);
+    if !rows::insert(unit.connection(), &row).await? {
+        return Err(Error::Overtaken);
     }
     Ok(Held { row, condition, first: first.clone() })
 }
@@ -393,6 +416,74 @@ impl Held {
         is_over
             && !condition.is_firing
             && now_ms - condition.resolved_ms > crate::core::alert::REOPENS_WITHIN_MS
+    }
+
+    /// Whoever spoke for it is well again: the worst of those that fire does now.
+    async fn speak_for_who_is_left(&mut self, unit: &mut Unit) -> Result<(), Error> {
+        let id = &self.row.id;
+        let left = rows::firing_sightings(unit.connection(), id, INSTANCES_MAX).await?;
+        let left: Vec<Sighting> =
+            left.iter().filter_map(|json| serde_json::from_str(json).ok()).collect();
+        if let Some(first) = worst(&left) {
+            let starts_ms = self.first.starts_ms.min(first.starts_ms);
+            self.first = Sighting { starts_ms, ..first.clone() };
+        }
+        Ok(())
+    }
+
+    /// What holds for it as it opens, whatever held when it ended: whether another alert explains it, and
+    /// until when it is silenced.
+    pub(super) async fn look_around(
+        &mut self,
+        unit: &mut Unit,
+        silences: &[Silence],
+        in_force: &InForce,
+    ) -> Result<(), Error> {
+        self.condition.is_inhibited = self.is_inhibited(unit, in_force).await?;
+        let silent_until_ms = silences::silent_until(unit, silences, self.named()).await?;
+        self.condition.silenced_until_ms = silent_until_ms.unwrap_or(0);
+        Ok(())
+    }
+
+    /// What an instance that is new, or of a higher level, finds around its alert.
+    async fn make_ready(
+        &mut self,
+        unit: &mut Unit,
+        level: Level,
+        (silences, in_force): (&[Silence], &InForce),
+    ) -> Result<(), Error> {
+        let condition = &self.condition;
+        let was_incident = !condition.is_over() && condition.level == Level::Critical;
+        let is_new_incident = !was_incident && level.max(condition.level) == Level::Critical;
+        // Who may silence a lesser alert need not be somebody who may silence an incident.
+        let is_unsilenced = is_new_incident
+            && silences::end_of_alert(unit, silences, &self.first, &By::BOT).await?;
+        let left = if is_unsilenced { silences::now(unit).await? } else { Vec::new() };
+        let silences = if is_unsilenced { &left[..] } else { silences };
+        let lang = in_force.runbook.language;
+        if is_unsilenced {
+            let reason = lang.pick("现在是三级", "it is of level 3 now");
+            let by = By { reason, ..By::BOT };
+            let entry = entry(self, "alert.unsilenced", &by, json!({}), unit.now_ms());
+            unit.journal(entry);
+        }
+        if self.condition.is_over() {
+            return self.look_around(unit, silences, in_force).await;
+        }
+        if self.condition.silenced_until_ms > unit.now_ms() {
+            match silences::silent_until(unit, silences, self.named()).await? {
+                Some(until_ms) => self.condition.silenced_until_ms = until_ms,
+                None if is_new_incident => self.condition.silenced_until_ms = 0,
+                None => {
+                    let reason =
+                        lang.pick("有未被静默的实例", "an instance fires that no silence means");
+                    let by = By { reason, ..By::BOT };
+                    // It is open: nothing refuses this.
+                    let _ = self.take(unit, &Event::Unsilenced, &by, in_force).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Another instance, or another value of it, speaks for the alert. A worse one takes the place of what
