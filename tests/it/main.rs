@@ -39,6 +39,7 @@ mod incident;
 mod journal;
 mod live;
 mod log_audit;
+mod mail;
 mod manual;
 mod matrix;
 mod neostock;
