@@ -65,6 +65,7 @@ mod sandbox;
 mod scans;
 mod scripts;
 mod self_approval;
+mod self_watch;
 mod service_unit;
 mod settle;
 mod shipped;

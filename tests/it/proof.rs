@@ -46,6 +46,7 @@ const BY_ITSELF: [(&str, &str); 42] = [
     ("settle_wish", "a decision that was let in when it was handed on"),
     ("show_output", "words alone"),
     ("show_queue", "words alone"),
+    ("stand_by_watch", "that a bot sees it still"),
     ("swept", "what retention removed"),
     ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),
