@@ -271,7 +271,8 @@ pub async fn run(
         Wished::NoSuch => ephemeral(&no_such(&id, lang)),
     });
     let seen = of.seen.map(|seen| (seen.returns, seen.level));
-    let wanted = Wanted { wish, reason: of.reason, seen, answer };
+    let name = context.powers.name().unwrap_or_default();
+    let wanted = Wanted { wish, reason: of.reason, name, seen, answer };
     context.engine.alert_event(asked, by, &of.alert, wanted).await
 }
 

@@ -367,7 +367,7 @@ async fn tell_alerts(
             None => Event::Unsilenced,
         };
         let (actor, reason) = (asked.actor.as_str(), silence.reason.as_str());
-        let by = By { actor, origin: asked.origin, reason };
+        let by = By { actor, name: "", origin: asked.origin, reason };
         // One that is over by now has nobody to be told anyway.
         if held.take(unit, &event, &by, terms).await?.is_ok() {
             heard += 1;
