@@ -204,18 +204,15 @@ impl Watch {
             _ => Seen::Between,
         };
         let seen = self.confirmed(OUTBOX, seen);
-        let why = match seen {
-            Seen::Wrong(_) => self.engine.why_messages_wait().await?,
-            Seen::Good | Seen::Between => Vec::new(),
-        };
-        let why = |mark: &str| why.iter().map(|one| format!("{mark}{one}")).collect::<String>();
+        // The first piece is what stands before them.
+        let mut why = vec![String::new()];
+        if matches!(seen, Seen::Wrong(_)) {
+            why.extend(self.engine.why_messages_wait().await?);
+        }
+        let due = census.due;
         let words = (
-            format!("{} 条消息待发送，最早的已等待超过 2 分钟{}", census.due, why("；")),
-            format!(
-                "{} messages wait, the oldest for more than two minutes{}",
-                census.due,
-                why("; ")
-            ),
+            format!("{due} 条消息待发送，最早的已等待超过 2 分钟{}", why.join("；")),
+            format!("{due} messages wait, the oldest for more than two minutes{}", why.join("; ")),
         );
         self.say(OUTBOX, seen, "OutboxBehind", words).await
     }
