@@ -9,7 +9,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 42] = [
+const BY_ITSELF: [(&str, &str); 43] = [
     ("advance_alerts", "what time brings to alerts"),
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),

@@ -1,7 +1,7 @@
 //! What a bot watches of itself becomes an alert, in the language of the runbook, and is over with its cause.
 
 use crate::harness::bot::{Bot, NIGHT_MS, shown};
-use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::database::both_engines;
 use crate::harness::looks::Looks;
 use crate::harness::place::Place;
 use neostock_ops::clock::Clock;
