@@ -17,16 +17,23 @@ const WORDS_CHARS_MAX: usize = 200;
 pub enum Delivery {
     /// It was taken, under this name.
     Taken(String),
-    /// It was certainly not taken; later it may be.
-    NotTaken,
+    /// It was certainly not taken, and why; later it may be.
+    NotTaken(String),
     /// The same, and not before this many milliseconds.
     Wait(u64),
     /// It may have been taken.
     Unknown,
-    /// It was not taken, for a reason that people can put right.
-    Held(String),
     /// It will never be taken.
     Refused(String),
+}
+
+/// What a failure began with, in its words.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut first = error;
+    while let Some(deeper) = first.source() {
+        first = deeper;
+    }
+    words(&first.to_string())
 }
 
 /// Another side's words, for the journal and the log.

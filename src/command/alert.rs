@@ -273,7 +273,8 @@ pub async fn run(
     let seen = of.seen.map(|seen| (seen.returns, seen.level));
     let is_led = silencing(Level::Critical, context.runbook).iter().any(|role| role == by.role());
     let silences_up_to = if is_led { Level::Critical } else { Level::Error };
-    let wanted = Wanted { wish, reason: of.reason, seen, silences_up_to, answer };
+    let name = context.powers.name().unwrap_or_default();
+    let wanted = Wanted { wish, reason: of.reason, name, seen, silences_up_to, answer };
     context.engine.alert_event(asked, by, &of.alert, wanted).await
 }
 

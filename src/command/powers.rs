@@ -89,6 +89,11 @@ impl Powers<'_> {
         self.standing().await.within(FRESH_MS) == Some(Standing::Full)
     }
 
+    /// What the asker is called, as far as Slack has said; their own words.
+    pub fn name(&self) -> Option<String> {
+        self.directory.last_name(&self.actor.user)
+    }
+
     /// Leaves a word in the log where somebody was let in on what Slack said before.
     fn told(&self, held: Result<Authorized, Denied>, facts: &Facts) -> Result<Authorized, Denied> {
         if let (Ok(by), Some(age_ms)) = (&held, facts.stale_ms()) {

@@ -245,8 +245,8 @@ pub enum Event {
     Inhibited,
     /// That one is over.
     Released,
-    /// A notice of it could not be delivered: people are told by every other way.
-    Undelivered,
+    /// A notice of it could not be delivered by this way: people are told by every other.
+    Undelivered(Way),
     /// Time goes by.
     TimePassed,
 }
@@ -383,7 +383,7 @@ impl Condition {
             Event::Fired(level) => next.fired(*level),
             Event::Cleared => next.cleared(),
             Event::TimePassed => {}
-            Event::Undelivered => {
+            Event::Undelivered(_) => {
                 if self.state == State::Open && !self.is_quiet(now_ms) {
                     let policy = policies.of(self.level);
                     let targets = policy.targets(self.told.saturating_sub(1)).to_vec();

@@ -201,6 +201,8 @@ impl Held {
 pub(super) struct By<'b> {
     /// A user id, `neostock-ops`, or `pagerduty`.
     pub actor: &'b str,
+    /// What people outside Slack call them; empty: not known.
+    pub name: &'b str,
     /// By which way.
     pub origin: &'b str,
     /// What they said of it.
@@ -209,7 +211,8 @@ pub(super) struct By<'b> {
 
 impl By<'static> {
     /// The bot itself.
-    pub(super) const BOT: Self = Self { actor: "neostock-ops", origin: "bot", reason: "" };
+    pub(super) const BOT: Self =
+        Self { actor: "neostock-ops", name: "", origin: "bot", reason: "" };
 }
 
 /// An entry about an alert.

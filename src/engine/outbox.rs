@@ -5,6 +5,7 @@ use crate::core::alert::Way;
 use crate::store::Unit;
 use crate::store::outbox::{self, ChannelClaim, Rest, Trouble};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -77,7 +78,7 @@ pub enum Outcome {
     NotSent,
     /// It may have arrived.
     Unknown,
-    /// The same, and why in words: something that people can put right.
+    /// It has certainly not arrived, and why in words; to be tried again.
     Held(String),
     /// Not before this many milliseconds; it has certainly not arrived.
     Paced(i64),
@@ -199,6 +200,24 @@ impl Engine {
         let mut reader = self.store.read().await?;
         Ok(outbox::channels_in_trouble(&mut reader, TROUBLES_MAX).await?)
     }
+
+    /// Why messages wait, each way's reasons once: `email: the mail server: …`. It names nobody's address.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn why_messages_wait(&self) -> Result<Vec<String>, Error> {
+        Ok(reasons(&self.channels_in_trouble().await?))
+    }
+}
+
+fn reasons(troubles: &[Trouble]) -> Vec<String> {
+    let line = |one: &Trouble| {
+        // What the other side says may hold the address of whoever gets the mail.
+        let words = one.why.split(' ').map(|word| if word.contains('@') { "…" } else { word });
+        let why = words.collect::<Vec<_>>().join(" ");
+        format!("{}: {why}", outbox::way_of(&one.channel).name())
+    };
+    troubles.iter().map(line).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn message_done_in(
@@ -285,6 +304,25 @@ mod tests {
         assert_eq!(wait(&Outcome::Held("no password".into()), 60), (BACKOFF_MS_MAX, 61));
         assert_eq!(wait(&Outcome::Sent("1".into()), 9), (PACE_MS, 0));
         assert_eq!(wait(&Outcome::Paced(30_000), 2), (30_000, 2));
+    }
+
+    #[test]
+    fn each_ways_reasons_are_told_once_and_name_nobody() {
+        let trouble = |channel: &str, why: &str| Trouble {
+            channel: channel.to_owned(),
+            failures: 3,
+            why: why.to_owned(),
+        };
+        let refused = "the mail server: 451 <ann@example.org>: not now";
+
+        let reasons = reasons(&[
+            trouble("email:ann@example.org", refused),
+            trouble("email:bob@example.org", refused),
+            trouble("C0OPS", "Slack refused: not_in_channel"),
+        ]);
+
+        let mail = "email: the mail server: 451 … not now";
+        assert_eq!(reasons, [mail, "slack: Slack refused: not_in_channel"]);
     }
 
     #[test]

@@ -436,7 +436,7 @@ async fn tell_in(unit: &mut Unit, id: &str, terms: &InForce) -> Result<usize, Er
         return Ok(0);
     };
     let all = now(unit).await?;
-    let by = By { actor: &by, origin: &origin, reason: &silence.reason };
+    let by = By { actor: &by, name: "", origin: &origin, reason: &silence.reason };
     // Every instance has what is no label in common.
     let about = Matcher { labels: BTreeMap::new(), ..silence.matcher.clone() };
     let (mut told, mut heard) = (0, unheard.heard);

@@ -48,14 +48,30 @@ impl Engine {
         Ok(row.unwrap_or_else(|| WatchRow { name: name.to_owned(), ..WatchRow::default() }))
     }
 
-    /// Where something is wrong, by the watch's name.
+    /// The watches of what is wrong, by name.
     ///
     /// # Errors
     /// The database's.
-    pub async fn watches_wrong(&self) -> Result<Vec<String>, Error> {
+    pub async fn watches_wrong(&self) -> Result<Vec<WatchRow>, Error> {
         let mut reader = self.store.read().await?;
-        let rows = watches::firing(&mut reader, FOUND_MAX).await?;
-        Ok(rows.into_iter().map(|row| row.name).collect())
+        Ok(watches::firing(&mut reader, FOUND_MAX).await?)
+    }
+
+    /// Writes down that what is wrong was seen so again; `false`: it is not known to be wrong.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stand_by_watch(&self, watch: &str) -> Result<bool, Error> {
+        self.patiently(|| {
+            let watch = watch.to_owned();
+            self.store.unit(move |unit| {
+                Box::pin(async move {
+                    let now_ms = unit.now_ms();
+                    Ok::<_, Error>(watches::stand_by(unit.connection(), &watch, now_ms).await?)
+                })
+            })
+        })
+        .await
     }
 
     /// Tells of something that is watched, once when it goes wrong and once when it is over. The

@@ -35,10 +35,11 @@ pub async fn readyz(State(web): State<Web>) -> Response {
     let database = sight.is_good(Part::Database) && health.engine.store().ping().await.is_ok();
     let has_greeted = health.workspace.get().is_some_and(Workspace::is_confirmed);
     let slack = has_greeted && sight.is_good(Part::Slack);
-    let census = if database {
-        health.engine.take_census().await.unwrap_or_default()
+    let (census, waits) = if database {
+        let census = health.engine.take_census().await.unwrap_or_default();
+        (census, health.engine.why_messages_wait().await.unwrap_or_default())
     } else {
-        Census::default()
+        (Census::default(), Vec::new())
     };
     let now_ms = web.0.clock.now_ms();
     let age_ms = if census.oldest_ms == 0 { 0 } else { now_ms - census.oldest_ms };
@@ -57,6 +58,7 @@ pub async fn readyz(State(web): State<Web>) -> Response {
         "outbox_due": census.due,
         "outbox_refused": census.refused,
         "outbox_oldest_age_ms": age_ms,
+        "outbox_waits_because": waits,
         "runbook": web.0.pipeline.runbook.borrow().digest,
         "version": env!("CARGO_PKG_VERSION"),
     });

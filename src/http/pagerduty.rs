@@ -75,7 +75,7 @@ pub async fn webhook(State(web): State<Web>, signed: Signed) -> Response {
         return StatusCode::OK.into_response();
     }
     let (delivery, id) = (format!("pagerduty/{}", said.event_id), AlertId::new(said.alert.clone()));
-    match engine.hear_of_alert(&delivery, &id, event(&said), &by(&said)).await {
+    match engine.hear_of_alert(&delivery, &id, event(&said), (&by(&said), said.at_ms)).await {
         Ok(heard) => {
             info!("PagerDuty says {:?} of {id}: {heard:?} ({})", said.what, signed.delivery);
             StatusCode::OK.into_response()

@@ -1,6 +1,6 @@
 //! Calls the address at which others expect this bot's sign of life.
 
-use super::CONNECT_TIME_MAX;
+use super::{CONNECT_TIME_MAX, cause};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Beacon {
         match self.0.get(url.expose_secret()).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("it was answered {}", answer.status().as_u16())),
-            Err(error) => Err(error.without_url().to_string()),
+            Err(error) => Err(cause(&error.without_url())),
         }
     }
 }

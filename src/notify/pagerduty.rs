@@ -2,7 +2,7 @@
 //! change event has none, and may stand there twice after a lost answer. The answer 202 says that an event
 //! was taken, not that anybody was called.
 
-use super::{CONNECT_TIME_MAX, Delivery, words};
+use super::{CONNECT_TIME_MAX, Delivery, cause, words};
 use crate::config::alerting::Pagerduty;
 use crate::core::alert_page::Page;
 use reqwest::{StatusCode, header, redirect};
@@ -43,14 +43,15 @@ impl Pager {
         };
         let routing_key = match pagerduty.routing_key(key) {
             Ok(routing_key) => routing_key,
-            Err(why) => return Delivery::Held(why),
+            Err(why) => return Delivery::NotTaken(why),
         };
         let mut event = page.event;
         event["routing_key"] = Value::from(routing_key.expose_secret());
         let url = format!("{}{}", pagerduty.url, page.call.path());
-        let Ok(answer) = self.0.post(url).json(&event).send().await else {
+        let answer = match self.0.post(url).json(&event).send().await {
+            Ok(answer) => answer,
             // Made again, it is the same event there.
-            return Delivery::NotTaken;
+            Err(error) => return Delivery::NotTaken(format!("PagerDuty: {}", cause(&error))),
         };
         let status = answer.status();
         let wait_ms = answer.headers().get(header::RETRY_AFTER).and_then(|value| {
@@ -64,13 +65,11 @@ impl Pager {
                 Delivery::Taken(name.to_owned())
             }
             (StatusCode::TOO_MANY_REQUESTS, Some(wait_ms)) => Delivery::Wait(wait_ms),
-            (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT, _) => Delivery::NotTaken,
             (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE, _) => {
                 Delivery::Refused(format!("{}: {said}", status.as_u16()))
             }
-            _ if status.is_server_error() => Delivery::NotTaken,
-            // A wrong address, a proxy in between: what is asked is not the events API.
-            _ => Delivery::Held(format!("PagerDuty's address answers {}", status.as_u16())),
+            // An outage, too many calls; or a wrong address, a proxy in between.
+            _ => Delivery::NotTaken(format!("PagerDuty's address answers {}", status.as_u16())),
         }
     }
 }

@@ -125,6 +125,12 @@ impl Directory {
         self.groups().last(group)
     }
 
+    /// What a person is called, by what Slack last said to this process; their own words.
+    pub fn last_name(&self, user: &UserId) -> Option<String> {
+        let (person, _) = self.people().last(user)?;
+        Some(person?.name.clone())
+    }
+
     fn standing_of(&self, person: Option<&Person>) -> Standing {
         let Some(person) = person else { return Standing::OtherTeam };
         let is_home = person.team_id.as_deref() == Some(self.team_id.as_str())

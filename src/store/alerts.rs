@@ -536,10 +536,13 @@ pub struct Waiting {
     pub channel: String,
     /// Why it was refused; empty: it was not.
     pub refusal: String,
+    /// The condition of its alert, as JSON.
+    pub condition: String,
 }
 
-/// Notices of alerts that are not over, of which people were not told by other ways at its level, that were refused, or are due since before `tried_ms` though they were tried, or since
-/// before `any_ms` though nobody has tried: what waits longest first.
+/// Notices of open alerts that were refused, or are due since before `tried_ms` though they were tried, or
+/// since before `any_ms` though nobody has tried, and of which people were not told at this level: what waits
+/// longest first.
 ///
 /// # Errors
 /// The database's.
@@ -549,14 +552,14 @@ pub async fn waiting_notices(
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     let rows = sqlx::query(
-        // `alert/AL-….`: the id stands behind six letters, and has eleven.
-        "select o.key, o.channel, o.refusal from outbox o join outbox_channels c on c.channel = o.channel \
-         join alerts a on a.id = substr(o.key, 7, 11) \
+        // An alert's id is of eleven letters, and its notices are `alert/AL-…/…`.
+        "select o.key, o.channel, o.refusal, a.condition from outbox o \
+         join outbox_channels c on c.channel = o.channel join alerts a on a.id = substr(o.key, 7, 11) \
          where (o.state = 'refused' or (o.state = 'due' and o.due_ms < $2) or \
          (o.state = 'due' and o.due_ms < $1 and (o.attempts > 0 or c.failures > 0))) \
-         and o.key like 'alert/%' and a.state <> 'resolved' and not exists (select 1 from alert_undelivered u \
-         where u.alert_id = a.id and u.channel = o.channel and u.level = a.level) \
-         order by o.due_ms, o.key limit $3",
+         and o.key like 'alert/%' and a.state = 'open' and not exists (\
+           select 1 from alert_undelivered u where u.alert_id = a.id and u.channel = c.way \
+           and u.level = a.level) order by o.due_ms, o.key limit $3",
     )
     .bind(tried_ms)
     .bind(any_ms)
@@ -565,50 +568,32 @@ pub async fn waiting_notices(
     .await?;
     rows.iter()
         .map(|row| {
-            let (key, channel, refusal) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            Ok(Waiting { key, channel, refusal })
+            let (key, channel) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(Waiting { key, channel, refusal: row.try_get(2)?, condition: row.try_get(3)? })
         })
         .collect()
 }
 
-/// Whether people were told by other ways of what did not get through on a channel, at a level.
-///
-/// # Errors
-/// The database's.
-pub async fn is_undelivered_told(
-    connection: &mut AnyConnection,
-    (alert_id, channel, level): (&str, &str, i64),
-) -> sqlx::Result<bool> {
-    let row = sqlx::query(
-        "select key from alert_undelivered where alert_id = $1 and channel = $2 and level = $3",
-    )
-    .bind(alert_id)
-    .bind(channel)
-    .bind(level)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.is_some())
-}
-
-/// Notes that they are told now.
+/// Notes that people are told by the other ways of what does not get through by one, at a level; `false`:
+/// they were.
 ///
 /// # Errors
 /// The database's.
 pub async fn tell_undelivered(
     connection: &mut AnyConnection,
-    (alert_id, channel, level): (&str, &str, i64),
+    (alert_id, way, level): (&str, &str, i64),
     (key, now_ms): (&str, i64),
-) -> sqlx::Result<()> {
-    sqlx::query(
+) -> sqlx::Result<bool> {
+    let noted = sqlx::query(
         "insert into alert_undelivered (alert_id, channel, level, key, at_ms) values ($1, $2, $3, $4, $5) \
          on conflict (alert_id, channel, level) do nothing",
     )
     .bind(alert_id)
-    .bind(channel)
+    .bind(way)
     .bind(level)
     .bind(key)
     .bind(now_ms)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(noted.rows_affected() == 1)
 }

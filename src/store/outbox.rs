@@ -205,7 +205,8 @@ pub async fn next_due_ms(connection: &mut AnyConnection, way: Way) -> sqlx::Resu
 }
 
 /// The slot of a channel that goes next: by priority, then in the order in which they were written;
-/// a reply waits for the message it answers.
+/// a reply waits for the message it answers. Where Slack will never take that one, the reply stands by
+/// itself: it may be what calls people.
 ///
 /// # Errors
 /// The database's.
@@ -216,7 +217,7 @@ pub async fn next_in_channel(
     let row = sqlx::query(
         "select o.key, o.channel, coalesce(p.ts, ''), o.body, o.version, o.ts, o.posting, \
          o.attempts, o.created_ms from outbox o left join outbox p on p.key = o.parent \
-         where o.channel = $1 and o.state = 'due' and (o.parent = '' or p.ts <> '') \
+         where o.channel = $1 and o.state = 'due' and (o.parent = '' or p.ts <> '' or p.state = 'refused') \
          order by o.priority desc, o.seq limit 1",
     )
     .bind(channel)
@@ -337,7 +338,7 @@ pub async fn forget_ts(connection: &mut AnyConnection, key: &str) -> sqlx::Resul
     Ok(())
 }
 
-/// A slot was refused for good; it and what waits in its thread are kept for people to see.
+/// A slot was refused for good; it is kept for people to see.
 ///
 /// # Errors
 /// The database's.
@@ -490,9 +491,10 @@ pub async fn body_of(connection: &mut AnyConnection, key: &str) -> sqlx::Result<
         .await
 }
 
-/// Forgets at most `limit` messages of runs that ended before `before_ms`, or of no run and as old. A run
-/// of which anything is still to be sent keeps all of its; what is of no run stands as long as there are
-/// replies to it, or the alert that it is about is not over.
+/// Forgets at most `limit` messages of runs that ended before `before_ms`, or of no run and as old: those that
+/// were sent, and outside Slack those that were refused, which nobody tries again. A run of which anything else
+/// is there keeps all of its; what is of no run stands as long as there are replies to it, or the alert that it
+/// is about is not over.
 ///
 /// # Errors
 /// The database's.
@@ -503,12 +505,14 @@ pub async fn prune(
 ) -> sqlx::Result<u64> {
     let pruned = sqlx::query(
         "delete from outbox where key in (select o.key from outbox o \
-         left join runs r on r.id = o.run_id where o.state = 'sent' and \
+         left join runs r on r.id = o.run_id where \
+         (o.state = 'sent' or (o.state = 'refused' and o.channel like '%:%')) and \
          ((o.run_id = '' and o.due_ms < $1 and not exists \
          (select 1 from outbox t where t.parent = o.key) and not exists \
          (select 1 from alerts a where a.state <> 'resolved' \
           and o.key like 'alert/' || a.id || '/%')) or (r.ended_ms > 0 and r.ended_ms < $1)) and not exists \
-         (select 1 from outbox d where d.run_id = o.run_id and o.run_id <> '' and d.state <> 'sent') \
+         (select 1 from outbox d where d.run_id = o.run_id and o.run_id <> '' and d.state <> 'sent' \
+          and not (d.state = 'refused' and d.channel like '%:%')) \
          order by o.seq limit $2)",
     )
     .bind(before_ms)

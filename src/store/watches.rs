@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 pub struct WatchRow {
     /// What is watched.
     pub name: String,
-    /// When it was last heard of; 0: never, or it is nothing that is heard.
+    /// When it was last heard of, or seen wrong by the bot whose it is; 0: never.
     pub heard_ms: i64,
     /// Since when something is wrong; 0: nothing is.
     pub firing_ms: i64,
@@ -76,12 +76,31 @@ pub async fn end(connection: &mut AnyConnection, name: &str, since_ms: i64) -> s
         .bind(since_ms)
         .execute(&mut *connection)
         .await?;
-    // What is watched only once, such as a step, would stay for ever.
-    sqlx::query("delete from watches where name = $1 and firing_ms = 0 and heard_ms = 0")
+    // What is watched only once, such as a step, or by one bot, would stay for ever: its name has a slash.
+    sqlx::query(
+        "delete from watches where name = $1 and firing_ms = 0 and (heard_ms = 0 or name like '%/%')",
+    )
+    .bind(name)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes down that what is wrong was seen so again; `false`: it is not known to be wrong.
+///
+/// # Errors
+/// The database's.
+pub async fn stand_by(
+    connection: &mut AnyConnection,
+    name: &str,
+    at_ms: i64,
+) -> sqlx::Result<bool> {
+    let result = sqlx::query("update watches set heard_ms = $2 where name = $1 and firing_ms > 0")
         .bind(name)
+        .bind(at_ms)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(result.rows_affected() == 1)
 }
 
 /// Where something is wrong, by name.

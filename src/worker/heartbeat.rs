@@ -10,6 +10,8 @@ use tracing::warn;
 
 /// While none is asked for, or it is not well, it is looked again after this.
 const LOOK_MS: u64 = 5_000;
+/// A sign that did not arrive is given again after this: who listens may call people for a single one.
+const AGAIN_MS: u64 = 15_000;
 /// A message that waits longer than this is behind.
 const OUTBOX_AGE_MS_MAX: i64 = 5 * 60_000;
 
@@ -39,10 +41,13 @@ async fn once(engine: &Engine, beacon: &Beacon) -> u64 {
         Ok(url) => beacon.give(&url).await,
         Err(why) => Err(why),
     };
-    if let Err(why) = given {
-        warn!("give a sign of life: {why}");
+    match given {
+        Ok(()) => heartbeat.every_ms,
+        Err(why) => {
+            warn!("give a sign of life: {why}");
+            AGAIN_MS.min(heartbeat.every_ms)
+        }
     }
-    heartbeat.every_ms
 }
 
 async fn is_well(engine: &Engine) -> bool {

@@ -9,6 +9,7 @@ use crate::core::action::Runbook;
 use crate::core::alert::{Level, Sighting, Way};
 use crate::engine::{Engine, Error, Own, WATCHDOG};
 use crate::vitals::Part;
+use crate::worker::evaluate::whereabouts;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -23,6 +24,8 @@ const OUTBOX_AGE_MS_GOOD: Millis = 30_000;
 const STEP_GRACE_MS: Millis = 60_000;
 /// Slack and the disk may be away for so long.
 const PART_MS_MAX: Millis = 60_000;
+/// A bot that has not stood by what it sees of itself for so long is gone.
+const GONE_AFTER_MS: Millis = 3_600_000;
 /// For so long something must be good before it is over.
 const GOOD_FOR_MS: Millis = 30_000;
 /// The watch of the outbox, which all bots share.
@@ -84,7 +87,8 @@ impl Said {
 /// # Errors
 /// None: what cannot be seen or said now is by the next look.
 pub async fn watch_itself(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut watch = Watch { began_ms: engine.clock().now_ms(), said: BTreeMap::new(), engine };
+    let began_ms = engine.clock().now_ms();
+    let mut watch = Watch { began_ms, rules_since_ms: None, said: BTreeMap::new(), engine };
     loop {
         let is_watching = !watch.engine.alerting().digest.is_empty();
         if is_watching
@@ -104,6 +108,8 @@ struct Watch {
     engine: Engine,
     /// When this process began to watch.
     began_ms: Millis,
+    /// Since when it knows of rules.
+    rules_since_ms: Option<Millis>,
     /// By the watch's name. Steps leave it when they are over.
     said: BTreeMap<String, Said>,
 }
@@ -138,15 +144,18 @@ impl Watch {
     /// Rules are evaluated even while Prometheus is away: a tick that is long past means that nobody looks.
     async fn look_at_rules(&mut self) -> Result<(), Error> {
         let alerting = self.engine.alerting();
-        if alerting.prometheus.is_none() {
-            return self.say(RULES, Seen::Between, "RulesNotEvaluated", Words::default()).await;
-        }
-        let runbook = self.engine.runbook();
-        let environment = runbook.default_environment().map(|one| one.name.clone());
-        let rules = self.engine.rules(&environment.unwrap_or_default()).await?;
+        let at = whereabouts(&self.engine.runbook());
+        let Some(at) = at.filter(|_| alerting.prometheus.is_some() && !alerting.alerts.is_empty())
+        else {
+            // There is nothing to evaluate any more.
+            self.rules_since_ms = None;
+            return self.say(RULES, Seen::Good, "RulesNotEvaluated", Words::default()).await;
+        };
+        let rules = self.engine.rules(&at.environment).await?;
         let oldest = rules.iter().map(|rule| rule.tick_ms).filter(|at_ms| *at_ms > 0).min();
         let now_ms = self.engine.clock().now_ms();
-        let late_ms = oldest.unwrap_or(now_ms).max(self.began_ms) + RULE_LATE_MS;
+        let since_ms = *self.rules_since_ms.get_or_insert(now_ms);
+        let late_ms = oldest.unwrap_or(0).max(since_ms) + RULE_LATE_MS;
         let seen = if now_ms >= late_ms { Seen::Wrong(late_ms) } else { Seen::Good };
         let words = (
             "告警规则已超过两分钟没有评估".to_owned(),
@@ -164,8 +173,7 @@ impl Watch {
         let now_ms = self.engine.clock().now_ms();
         let Some(watchdog) = &alerting.liveness.watchdog else {
             // Nobody expects it any more.
-            let over = if row.firing_ms > 0 { Seen::Good } else { Seen::Between };
-            return self.say(WATCHDOG, over, "AlertmanagerSilent", Words::default()).await;
+            return self.say(WATCHDOG, Seen::Good, "AlertmanagerSilent", Words::default()).await;
         };
         let seen = watchdog_seen(row.heard_ms, self.began_ms, watchdog.within_ms, now_ms);
         let within = crate::core::duration::spell(watchdog.within_ms.unsigned_abs());
@@ -195,11 +203,17 @@ impl Watch {
             ..=OUTBOX_AGE_MS_GOOD => Seen::Good,
             _ => Seen::Between,
         };
-        let words = (
-            format!("{} 条消息待发送，最早的已等待超过 2 分钟", census.due),
-            format!("{} messages wait, the oldest for more than two minutes", census.due),
-        );
         let seen = self.confirmed(OUTBOX, seen);
+        // The first piece is what stands before them.
+        let mut why = vec![String::new()];
+        if matches!(seen, Seen::Wrong(_)) {
+            why.extend(self.engine.why_messages_wait().await?);
+        }
+        let due = census.due;
+        let words = (
+            format!("{due} 条消息待发送，最早的已等待超过 2 分钟{}", why.join("；")),
+            format!("{due} messages wait, the oldest for more than two minutes{}", why.join("; ")),
+        );
         self.say(OUTBOX, seen, "OutboxBehind", words).await
     }
 
@@ -237,7 +251,31 @@ impl Watch {
             };
             let watch = format!("{}/{owner}", part.as_str());
             self.say(&watch, seen, name, words).await?;
+            let said = self.said.entry(watch.clone()).or_default();
+            if said.how == Some(Own::Wrong) && !self.engine.stand_by_watch(&watch).await? {
+                // Others took this bot for gone.
+                said.how = None;
+            }
+            self.end_what_is_gone(part, name, &watch).await?;
         }
+        Ok(())
+    }
+
+    /// What another bot sees of a part of its own is over when that bot has not stood by it for long: a bot
+    /// that was taken away for good ends nothing itself.
+    async fn end_what_is_gone(&mut self, part: Part, name: &str, own: &str) -> Result<(), Error> {
+        let now_ms = self.engine.clock().now_ms();
+        let begins = format!("{}/", part.as_str());
+        for row in self.engine.watches_wrong().await? {
+            let is_anothers = row.name.starts_with(&begins) && row.name != own;
+            if is_anothers && now_ms - row.heard_ms.max(row.firing_ms) >= GONE_AFTER_MS {
+                self.say(&row.name, Seen::Good, name, Words::default()).await?;
+            }
+        }
+        // What stands again is looked at anew.
+        self.said.retain(|watch, said| {
+            !watch.starts_with(&begins) || watch == own || said.how != Some(Own::Good)
+        });
         Ok(())
     }
 
@@ -248,8 +286,8 @@ impl Watch {
             overdue.insert(format!("{STEP}{run}/{place}"), since_ms);
         }
         let mut watches: BTreeSet<String> = overdue.keys().cloned().collect();
-        let wrong = self.engine.watches_wrong().await?;
-        watches.extend(wrong.into_iter().filter(|name| name.starts_with(STEP)));
+        let wrong = self.engine.watches_wrong().await?.into_iter().map(|row| row.name);
+        watches.extend(wrong.filter(|name| name.starts_with(STEP)));
         for watch in watches {
             let seen = overdue.get(&watch).map_or(Seen::Good, |since_ms| Seen::Wrong(*since_ms));
             let step = watch.trim_start_matches(STEP).replacen('/', " · ", 1);

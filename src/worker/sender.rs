@@ -25,6 +25,11 @@ const CONTENT_CODES: [&str; 6] = [
     "metadata_too_large",
 ];
 
+/// A message whose way the configuration does not name waits for so long, for another bot may not have read it
+/// anew, or somebody puts a mistake right. Then it is refused, which the other ways tell; before it keeps the
+/// sign of life back.
+const NO_WAY_MS_MAX: i64 = 4 * 60_000;
+
 /// Who carries messages to the other side, each by one way.
 #[derive(Clone)]
 pub enum Courier {
@@ -82,26 +87,34 @@ fn address(message: &Message) -> &str {
 async fn mail(engine: &Engine, message: &Message) -> Delivery {
     let alerting = engine.alerting();
     let Some(email) = &alerting.ways.email else {
-        return Delivery::Held("the configuration names no mail server".to_owned());
+        return no_way(engine, message, "the configuration names no mail server");
     };
     email::send(email, address(message), &message.body, engine.send_time_max(Way::Email)).await
 }
 
 async fn page(engine: &Engine, pager: &Pager, message: &Message) -> Delivery {
     let alerting = engine.alerting();
-    let Some(pagerduty) = &alerting.ways.pagerduty else {
-        return Delivery::Held("the configuration names no PagerDuty".to_owned());
-    };
-    pager.call(pagerduty, address(message), &message.body).await
+    let named = alerting.ways.pagerduty.as_ref();
+    match named.filter(|one| one.routing_keys.contains_key(address(message))) {
+        Some(pagerduty) => pager.call(pagerduty, address(message), &message.body).await,
+        None => no_way(engine, message, "the configuration names no such routing key of PagerDuty"),
+    }
+}
+
+fn no_way(engine: &Engine, message: &Message, why: &str) -> Delivery {
+    if engine.clock().now_ms() - message.since_ms > NO_WAY_MS_MAX {
+        Delivery::Refused(why.to_owned())
+    } else {
+        Delivery::NotTaken(why.to_owned())
+    }
 }
 
 fn outcome(delivery: Delivery) -> Outcome {
     match delivery {
         Delivery::Taken(name) => Outcome::Sent(name),
-        Delivery::NotTaken => Outcome::NotSent,
+        Delivery::NotTaken(why) => Outcome::Held(why),
         Delivery::Wait(wait_ms) => Outcome::Paced(i64::try_from(wait_ms).unwrap_or(i64::MAX)),
         Delivery::Unknown => Outcome::Unknown,
-        Delivery::Held(why) => Outcome::Held(why),
         Delivery::Refused(why) => Outcome::Refused(why),
     }
 }
@@ -154,6 +167,6 @@ fn failed(error: &CallError, unknown: Outcome) -> Outcome {
         CallError::Refused(code) if CONTENT_CODES.contains(&code.as_str()) => {
             Outcome::Refused(code.clone())
         }
-        CallError::Transient | CallError::Refused(_) => Outcome::NotSent,
+        CallError::Transient | CallError::Refused(_) => Outcome::Held(error.to_string()),
     }
 }

@@ -6,12 +6,15 @@ use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::place::Place;
 use neostock_ops::clock::Clock;
 use neostock_ops::config::{alerting, runbook};
-use neostock_ops::core::alert::{Level, Way};
+use neostock_ops::core::alert::{Event, Level, Sighting, Way};
+use neostock_ops::core::id::AlertId;
 use neostock_ops::engine::{Engine, Identity, Outcome, Terms};
 use neostock_ops::metrics::Metrics;
 use neostock_ops::sandbox::{Fault, Options};
 use neostock_ops::store::Store;
+use neostock_ops::store::alerts::{AlertFilter, waiting_notices};
 use neostock_ops::store::journal::{Filter, newest_of};
+use neostock_ops::store::outbox;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -23,7 +26,7 @@ alerts:
 escalation:
   error: {steps: [{tell: [U0BOB]}], rises_after: 15m}
 notices:
-  email: {smtp: '127.0.0.1:9', tls: none, from: ops@example.org, to: [ann@example.org]}
+  email: {smtp: '127.0.0.1:9', tls: none, from: ops@example.org, to: [ann@example.org, eve@example.org]}
 ";
 
 const ACTIONS: &str = r"
@@ -64,8 +67,8 @@ async fn undelivered(engine: &Engine) -> Vec<String> {
 
 async fn mails(engine: &Engine) -> usize {
     let mut reader = engine.store().read().await.unwrap();
-    let all = neostock_ops::store::alerts::waiting_notices(&mut reader, (0, i64::MAX), 1_000).await;
-    all.unwrap().iter().filter(|one| one.channel == "email:ann@example.org").count()
+    let all = outbox::written_after(&mut reader, 0, 1_000).await.unwrap();
+    all.iter().filter(|(_, slot)| slot.channel == "email:ann@example.org").count()
 }
 
 both_engines! {
@@ -111,6 +114,85 @@ both_engines! {
         engine.store().close().await;
     }
 
+    async fn two_bots_that_look_at_once_tell_it_once(database: TestDatabase) {
+        let (place, clock) = (Place::new(ACTIONS), Clock::manual(NIGHT_MS));
+        let one = undriven(&database, &place, &clock).await;
+        let other = undriven(&database, &place, &clock).await;
+        one.observe(vec![sighting_at(NIGHT_MS)]).await.unwrap();
+        refuse_one(&one).await;
+        clock.advance_ms(3 * MINUTE_MS);
+
+        let (told, told_too) = tokio::join!(one.tell_undelivered(), other.tell_undelivered());
+
+        assert_eq!(told.unwrap() + told_too.unwrap(), 1);
+        assert_eq!((mails(&one).await, undelivered(&one).await.len()), (1, 1));
+        one.store().close().await;
+        other.store().close().await;
+    }
+
+    async fn what_somebody_has_or_wants_quiet_calls_nobody_by_another_way(database: TestDatabase) {
+        let (place, clock) = (Place::new(ACTIONS), Clock::manual(NIGHT_MS));
+        let engine = undriven(&database, &place, &clock).await;
+        engine.observe(vec![sighting_at(NIGHT_MS)]).await.unwrap();
+        let id = only_alert(&engine).await;
+        refuse_one(&engine).await;
+        clock.advance_ms(MINUTE_MS);
+        let now_ms = clock.now_ms();
+        let until_ms = now_ms + 10 * 60_000;
+        engine.hear_of_alert("t/1", &id, Event::Silenced { until_ms }, ("U0BOB", now_ms)).await.unwrap();
+        clock.advance_ms(3 * MINUTE_MS);
+        assert_eq!(engine.tell_undelivered().await.unwrap(), 0, "it is silent");
+
+        let now_ms = clock.now_ms();
+        engine.hear_of_alert("t/2", &id, Event::Unsilenced, ("U0BOB", now_ms)).await.unwrap();
+        assert_eq!(engine.tell_undelivered().await.unwrap(), 1, "it is not any more");
+        assert_eq!(undelivered(&engine).await.len(), 1);
+        engine.store().close().await;
+    }
+
+    async fn a_mail_server_that_takes_nothing_is_told_of_once_and_gets_no_more_mail_for_it(database: TestDatabase) {
+        let (place, clock) = (Place::new(ACTIONS), Clock::manual(NIGHT_MS));
+        let engine = undriven(&database, &place, &clock).await;
+        let ways = std::collections::BTreeSet::from([Way::Email]);
+        engine.observe(vec![Sighting { ways, ..sighting_at(NIGHT_MS) }]).await.unwrap();
+        for _ in 0..2 {
+            let message = engine.next_message(Way::Email).await.unwrap().expect("a mail each");
+            engine.message_done(message, Outcome::NotSent).await.unwrap();
+        }
+        while let Some(message) = engine.next_message(Way::Slack).await.unwrap() {
+            engine.message_done(message, Outcome::Sent("1.1".to_owned())).await.unwrap();
+            clock.advance_ms(2_000);
+        }
+        clock.advance_ms(3 * MINUTE_MS);
+
+        assert_eq!(engine.tell_undelivered().await.unwrap(), 1);
+        assert_eq!(engine.tell_undelivered().await.unwrap(), 0);
+
+        assert_eq!(mails(&engine).await, 1, "the way that fails gets more of it");
+        assert_eq!(undelivered(&engine).await.len(), 1);
+        engine.store().close().await;
+    }
+
+    async fn notices_of_what_is_over_are_not_looked_at_for_ever(database: TestDatabase) {
+        let (place, clock) = (Place::new(ACTIONS), Clock::manual(NIGHT_MS));
+        let engine = undriven(&database, &place, &clock).await;
+        engine.observe(vec![sighting_at(NIGHT_MS)]).await.unwrap();
+        let message = engine.next_message(Way::Slack).await.unwrap().expect("nothing is due");
+        engine.message_done(message, Outcome::Refused("invalid_blocks".to_owned())).await.unwrap();
+        clock.advance_ms(MINUTE_MS);
+        let looked_at = async || {
+            let mut reader = engine.store().read().await.unwrap();
+            waiting_notices(&mut reader, (i64::MAX, i64::MAX), 10).await.unwrap().len()
+        };
+        assert!(looked_at().await > 0);
+
+        let ended_ms = Some(clock.now_ms());
+        engine.observe(vec![Sighting { ended_ms, ..sighting_at(NIGHT_MS) }]).await.unwrap();
+
+        assert_eq!(looked_at().await, 0);
+        engine.store().close().await;
+    }
+
     async fn a_running_bot_tells_by_mail_what_slack_does_not_take(database: TestDatabase) {
         let place = Place::new(ACTIONS);
         std::fs::write(place.alerting(), ALERTING).unwrap();
@@ -129,8 +211,15 @@ both_engines! {
     }
 }
 
-fn sighting_at(at_ms: i64) -> neostock_ops::core::alert::Sighting {
-    neostock_ops::core::alert::Sighting {
+/// The id of the alert that there is.
+async fn only_alert(engine: &Engine) -> AlertId {
+    let found = engine.alerts(&AlertFilter { limit: 2, ..AlertFilter::default() }).await.unwrap();
+    assert_eq!(found.len(), 1);
+    found[0].id.clone()
+}
+
+fn sighting_at(at_ms: i64) -> Sighting {
+    Sighting {
         source: "rule".into(),
         fingerprint: "error_rate".into(),
         starts_ms: at_ms,

@@ -9,7 +9,7 @@ const ASKED_WITHOUT_PROOF: [(&str, &str); 1] =
     [("answer", "writes a refusal, a denial or what was shown, with its entry; changes no run")];
 
 /// Writes without anybody having asked.
-const BY_ITSELF: [(&str, &str); 44] = [
+const BY_ITSELF: [(&str, &str); 45] = [
     ("advance_together", "what time brings to alerts"),
     ("amend", "evidence that a host kept, under the fence of whoever drives the run"),
     ("announce", "the bot's own words; changes no run"),
@@ -46,6 +46,7 @@ const BY_ITSELF: [(&str, &str); 44] = [
     ("settle_wish", "a decision that was let in when it was handed on"),
     ("show_output", "words alone"),
     ("show_queue", "words alone"),
+    ("stand_by_watch", "that a bot sees it still"),
     ("swept", "what retention removed"),
     ("tell_of_changes", "words alone"),
     ("tell_of_checks", "queues a run whose checks have passed, if no other gate is open"),

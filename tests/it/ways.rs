@@ -1,5 +1,6 @@
 //! Notices leave by several ways, and none holds another up.
 
+use crate::harness::alerts::Source;
 use crate::harness::bot::{Bot, WEBHOOK_TOKEN, shown};
 use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::looks::Looks;
@@ -7,6 +8,7 @@ use crate::harness::mail::MailServer;
 use crate::harness::pagerduty::{Mode, PagerDuty, ROUTING_KEY, WEBHOOK_SECRET};
 use crate::harness::place::Place;
 use crate::harness::process::Process;
+use axum::http::StatusCode;
 use neostock_ops::clock::Clock;
 use neostock_ops::core::alert::{Event, State, Way};
 use neostock_ops::core::alert_page::alert_of;
@@ -119,6 +121,34 @@ both_engines! {
 
         assert_eq!((refused.as_str(), resolved.as_str()), ("a/trigger", "a/resolve"));
         assert_eq!(next(&engine, Way::Pagerduty, sent()).await, "");
+    }
+
+    async fn a_reply_to_what_slack_will_never_take_stands_by_itself(database: TestDatabase) {
+        let engine = engine(&database.url).await;
+        put(&engine, "card", "C0OPS", "", 20).await;
+        put(&engine, "card/1", "C0OPS", "card", 10).await;
+        assert_eq!(next(&engine, Way::Slack, Outcome::Refused("invalid_blocks".to_owned())).await, "card");
+        engine.clock().advance_ms(2_000);
+
+        let reply = engine.next_message(Way::Slack).await.unwrap().expect("who is called never hears of it");
+
+        assert_eq!((reply.key.as_str(), &reply.parent_ts), ("card/1", &None));
+        engine.message_done(reply, sent()).await.unwrap();
+    }
+
+    async fn what_was_refused_outside_slack_is_forgotten_in_time_and_what_slack_refused_is_not(database: TestDatabase) {
+        let engine = engine(&database.url).await;
+        put(&engine, "mail", "email:ann@example.org", "", 10).await;
+        put(&engine, "card", "C0OPS", "", 10).await;
+        for (way, key) in [(Way::Email, "mail"), (Way::Slack, "card")] {
+            assert_eq!(next(&engine, way, Outcome::Refused("no".to_owned())).await, key);
+        }
+
+        engine.swept(neostock_ops::engine::Swept::default(), NOW_MS + 1_000, 100).await.unwrap();
+
+        let mut reader = engine.store().read().await.unwrap();
+        assert!(!outbox::is_written(&mut reader, "mail").await.unwrap());
+        assert!(outbox::is_written(&mut reader, "card").await.unwrap());
     }
 
     async fn a_message_stands_as_long_as_there_are_replies_to_it(database: TestDatabase) {
@@ -377,7 +407,7 @@ both_engines! {
 
     async fn whatever_pagerduty_does_for_a_minute_its_events_come_in_order(database: TestDatabase) {
         let told = Told::start(&database, "").await;
-        let engine = engine_on(&database.url, &told.bot).await;
+        let engine = engine_on(&told.bot).await;
         for (at, mode) in [Mode::Status(500), Mode::Status(429), Mode::Hangs, Mode::TakesInSilence]
             .into_iter()
             .enumerate()
@@ -389,7 +419,8 @@ both_engines! {
             told.until("Slack and mail", |told| told.is_in_slack(&name) && told.about(&name).0 == 1).await;
             let id = open_alert(&engine, &name).await;
             let taken = Event::Acknowledged { by: "U0BOB".to_owned() };
-            let heard = engine.hear_of_alert(&format!("test/{name}"), &id, taken, "U0BOB").await;
+            let by = ("U0BOB", told.bot.clock.now_ms());
+            let heard = engine.hear_of_alert(&format!("test/{name}"), &id, taken, by).await;
             assert_eq!(heard.unwrap(), Heard::Taken);
             report(&told.bot.url, &name, "resolved").await;
             told.a_minute_later().await;
@@ -422,7 +453,7 @@ both_engines! {
 
     async fn without_a_routing_key_events_wait_and_say_why(database: TestDatabase) {
         let told = Told::start(&database, "").await;
-        let engine = engine_on(&database.url, &told.bot).await;
+        let engine = engine_on(&told.bot).await;
         let key = told.bot.place.path().join("routing-key");
         std::fs::remove_file(&key).unwrap();
         report(&told.bot.url, "Waits", "firing").await;
@@ -433,6 +464,10 @@ both_engines! {
         assert_eq!(troubles.len(), 1, "{troubles:?}");
         assert_eq!(troubles[0].channel, "pagerduty:default");
         assert!(troubles[0].why.contains("cannot be read"), "{troubles:?}");
+        let ready: serde_json::Value =
+            reqwest::get(format!("{}/readyz", told.bot.url)).await.unwrap().json().await.unwrap();
+        let why = ready["outbox_waits_because"][0].as_str().unwrap();
+        assert!(why.starts_with("pagerduty: routing key default: "), "{ready}");
         std::fs::write(&key, ROUTING_KEY).unwrap();
         told.until("the event", |told| told.about("Waits").1 == 1).await;
         engine.store().close().await;
@@ -441,7 +476,7 @@ both_engines! {
 
     async fn what_a_person_does_at_pagerduty_is_done_here_once_and_not_sent_back(database: TestDatabase) {
         let told = Told::start(&database, "").await;
-        let engine = engine_on(&database.url, &told.bot).await;
+        let engine = engine_on(&told.bot).await;
         report(&told.bot.url, "Boom", "firing").await;
         told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
         let id = id_at(&told.pager, "Boom");
@@ -467,6 +502,93 @@ both_engines! {
         assert_eq!(told.pager.actions(), ["trigger"], "what came from there went back");
         assert!(engine.alert(&id).await.unwrap().unwrap().condition.is_over());
         engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn what_was_done_at_pagerduty_before_an_alert_came_back_takes_nobody_off_it(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let engine = engine_on(&told.bot).await;
+        report(&told.bot.url, "Boom", "firing").await;
+        told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
+        let id = id_at(&told.pager, "Boom");
+        // By the clock there, just after it began.
+        let late = incident("e-1", "incident.acknowledged", &id);
+        report(&told.bot.url, "Boom", "resolved").await;
+        told.until("the end", |told| told.pager.actions().len() == 2).await;
+        told.a_minute_later().await;
+        told.a_minute_later().await;
+        let again = report_of(&told.bot.url, "Boom", "firing").build().unwrap();
+        let body = String::from_utf8(again.body().unwrap().as_bytes().unwrap().to_vec()).unwrap();
+        let again = report_of(&told.bot.url, "Boom", "firing").body(body.replace("02:59:00", "03:02:00"));
+        assert_eq!(again.send().await.unwrap().status(), 200);
+        told.until("its return", |told| told.pager.actions().len() == 3).await;
+
+        assert_eq!(webhook(&told.bot.url, &late, WEBHOOK_SECRET).await, 200);
+
+        assert_eq!(engine.alert(&id).await.unwrap().unwrap().condition.state, State::Open);
+        engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn what_rises_to_level_3_is_told_by_every_way_that_is_set_up(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        let engine = engine_on(&told.bot).await;
+        let request = report_of(&told.bot.url, "Rises", "firing").build().unwrap();
+        let body = String::from_utf8(request.body().unwrap().as_bytes().unwrap().to_vec()).unwrap();
+        let request = report_of(&told.bot.url, "Rises", "firing").body(body.replace("critical", "error"));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        told.until("the mail", |told| told.about("Rises").0 == 1).await;
+        assert_eq!(told.pager.actions(), Vec::<String>::new());
+        let id = open_alert(&engine, "Rises").await;
+
+        told.bot.say("U0BOB", &format!("alert {id} escalate")).await;
+
+        told.until("every way", |told| told.about("Rises") == (2, 1)).await;
+        assert_eq!(told.pager.events()[0]["payload"]["severity"], "critical");
+        engine.store().close().await;
+        told.bot.finish().await;
+    }
+
+    async fn a_mail_names_who_has_it_as_people_know_them(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        report(&told.bot.url, "Boom", "firing").await;
+        told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
+        let id = id_at(&told.pager, "Boom");
+
+        told.bot.say("U0BOB", &format!("alert {id} ack")).await;
+        told.until("the mail", |told| told.about("Boom").0 == 2).await;
+
+        let mails = told.mail.mails();
+        assert!(mails[1].text.contains("By: Bob\n"), "{}", mails[1].text);
+        assert!(!mails[1].text.contains("U0BOB"), "{}", mails[1].text);
+        told.bot.finish().await;
+    }
+
+    async fn a_way_that_the_configuration_names_no_more_holds_nothing_up(database: TestDatabase) {
+        let told = Told::start(&database, "").await;
+        report(&told.bot.url, "Boom", "firing").await;
+        told.until("the beginning", |told| told.about("Boom") == (1, 1)).await;
+        told.mail.behave("451");
+        report(&told.bot.url, "Waits", "firing").await;
+        told.until("its event", |told| told.about("Waits").1 == 1).await;
+        let path = told.bot.place.alerting();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let without: Vec<&str> = text.lines().filter(|line| !line.contains("email:")).collect();
+        std::fs::write(&path, without.join("\n")).unwrap();
+        told.bot.reload.wanted.notify_one();
+        told.until("it is in force", |told| told.is_in_slack("alerting configuration")).await;
+
+        report(&told.bot.url, "Boom", "resolved").await;
+        told.until("its end", |told| told.pager.actions().contains(&"resolve".to_owned())).await;
+        for _ in 0..5 {
+            told.a_minute_later().await;
+        }
+        told.bot.until_quiet().await;
+
+        let refused = told.bot.journal().await.into_iter().find(|(kind, ..)| kind == "notice.refused");
+        let (_, _, detail) = refused.expect("the refusal is written down");
+        assert_eq!(detail["why"], "the configuration names no mail server");
+        assert_eq!(told.about("Boom").0, 1);
         told.bot.finish().await;
     }
 
@@ -550,12 +672,9 @@ async fn kill_once(database: &TestDatabase, fault: &str) {
     bot.workspace.shutdown().await;
 }
 
-/// An engine of the bot's own database and clock, with nobody around it.
-async fn engine_on(url: &str, bot: &Bot) -> Engine {
-    let store = Store::connect(url, bot.clock.clone(), None).await.unwrap();
-    let identity =
-        Identity { owner: "test/9".to_owned(), host: "test".to_owned(), lease_ms: 30_000 };
-    Engine::new(store, identity, Metrics::new().unwrap())
+/// An engine of the bot's own database, files and clock, with nobody around it.
+async fn engine_on(bot: &Bot) -> Engine {
+    Source::beside(bot).await.engine
 }
 
 /// The id of the alert of this name that is open.
@@ -602,6 +721,40 @@ both_engines! {
         assert_eq!(count(), silent, "it says that it is well while nothing can be told");
         bot.workspace.clear_faults();
         bot.until("signs again", |_| count() > silent).await;
+        bot.finish().await;
+    }
+}
+
+/// Answers 503 to the first call, and counts.
+async fn moody_listener() -> (String, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let count = move || {
+        let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if is_first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK } }
+    };
+    let router = axum::Router::new().route("/ping", axum::routing::get(count));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/ping", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (url, calls)
+}
+
+both_engines! {
+    async fn a_sign_of_life_that_did_not_arrive_is_given_again_soon(database: TestDatabase) {
+        let (url, calls) = moody_listener().await;
+        let place = Place::new(LIVE);
+        let configuration = format!(
+            "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\n{CALLED}\nliveness: {{heartbeat: {{url: '{url}', every: 1h}}}}\n"
+        );
+        std::fs::write(place.alerting(), configuration).unwrap();
+        let bot = Bot::in_workspace(&database, place, Options::default()).await;
+        bot.until("the first", |_| calls.load(Ordering::SeqCst) == 1).await;
+        let failed_ms = bot.clock.now_ms();
+
+        bot.until("the second", |_| calls.load(Ordering::SeqCst) == 2).await;
+
+        assert!(bot.clock.now_ms() - failed_ms < 120_000, "it waited for the hour");
         bot.finish().await;
     }
 }

@@ -1,9 +1,11 @@
-"""A mail server for one test: STARTTLS and signing in are required, mails become files.
+"""A mail server for one test: signing in is required, mails become files.
 
-server.py FOLDER MECHANISMS_LEFT_OUT
+server.py FOLDER MECHANISMS_LEFT_OUT SPEAKS
 
-FOLDER holds cert.pem and key.pem. The port is written to FOLDER/port; mails go to FOLDER/mails, one a file,
-in the order in which they came. FOLDER/mode says how it behaves, at each moment: ok; refuse (no connection
+SPEAKS: starttls (TLS is required before anything else), tls (from the first byte), clear (no TLS is offered,
+and a password taken). FOLDER holds cert.pem and key.pem. The port is written to FOLDER/port; mails go to
+FOLDER/mails, one a file, in the order in which they came; what was said without TLS to FOLDER/clear.
+FOLDER/mode says how it behaves, at each moment: ok; refuse (no connection
 is answered); hang (nothing is said); 451 (try again); 550 (no such person); 535 (the password is wrong);
 drop (the connection ends after DATA); mute (the mail is kept, and the connection ends without an answer).
 """
@@ -19,6 +21,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 FOLDER = sys.argv[1]
 LEFT_OUT = [name for name in sys.argv[2].split(",") if name]
+SPEAKS = sys.argv[3]
 USER, PASSWORD = b"ops", b"s3cr3t pass"
 HANGS_SECS = 3600
 
@@ -59,6 +62,12 @@ class Handler:
 
 
 class Server(SMTP):
+    def data_received(self, data):
+        if self.transport is None or self.transport.get_extra_info("ssl_object") is None:
+            with open(os.path.join(FOLDER, "clear"), "ab") as file:
+                file.write(data)
+        super().data_received(data)
+
     async def _handle_client(self):
         if mode() == "refuse":
             self.transport.abort()
@@ -86,14 +95,16 @@ async def main():
     factory = lambda: Server(
         Handler(),
         hostname="localhost",
-        tls_context=context,
-        require_starttls=True,
+        tls_context=context if SPEAKS == "starttls" else None,
+        require_starttls=SPEAKS == "starttls",
         auth_required=True,
-        auth_require_tls=True,
+        # It does not know of TLS that was there before it.
+        auth_require_tls=SPEAKS == "starttls",
         auth_exclude_mechanism=LEFT_OUT,
         authenticator=authenticate,
     )
-    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
+    around = context if SPEAKS == "tls" else None
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0, ssl=around)
     port = server.sockets[0].getsockname()[1]
     with open(os.path.join(FOLDER, "port.new"), "w", encoding="ascii") as file:
         file.write(str(port))

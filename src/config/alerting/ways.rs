@@ -51,14 +51,36 @@ pub struct Email {
     pub user: Option<String>,
     /// With what.
     pub password: Option<SecretSource>,
-    /// The sender: an address, or a name and an address in angle brackets.
-    pub from: String,
+    /// The sender.
+    pub from: Sender,
     /// Who gets every mail.
     pub to: Vec<String>,
     /// Who gets those of a level instead.
     pub levels: BTreeMap<Level, Vec<String>>,
     /// How this bot introduces itself; `None`: by its address.
     pub helo: Option<String>,
+}
+
+/// Who sends mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// As readers see it; may be empty.
+    pub name: String,
+    /// The address.
+    pub address: String,
+}
+
+impl Sender {
+    /// Reads an address, or a name and an address in angle brackets.
+    fn parse(text: &str) -> Option<Self> {
+        let (name, address) = match text.rsplit_once('<') {
+            Some((name, rest)) => (name.trim(), rest.strip_suffix('>')?),
+            None => ("", text),
+        };
+        let bare = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let name = bare.unwrap_or(name).to_owned();
+        is_address(address).then(|| Self { name, address: address.to_owned() })
+    }
 }
 
 /// How a connection to a mail server is protected.
@@ -367,11 +389,11 @@ fn read_email(node: &Node, faults: &mut Faults) -> Option<Email> {
         faults.add_with(at, "`user` and `password` go together", "give both, or neither");
     }
     let from = node.get("from")?;
-    let sender = from.text()?;
-    if !is_address(bare_address(sender)) {
-        let message = format!("`{sender}` is not a sender");
+    let sender = Sender::parse(from.text()?).unwrap_or_else(|| {
+        let message = format!("`{}` is not a sender", from.text().unwrap_or_default());
         faults.add_with(from.at, message, "for example: NeoStock Ops <ops@example.org>");
-    }
+        Sender { name: String::new(), address: String::new() }
+    });
     let mut levels = BTreeMap::new();
     for entry in node.get("levels").map_or(&[][..], Node::entries) {
         if let Some(level) = Level::named(&entry.key) {
@@ -385,7 +407,7 @@ fn read_email(node: &Node, faults: &mut Faults) -> Option<Email> {
         ca: node.get("ca").and_then(|ca| path(ca, faults)),
         user: text(node, "user").map(str::to_owned),
         password: node.get("password").and_then(|source| secret(source, faults)),
-        from: sender.to_owned(),
+        from: sender,
         to: recipients(node.get("to"), faults),
         levels,
         helo: text(node, "helo").map(str::to_owned),
@@ -499,27 +521,15 @@ pub(super) fn is_loopback(host: &str) -> bool {
         || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What stands in angle brackets, or all of it.
-fn bare_address(sender: &str) -> &str {
-    match sender.rsplit_once('<') {
-        Some((_, rest)) => rest.strip_suffix('>').unwrap_or_default(),
-        None => sender,
-    }
-}
-
-/// An address as people write them: no quotes, no spaces, no second `@`.
+/// An address as people write them (no quotes, no spaces, no second `@`), and as what sends mail takes it.
 fn is_address(text: &str) -> bool {
     let Some((user, domain)) = text.split_once('@') else { return false };
     let is_user =
         |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
     let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    let dots = |part: &str| !part.starts_with('.') && !part.ends_with('.') && !part.contains("..");
-    !user.is_empty()
-        && !domain.is_empty()
-        && user.bytes().all(is_user)
+    user.bytes().all(is_user)
         && domain.bytes().all(is_domain)
-        && dots(user)
-        && dots(domain)
+        && text.parse::<lettre::Address>().is_ok()
 }
 
 #[cfg(test)]
@@ -568,6 +578,33 @@ mod tests {
         )
         .unwrap_err();
         insta::assert_snapshot!(faults);
+    }
+
+    #[test]
+    fn a_sender_is_an_address_with_whatever_name_people_give_it() {
+        let sender = |text: &str| Sender::parse(text).map(|one| (one.name, one.address));
+        let named = |name: &str| Some((name.to_owned(), "ops@example.org".to_owned()));
+        assert_eq!(sender("ops@example.org"), named(""));
+        assert_eq!(sender("NeoStock Ops <ops@example.org>"), named("NeoStock Ops"));
+        assert_eq!(sender("\"Ops, (night)\" <ops@example.org>"), named("Ops, (night)"));
+        assert_eq!(sender("Ops, night: us <ops@example.org>"), named("Ops, night: us"));
+        assert_eq!(sender("运维 <ops@example.org>"), named("运维"));
+        for wrong in ["", "ops", "Ops <ops>", "Ops <ops@example.org", "Ops ops@example.org"] {
+            assert_eq!(sender(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_no_mail_could_be_sent_to_is_none() {
+        let long = format!("{}@example.org", "a".repeat(65));
+        for wrong in
+            [long.as_str(), "a@-b.org", "a@b..org", ".a@b.org", "a..b@c.org", "@b.org", "a@"]
+        {
+            assert!(!is_address(wrong), "{wrong}");
+        }
+        for right in ["a@b.org", "o'hara+ops@mail.example.org", "root@localhost"] {
+            assert!(is_address(right), "{right}");
+        }
     }
 
     #[test]

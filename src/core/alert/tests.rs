@@ -490,7 +490,7 @@ fn every_state_takes_every_event_as_the_table_says() {
             Event::Unsilenced,
             Event::Inhibited,
             Event::Released,
-            Event::Undelivered,
+            Event::Undelivered(Way::Email),
             Event::TimePassed,
         ];
         for event in events {
@@ -527,7 +527,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Unsilenced),
         1 => Just(Event::Inhibited),
         1 => Just(Event::Released),
-        1 => Just(Event::Undelivered),
+        1 => Just(Event::Undelivered(Way::Email)),
         5 => Just(Event::TimePassed),
     ]
 }

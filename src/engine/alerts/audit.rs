@@ -2,9 +2,10 @@
 //! themselves, and looks at what is stored.
 
 use super::{By, Engine, Error, Held, InForce, entry, rows};
-use crate::core::alert::Event;
+use crate::core::alert::{Condition, Event, State};
 use crate::store::Unit;
 use crate::store::alerts::Waiting;
+use crate::store::outbox::way_of;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ const UNDELIVERED_AFTER_MS: i64 = 2 * 60_000;
 const UNTRIED_AFTER_MS: i64 = 10 * 60_000;
 /// An alert whose time has come for so long is kept by nobody.
 pub const STUCK_AFTER_MS: i64 = 60_000;
-/// Notices that one look takes up.
-const NOTICES_MAX: i64 = 200;
+/// Notices that one look takes up. Those of alerts that are quiet are looked at each time.
+const NOTICES_MAX: i64 = 1_000;
 /// Alerts that are counted as stuck.
 const STUCK_MAX: i64 = 1_000;
 
@@ -45,6 +46,10 @@ impl Engine {
         let in_force = self.terms_now();
         let mut told = 0;
         for one in waiting {
+            let condition = serde_json::from_str::<Condition>(&one.condition);
+            if condition.is_ok_and(|condition| !is_to_be_told(&condition, now_ms)) {
+                continue;
+            }
             let one = Arc::new(one);
             let is_told = self
                 .patiently(|| {
@@ -63,6 +68,12 @@ impl Engine {
     }
 }
 
+/// Whether anybody is to be called about it: nobody where somebody has it or wants it quiet. When that ends
+/// they are called anyway.
+fn is_to_be_told(condition: &Condition, now_ms: i64) -> bool {
+    condition.state == State::Open && !condition.is_quiet(now_ms)
+}
+
 /// `alert/AL-…/…`
 fn alert_of(key: &str) -> Option<&str> {
     key.strip_prefix("alert/")?.split('/').next()
@@ -70,23 +81,21 @@ fn alert_of(key: &str) -> Option<&str> {
 
 async fn tell_in(unit: &mut Unit, one: &Waiting, in_force: &InForce) -> Result<bool, Error> {
     let Some(id) = alert_of(&one.key) else { return Ok(false) };
-    let Some(row) = rows::alert_of(unit.connection(), id).await? else { return Ok(false) };
-    let of = (id, one.channel.as_str(), row.level);
-    // Nobody is called about what is silenced or inhibited; it is tried again when it speaks.
-    let is_quiet = Held::of(row.clone()).is_ok_and(|held| held.condition.is_quiet(unit.now_ms()));
-    if is_quiet
-        || row.state == "resolved"
-        || rows::is_undelivered_told(unit.connection(), of).await?
-    {
-        return Ok(false);
-    }
     let Some(row) = rows::hold(unit.connection(), id).await? else { return Ok(false) };
     let mut held = Held::of(row)?;
     let now_ms = unit.now_ms();
-    rows::tell_undelivered(unit.connection(), of, (&one.key, now_ms)).await?;
+    if !is_to_be_told(&held.condition, now_ms) {
+        return Ok(false);
+    }
+    let way = way_of(&one.channel);
+    let of = (id, way.name(), held.row.level);
+    if !rows::tell_undelivered(unit.connection(), of, (&one.key, now_ms)).await? {
+        // Another bot was quicker.
+        return Ok(false);
+    }
     let detail = json!({"notice": one.key, "channel": one.channel, "why": one.refusal});
     unit.journal(entry(&held, "alert.undelivered", &By::BOT, detail, now_ms));
-    let _ = held.take(unit, &Event::Undelivered, &By::BOT, in_force).await?;
+    let _ = held.take(unit, &Event::Undelivered(way), &By::BOT, in_force).await?;
     held.refresh(unit, in_force).await?;
     Ok(true)
 }

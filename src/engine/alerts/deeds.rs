@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// People of level 3 who were called so lately are not called again.
 const CALLED_AGAIN_MS: i64 = 30_000;
 
+/// What was done elsewhere before people were last called is no answer to that call; clocks there and here
+/// differ by so much.
+const SKEW_MS: i64 = 60_000;
+
 /// What a person wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AlertWish {
@@ -42,6 +46,8 @@ pub struct Wanted {
     pub wish: AlertWish,
     /// What they said of it; may be empty.
     pub reason: String,
+    /// What people outside Slack call them; empty: not known.
+    pub name: String,
     /// How often it had come back, and its level, as it was shown; `None`: typed, and means it as it is.
     pub seen: Option<(u32, Level)>,
     /// The highest level of which they may silence an alert.
@@ -125,7 +131,8 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Takes in what was said of an alert outside Slack. `delivery` names it for ever: it happens once.
+    /// Takes in what was done to an alert outside Slack: by whom, and when. `delivery` names it for ever: it
+    /// happens once. What comes so late that people were called anew since changes nothing.
     ///
     /// # Errors
     /// The database's; then it can be said again.
@@ -134,10 +141,10 @@ impl Engine {
         delivery: &str,
         id: &AlertId,
         event: Event,
-        by: &str,
+        (by, at_ms): (&str, i64),
     ) -> Result<Heard, Error> {
         let in_force = self.terms_now();
-        let said = Arc::new((delivery.to_owned(), id.clone(), event, by.to_owned()));
+        let said = Arc::new((delivery.to_owned(), id.clone(), event, (by.to_owned(), at_ms)));
         let heard = self
             .patiently(|| {
                 let (said, in_force) = (Arc::clone(&said), in_force.clone());
@@ -207,8 +214,12 @@ async fn done(
     if is_so(&condition, &wanted.wish, asked.actor.as_str(), unit.now_ms()) {
         return Ok(Wished::Already(shown));
     }
-    let by =
-        By { actor: asked.actor.as_str(), origin: asked.origin, reason: wanted.reason.as_str() };
+    let by = By {
+        actor: asked.actor.as_str(),
+        name: wanted.name.as_str(),
+        origin: asked.origin,
+        reason: wanted.reason.as_str(),
+    };
     let mut event = wanted.wish.event(by.actor);
     match &mut event {
         Event::Silenced { until_ms } => {
@@ -248,7 +259,7 @@ fn is_so(condition: &Condition, wish: &AlertWish, actor: &str, now_ms: i64) -> b
 
 async fn hear_in(
     unit: &mut Unit,
-    (delivery, id, event, by): &(String, AlertId, Event, String),
+    (delivery, id, event, (by, at_ms)): &(String, AlertId, Event, (String, i64)),
     in_force: &InForce,
 ) -> Result<Heard, Error> {
     if !deliveries::insert_once(unit, delivery, "").await? {
@@ -259,7 +270,10 @@ async fn hear_in(
     };
     let mut held = Held::of(row)?;
     let before = held.condition.clone();
-    let by = By { actor: by, origin: by, reason: "" };
+    if at_ms.saturating_add(SKEW_MS) < before.since_ms {
+        return Ok(Heard::Nothing);
+    }
+    let by = By { actor: by, name: "", origin: by, reason: "" };
     if held.take(unit, event, &by, in_force).await?.is_err() || held.condition == before {
         return Ok(Heard::Nothing);
     }

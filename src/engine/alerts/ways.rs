@@ -2,12 +2,13 @@
 //! changes that PagerDuty is told of.
 //!
 //! Whoever was told of an alert hears its end by the same way: by the channels on which its row of messages
-//! was begun, whatever the configuration says by then.
+//! was begun, whatever the configuration says by then; unless it does not name the way any more, for then
+//! nobody could send it.
 
 use super::super::{Engine, Error, view as runs};
 use super::notices::PRIORITIES;
 use super::{By, Held, InForce};
-use crate::config::alerting::ways::DEFAULT_KEY;
+use crate::config::alerting::ways::{DEFAULT_KEY, Ways};
 use crate::core::alert::{Condition, Effect, Event, Level, State, Way, Why};
 use crate::core::alert_page::{self, Change};
 use crate::core::id::RunId;
@@ -26,8 +27,10 @@ const CHANGE_AGE_MS_MAX: i64 = 3_600_000;
 const CHANGES_MAX: i64 = 20;
 /// A change goes after every alert.
 const PRIORITY_CHANGE: i64 = 1;
-/// What comes from there is not sent back there.
+/// What its channels and its words begin with.
 const PAGERDUTY: &str = "pagerduty";
+/// Whose alerts say by which ways they are told; of all others their level does.
+const RULE_SOURCE: &str = "rule";
 
 /// The row of an alert's messages.
 fn row_of(id: &str) -> String {
@@ -64,13 +67,19 @@ pub(super) async fn tell(
     let Some(news) = news(event, before, &held.condition, effects) else { return Ok(()) };
     let row = row_of(&held.row.id);
     let begun = outbox::channels_of_row(unit.connection(), &row, CHANNELS_MAX).await?;
-    let mut channels: BTreeSet<String> = begun.into_iter().collect();
+    let ways = &in_force.alerting.ways;
+    let mut channels: BTreeSet<String> =
+        begun.into_iter().filter(|channel| is_set_up(channel, ways)).collect();
     if let News::Call(why) = news {
         call(&mut channels, held, why, in_force);
     }
-    if by.origin.starts_with(PAGERDUTY) {
-        channels.retain(|channel| way_of(channel) != Way::Pagerduty);
-    }
+    let left_out = match event {
+        Event::Undelivered(way) => Some(*way),
+        // What comes from there is not sent back there.
+        _ if by.origin.starts_with(PAGERDUTY) => Some(Way::Pagerduty),
+        _ => None,
+    };
+    channels.retain(|channel| Some(way_of(channel)) != left_out);
     if channels.is_empty() {
         return Ok(());
     }
@@ -91,7 +100,10 @@ pub(super) async fn tell(
         description: &first.description,
         links: &first.links,
         value: &first.value,
-        by: if news == News::Turn && by.origin != "bot" { by.actor } else { "" },
+        by: match news {
+            News::Turn if by.origin != By::BOT.origin => called(by),
+            _ => "",
+        },
         since_ms: first.starts_ms,
         at_ms: now_ms,
         lang: in_force.runbook.language,
@@ -116,11 +128,30 @@ pub(super) async fn tell(
     Ok(())
 }
 
-/// Adds where people are called now. A notice that did not get through makes every way one that is meant.
+/// Whom a reader outside Slack is told of: an id says nothing there.
+fn called<'b>(by: &By<'b>) -> &'b str {
+    if by.name.is_empty() { by.actor } else { by.name }
+}
+
+/// Whether the configuration knows the way that a channel goes.
+fn is_set_up(channel: &str, ways: &Ways) -> bool {
+    match (way_of(channel), channel.split_once(':')) {
+        (Way::Pagerduty, Some((_, key))) => {
+            ways.pagerduty.as_ref().is_some_and(|one| one.routing_keys.contains_key(key))
+        }
+        (Way::Email, _) => ways.email.is_some(),
+        _ => true,
+    }
+}
+
+/// Adds where people are called now. A notice that did not get through makes every way one that is meant. So
+/// does level 3, however it was reached, where no rule says by its `channels` which are.
 fn call(channels: &mut BTreeSet<String>, held: &Held, why: Why, in_force: &InForce) {
     let ways = &in_force.alerting.ways;
-    let is_meant = |way| why == Why::Undelivered || held.first.ways.contains(&way);
     let level: Level = held.condition.level;
+    let is_every =
+        why == Why::Undelivered || (level == Level::Critical && held.first.source != RULE_SOURCE);
+    let is_meant = |way| is_every || held.first.ways.contains(&way);
     if let Some(email) = ways.email.as_ref().filter(|_| is_meant(Way::Email)) {
         channels.extend(email.recipients(level).iter().map(|to| format!("email:{to}")));
     }

@@ -1,4 +1,4 @@
-//! A real mail server of one test's own: STARTTLS and signing in are required, and it can be told to fail.
+//! A real mail server of one test's own: TLS and signing in are required, and it can be told to fail.
 
 use super::looks::Looks;
 use std::path::Path;
@@ -26,18 +26,35 @@ impl Came {
     }
 }
 
+/// How the server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// In the open, until TLS is asked for, which must be first.
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+    /// In the open, and takes a password there.
+    Clear,
+}
+
 /// The server's process and its folder.
 pub struct MailServer {
     folder: TempDir,
     child: Child,
+    speaks: Speaks,
     pub port: u16,
 }
 
 impl MailServer {
     /// Starts one; it offers no way to sign in of those that are left out, such as `LOGIN`.
     pub async fn start(left_out: &str) -> Self {
+        Self::start_as(left_out, Speaks::Starttls, "localhost").await
+    }
+
+    /// The same; how it speaks, and whom its certificate names.
+    pub async fn start_as(left_out: &str, speaks: Speaks, name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        certify(folder.path());
+        certify(folder.path(), name);
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = root.join("build/mail/venv/bin/python3");
@@ -46,11 +63,12 @@ impl MailServer {
             .arg(root.join("tests/mail/server.py"))
             .arg(folder.path())
             .arg(left_out)
+            .arg(format!("{speaks:?}").to_lowercase())
             .stdin(Stdio::null())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
-        let mut server = Self { folder, child, port: 0 };
+        let mut server = Self { folder, child, speaks, port: 0 };
         let looks = Looks::within(PATIENCE);
         loop {
             let port = std::fs::read_to_string(server.folder.path().join("port"));
@@ -87,9 +105,16 @@ impl MailServer {
     /// The section `email` of an alerting configuration that sends here.
     pub fn configuration(&self, to: &str) -> String {
         let (port, folder) = (self.port, self.folder.path().display());
+        let tls = if self.speaks == Speaks::Tls { "tls" } else { "starttls" };
         format!(
-            "email: {{smtp: 'localhost:{port}', ca: {folder}/ca.pem, user: ops, password: {{file: {folder}/password}}, from: 'NeoStock Ops <ops@example.org>', to: [{to}]}}"
+            "email: {{smtp: 'localhost:{port}', tls: {tls}, ca: {folder}/ca.pem, user: ops, password: {{file: {folder}/password}}, from: 'NeoStock Ops <ops@example.org>', to: [{to}]}}"
         )
+    }
+
+    /// What was said to it without TLS.
+    pub fn heard_in_clear(&self) -> String {
+        let heard = std::fs::read(self.folder.path().join("clear")).unwrap_or_default();
+        String::from_utf8_lossy(&heard).into_owned()
     }
 
     /// What the server said of faults.
@@ -105,9 +130,9 @@ impl Drop for MailServer {
     }
 }
 
-/// A certificate for `localhost`, and one that vouches for it.
-fn certify(folder: &Path) {
-    std::fs::write(folder.join("extensions"), "subjectAltName=DNS:localhost\n").unwrap();
+/// A certificate for a host, and one that vouches for it.
+fn certify(folder: &Path, name: &str) {
+    std::fs::write(folder.join("extensions"), format!("subjectAltName=DNS:{name}\n")).unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     for words in [
         format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -days 2 -subj /CN=test"),
