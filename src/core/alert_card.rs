@@ -193,10 +193,14 @@ fn instances(alert: &AlertView, lang: Lang) -> Option<Line> {
         Lang::Zh => format!("{} 个实例，{} 个仍在告警", alert.total, alert.firing),
         Lang::En => format!("{} instances, {} firing", alert.total, alert.firing),
     })];
-    for one in alert.instances.iter().take(INSTANCES_SHOWN) {
-        let sign = if one.ended_ms.is_none() { "\n🔴 " } else { "\n🟢 " };
-        line.push(text(sign));
-        line.push(Span::Code(apart(one, &alert.instances)));
+    // Those that fire first; in an order that an edit of the card does not change.
+    let named = alert.instances.iter();
+    let mut named: Vec<(bool, String)> =
+        named.map(|one| (one.ended_ms.is_some(), apart(one, &alert.instances))).collect();
+    named.sort_unstable();
+    for (is_over, name) in named.into_iter().take(INSTANCES_SHOWN) {
+        line.push(text(if is_over { "\n🟢 " } else { "\n🔴 " }));
+        line.push(Span::Code(name));
     }
     let more = alert.total.saturating_sub(INSTANCES_SHOWN.min(alert.instances.len()));
     if more > 0 {

@@ -82,7 +82,7 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "告警配置已重新读取",
         "read the alerting configuration anew",
     ),
-    ("alert.opened", Outcome::Failed, "告警", "an alert was opened"),
+    ("alert.opened", Outcome::Failed, "出现告警", "an alert was opened"),
     ("alert.told", Outcome::Progress, "告警已通知", "people were told of an alert"),
     ("alert.acknowledged", Outcome::Ok, "告警已有人处理", "an alert was taken"),
     ("alert.given_back", Outcome::Stopped, "告警被放回", "an alert was given back"),

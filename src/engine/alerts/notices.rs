@@ -37,6 +37,12 @@ pub(super) async fn write(
         let card = said(held, icon, line, Tone::Neutral, unit).await?;
         reply(unit, held, &card).await?;
     }
+    let is_new = |effect: &Effect| matches!(effect, Effect::Tell { why: Why::New, .. });
+    if effects.iter().any(is_new) {
+        // What comes of it is told after it.
+        let detail = json!({"sighting": held.first});
+        unit.journal(entry(held, "alert.opened", by, detail, now_ms));
+    }
     for effect in effects {
         worked(unit, held, effect, by, in_force).await?;
     }
@@ -109,10 +115,6 @@ async fn worked(
     let (now_ms, lang) = (unit.now_ms(), in_force.runbook.language);
     match effect {
         Effect::Tell { why, targets } => {
-            if *why == Why::New {
-                let detail = json!({"sighting": held.first});
-                unit.journal(entry(held, "alert.opened", by, detail, now_ms));
-            }
             if targets.is_empty() && *why == Why::New {
                 return Ok(());
             }
