@@ -75,7 +75,7 @@ impl Standing {
         match self.called.mentioned.get(1) {
             Some(next) => line.push(mention(next)),
             None => {
-                line.push(text(lang.pick("频道里在线的人", "whoever is active in the channel")))
+                line.push(text(lang.pick("频道里在线的人", "whoever is active in the channel")));
             }
         }
         line.push(text(lang.pick("。", ". ")));

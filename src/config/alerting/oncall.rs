@@ -402,7 +402,7 @@ mod tests {
         let alerting = parse("a.yml", text.as_bytes()).unwrap();
 
         let primary = Target::OnCall("primary".to_owned());
-        assert_eq!(alerting.policies.of(Level::Error).targets(0), [primary.clone()]);
+        assert_eq!(alerting.policies.of(Level::Error).targets(0), std::slice::from_ref(&primary));
         assert_eq!(alerting.policies.of(Level::Critical).targets(0), [primary, Target::Here]);
     }
 
