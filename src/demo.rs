@@ -50,9 +50,11 @@ alerts:
   error_rate: {threshold: 0.05, duration: 60s, severity: critical, channels: [slack]}
 escalation:
   warning: {rises_after: 1m}
-  error: {steps: [{tell: [U0ANN]}], rises_after: 1m}
-  critical: {steps: [{tell: [U0ANN, S0LEADS]}], repeat: {every: 5m, times: 3}}
+  error: {steps: [{tell: ['oncall:primary']}], rises_after: 1m}
+  critical: {steps: [{tell: ['oncall:primary', S0LEADS]}], repeat: {every: 5m, times: 3}}
   checklist: recover
+oncall:
+  primary: {people: [U0ANN, U0BOB], shift: 1w, starts: 2026-11-23 09:00, zone: Asia/Shanghai}
 ";
 /// Versions that completion offers.
 const VERSIONS_MAX: usize = 20;

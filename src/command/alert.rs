@@ -434,8 +434,7 @@ async fn show(id: &AlertId, context: &Context<'_>, asked: Asked) -> Result<Strin
     if alert.instances.len() > 1 {
         card.parts.push(Part::Paragraph(instances(&alert, lang)));
     }
-    let to_do = alert_follow_up::of_alert(id, context).await?;
-    card.parts.extend(to_do.map(Part::Paragraph));
+    card.parts.extend(alert_follow_up::of_alert(id, context).await?);
     card.parts.push(Part::Paragraph(told(&story, has_more, lang)));
     let label = lang.pick("打开卡片", "Open its card");
     if !alert.channel.as_str().is_empty() {

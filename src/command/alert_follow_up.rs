@@ -3,19 +3,20 @@
 
 use super::alert::no_such;
 use super::filter::invalid;
-use super::{Context, answer, ephemeral, plain, refusal, text, with_code};
-use crate::core::alert_follow_up::FollowUp;
+use super::{Context, answer, answer_with, ephemeral, plain, refusal, text, with_code};
+use crate::core::alert_follow_up::{FollowUp, WORDS_CHARS_MAX, is_over};
 use crate::core::card::{Card, Line, Part, Span, Tone, prose};
 use crate::core::contact::Day;
 use crate::core::id::{AlertId, FollowUpId, UserId};
-use crate::core::param::{ArgumentFault, TEXT_CHARS_MAX, cut, narrow_word, user_id};
+use crate::core::param::{ArgumentFault, narrow_word, user_id};
 use crate::core::policy::Authorized;
 use crate::core::text::{Lang, Text};
 use crate::core::words::Words;
 use crate::engine::{Asked, Error, FollowUpWanted, FollowUpWish, FollowedUp};
+use serde_json::json;
 
 /// Those that a list shows.
-const LISTED_MAX: usize = 30;
+const LISTED_MAX: usize = 20;
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<ToDo, ArgumentFault> {
         invalid("due", &word.text, &expected)
     })?;
     let what = words.take_rest().unwrap_or_default();
-    let what: String = what.trim().chars().take(TEXT_CHARS_MAX).collect();
+    let what: String = what.trim().chars().take(WORDS_CHARS_MAX).collect();
     if what.is_empty() {
         return Err(missing("text"));
     }
@@ -80,6 +81,11 @@ pub(super) async fn run(
     asked: Asked,
 ) -> Result<String, Error> {
     let (lang, id) = (context.lang, alert.clone());
+    if let Some((why, words)) = speaks_against(&to_do, context).await {
+        let detail = json!({"text": asked.text, "why": why});
+        let card = refusal(with_code(words.get(lang)));
+        return answer_with(context, asked, "request.refused", detail, &card).await;
+    }
     let wish = match to_do {
         ToDo::Finish { id } => FollowUpWish::Finish { id },
         ToDo::Make { owner, due, words } => {
@@ -114,6 +120,31 @@ pub(super) async fn run(
     context.engine.follow_up(asked, by, FollowUpWanted { wish, answer }).await
 }
 
+/// Why nobody would ever do it: its day is over, or Slack says that its owner does not read it.
+async fn speaks_against(to_do: &ToDo, context: &Context<'_>) -> Option<(&'static str, Text)> {
+    let ToDo::Make { owner, due, .. } = to_do else { return None };
+    if is_over(*due, context.engine.clock().now_ms()) {
+        let words = Text::new(
+            format!("`{due}` 已经过去，什么也没有记下。请写一个今天或以后的日期。"),
+            format!("`{due}` is over, so nothing was written down. Name today or a later day."),
+        );
+        return Some(("day_over", words));
+    }
+    if context.powers.can_answer(owner.as_str()).await == Some(false) {
+        let words = Text::new(
+            format!(
+                "`{owner}` 不是本工作区的正式成员，收不到提醒；什么也没有记下。请写另一位负责人。"
+            ),
+            format!(
+                "`{owner}` is no full member of this workspace and would not be reminded, so nothing was \
+                 written down. Name somebody else."
+            ),
+        );
+        return Some(("no_full_member", words));
+    }
+    None
+}
+
 /// `FU-… @ann until 2026-12-01: text`
 fn words_of(one: &FollowUp, lang: Lang, now_ms: i64) -> Line {
     let mut line = vec![
@@ -127,7 +158,7 @@ fn words_of(one: &FollowUp, lang: Lang, now_ms: i64) -> Line {
         line.push(text(lang.pick(" ⏰ 已过期", " ⏰ overdue")));
     }
     line.push(text(lang.pick("：", ": ")));
-    line.extend(prose(&cut(&one.words)));
+    line.extend(prose(&one.words));
     if let Some((who, at_ms)) = &one.done {
         line.extend([
             text(lang.pick(" · 完成：", " · done by ")),
@@ -139,22 +170,21 @@ fn words_of(one: &FollowUp, lang: Lang, now_ms: i64) -> Line {
     line
 }
 
-/// What is or was to be done after an alert, for its own page; `None`: nothing.
-pub(super) async fn of_alert(
-    alert: &AlertId,
-    context: &Context<'_>,
-) -> Result<Option<Line>, Error> {
+/// What is or was to be done after an alert, for its own page: a paragraph each, for each can be long.
+pub(super) async fn of_alert(alert: &AlertId, context: &Context<'_>) -> Result<Vec<Part>, Error> {
     let (lang, now_ms) = (context.lang, context.engine.clock().now_ms());
     let all = context.engine.follow_ups_of(alert).await?;
     if all.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let mut line = vec![Span::Bold(lang.pick("后续事项", "Follow-ups").to_owned())];
-    for one in all.iter().take(LISTED_MAX) {
-        line.push(text(if one.done.is_some() { "\n✅ " } else { "\n📌 " }));
+    let title = Span::Bold(lang.pick("后续事项", "Follow-ups").to_owned());
+    let one = |one: &FollowUp| {
+        let mut line = vec![text(if one.done.is_some() { "✅ " } else { "📌 " })];
         line.extend(words_of(one, lang, now_ms));
-    }
-    Ok(Some(line))
+        Part::Paragraph(line)
+    };
+    let all = all.iter().take(LISTED_MAX).map(one);
+    Ok([Part::Paragraph(vec![title])].into_iter().chain(all).collect())
 }
 
 /// What nobody has done yet after any alert, the first due first.
@@ -166,19 +196,20 @@ pub(super) async fn list(context: &Context<'_>, asked: Asked) -> Result<String, 
     if all.is_empty() {
         line.push(text(lang.pick("：没有", ": none")));
     }
+    let summary = plain(&line);
+    let mut parts = vec![Part::Paragraph(line)];
     for one in all.iter().take(LISTED_MAX) {
-        line.push(text("\n📌 "));
+        let mut line = vec![text("📌 ")];
         line.extend(words_of(one, lang, now_ms));
         line.extend([text(" · "), Span::Code(one.alert.to_string())]);
+        parts.push(Part::Paragraph(line));
     }
     if all.len() > LISTED_MAX {
         let more = all.len() - LISTED_MAX;
-        line.push(text(match lang {
-            Lang::Zh => format!("\n… 还有 {more} 项"),
-            Lang::En => format!("\n… and {more} more"),
-        }));
+        parts.push(Part::Context(vec![text(match lang {
+            Lang::Zh => format!("… 还有 {more} 个"),
+            Lang::En => format!("… and {more} more"),
+        })]));
     }
-    let card =
-        Card { summary: plain(&line), tone: Tone::Neutral, parts: vec![Part::Paragraph(line)] };
-    answer(context, asked, "request.answered", &card).await
+    answer(context, asked, "request.answered", &Card { summary, tone: Tone::Neutral, parts }).await
 }

@@ -198,10 +198,23 @@ fn counted(census: [i64; 3], lang: Lang) -> String {
     let levels = Level::ALL.into_iter().rev().map(|level| (level, census[level as usize]));
     let counts: Vec<String> = levels
         .filter(|(_, count)| *count > 0)
-        .map(|(level, count)| format!("{} × {count}", level_words(level, lang)))
+        .map(|(level, count)| of_level(level, count, lang))
         .collect();
     let counts = counts.join(lang.pick("，", ", "));
     format!("{}{counts}", lang.pick("未结束：", "Open: "))
+}
+
+/// `level 3 (critical) × 2`: here its number would read as a count.
+fn of_level(level: Level, count: i64, lang: Lang) -> String {
+    let words = match (level, lang) {
+        (Level::Warning, Lang::Zh) => "一级（警告）",
+        (Level::Error, Lang::Zh) => "二级（错误）",
+        (Level::Critical, Lang::Zh) => "三级（严重）",
+        (Level::Warning, Lang::En) => "level 1 (warning)",
+        (Level::Error, Lang::En) => "level 2 (error)",
+        (Level::Critical, Lang::En) => "level 3 (critical)",
+    };
+    format!("{words} × {count}")
 }
 
 /// An alert in a list: level, what, state, whose, since when.
@@ -239,7 +252,7 @@ pub(super) async fn open(context: &Context<'_>) -> Result<Option<(Line, Tone)>, 
             limit: NAMED_MAX,
             ..AlertFilter::default()
         };
-        line.push(text(format!("\n{} × {count}", level_words(level, lang))));
+        line.push(text(format!("\n{}", of_level(level, count, lang))));
         for (index, alert) in context.engine.alerts(&filter).await?.iter().enumerate() {
             line.push(text(if index == 0 { lang.pick("：", ": ") } else { ", " }));
             line.push(text(format!("{} ", cut_to(&alert.title(), CHARS_MAX))));

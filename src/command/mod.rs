@@ -21,6 +21,7 @@ mod help;
 mod logs;
 mod misunderstood;
 pub mod oncall;
+mod oncall_words;
 mod plan;
 mod powers;
 mod propose;

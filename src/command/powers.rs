@@ -6,12 +6,13 @@
 
 use crate::clock::Millis;
 use crate::core::action::{Member, Role};
+use crate::core::id::UserId;
 use crate::core::policy::{
     Actor, Authorized, Denied, FRESH_MS, Facts, Known, Needed, Standing, authorize, authorize_all,
     authorize_in_place_of,
 };
 use crate::engine::{Engine, Error};
-use crate::slack::directory::{Directory, Unavailable};
+use crate::slack::directory::{Directory, Members, Told, Unavailable};
 use futures_util::future::{join, join_all};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -94,6 +95,26 @@ impl Powers<'_> {
         self.directory.last_name(&self.actor.user)
     }
 
+    /// Whether a mention of a person or a user group reaches somebody who can answer: an active full member, or a
+    /// group that is not empty. What Slack says is kept; `None`: it does not say.
+    pub async fn can_answer(&self, id: &str) -> Option<bool> {
+        if !id.starts_with('S') {
+            let actor = Actor { user: UserId::new(id), team: self.actor.team.clone() };
+            let standing = self.of(actor).standing().await.within(FRESH_MS);
+            return standing.map(|standing| standing == Standing::Full);
+        }
+        let told = self.directory.members(id).await.ok()?;
+        self.keep_members(id, &told).await;
+        Some(!told.value.is_empty())
+    }
+
+    async fn keep_members(&self, group: &str, told: &Told<Members>) {
+        if told.is_news {
+            let said = (&*told.value, told.at_ms);
+            keep(self.engine.keep_members(&self.actor.team, group, said)).await;
+        }
+    }
+
     /// Leaves a word in the log where somebody was let in on what Slack said before.
     fn told(&self, held: Result<Authorized, Denied>, facts: &Facts) -> Result<Authorized, Denied> {
         if let (Ok(by), Some(age_ms)) = (&held, facts.stale_ms()) {
@@ -146,9 +167,7 @@ impl Powers<'_> {
         let (team, user) = (&self.actor.team, &self.actor.user);
         match self.directory.members(group).await {
             Ok(told) => {
-                if told.is_news {
-                    keep(self.engine.keep_members(team, group, (&told.value, told.at_ms))).await;
-                }
+                self.keep_members(group, &told).await;
                 self.now(told.value.contains(user), told.at_ms)
             }
             Err(Unavailable::Refused) => Known::Refused,

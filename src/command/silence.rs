@@ -4,8 +4,9 @@
 //! What it does to open alerts is decided in `engine/silences`, in the transaction that writes it.
 
 use super::alert::silence_ms;
-use super::filter::invalid;
+use super::filter::{environment, invalid};
 use super::{Context, Spec, answer, answer_with, ephemeral, plain, refusal, text, with_code};
+use crate::core::action::Runbook;
 use crate::core::card::{Card, Line, Part, Span, Tone, prose};
 use crate::core::duration;
 use crate::core::id::SilenceId;
@@ -97,15 +98,15 @@ pub async fn run(
     let wish = match silence {
         Silence::List => return list(context, asked).await,
         Silence::End { id } => SilenceWish::End { id },
-        Silence::Begin { matcher, for_ms, reason } => match matcher {
+        Silence::Begin { matcher, for_ms, reason } => match meant(matcher, context.runbook) {
             Ok(matcher) => SilenceWish::Begin {
                 id: SilenceId::from_entropy(crate::entropy::bytes()),
                 matcher,
                 until_ms: context.engine.clock().now_ms().saturating_add_unsigned(for_ms),
                 reason,
             },
-            Err(fault) => {
-                let card = refusal(with_code(fault.text().get(lang)));
+            Err(words) => {
+                let card = refusal(with_code(words.get(lang)));
                 let detail = json!({"text": asked.text, "why": "no_matcher"});
                 return answer_with(context, asked, "request.refused", detail, &card).await;
             }
@@ -113,6 +114,19 @@ pub async fn run(
     };
     let answer = Box::new(move |outcome: &Silenced| ephemeral(&said(outcome, lang)));
     context.engine.silence(asked, by, SilenceWanted { wish, answer }).await
+}
+
+/// Which alerts are meant. In an environment that there is not there is none: a silence of it would silence
+/// nothing, and whoever typed it would believe that it does.
+///
+/// # Errors
+/// What its writer reads.
+fn meant(matcher: Result<Matcher, NotMatcher>, runbook: &Runbook) -> Result<Matcher, Text> {
+    let mut matcher = matcher.map_err(|fault| fault.text())?;
+    if let Some(name) = matcher.environment.take() {
+        matcher.environment = Some(environment(&name, runbook).map_err(|fault| fault.text())?);
+    }
+    Ok(matcher)
 }
 
 fn said(outcome: &Silenced, lang: Lang) -> Card {
@@ -241,5 +255,25 @@ mod tests {
             panic!("no beginning");
         };
         assert!(matcher.unwrap_err().text().en.contains("`name` is there twice"));
+    }
+
+    #[test]
+    fn a_silence_of_an_environment_that_there_is_not_silences_nothing_and_is_refused() {
+        let runbook = crate::command::tests::runbook();
+        let meant = |typed: &str| {
+            let Silence::Begin { matcher, .. } = read(typed).unwrap() else {
+                panic!("no beginning")
+            };
+            meant(matcher, &runbook)
+        };
+        let found = meant("error_rate env=Production 2h why").unwrap();
+        assert_eq!(found.environment.as_deref(), Some("production"));
+        let words = meant("error_rate env=prodution 2h why").unwrap_err();
+        assert!(
+            words.en.contains("`prodution`") && words.en.contains("production"),
+            "{}",
+            words.en
+        );
+        assert!(words.zh.contains("production"), "{}", words.zh);
     }
 }

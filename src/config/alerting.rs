@@ -79,10 +79,13 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Alerting, Vec<Fault>> {
     };
     Shape::Object(&ROOT).check(&root, &mut faults);
     let oncall = oncall::read(root.get("oncall"), &mut faults);
+    // As people write them, not by the alphabet.
+    let first = root.get("oncall").and_then(|node| node.entries().first());
+    let first = first.map(|entry| entry.key.as_str());
     let read = Alerting {
         alerts: rules::read(root.get("alerts"), &mut faults),
         prometheus: prometheus::read(root.get("prometheus"), &mut faults),
-        policies: escalation::read(root.get("escalation"), &oncall, &mut faults),
+        policies: escalation::read(root.get("escalation"), (first, &oncall), &mut faults),
         inhibitions: escalation::inhibitions(root.get("inhibit"), &mut faults),
         oncall,
         ways: ways::read(root.get("notices"), &mut faults),

@@ -193,10 +193,14 @@ fn instances(alert: &AlertView, lang: Lang) -> Option<Line> {
         Lang::Zh => format!("{} 个实例，{} 个仍在告警", alert.total, alert.firing),
         Lang::En => format!("{} instances, {} firing", alert.total, alert.firing),
     })];
-    for one in alert.instances.iter().take(INSTANCES_SHOWN) {
-        let sign = if one.ended_ms.is_none() { "\n🔴 " } else { "\n🟢 " };
-        line.push(text(sign));
-        line.push(Span::Code(apart(one)));
+    // Those that fire first; in an order that an edit of the card does not change.
+    let named = alert.instances.iter();
+    let mut named: Vec<(bool, String)> =
+        named.map(|one| (one.ended_ms.is_some(), apart(one, &alert.instances))).collect();
+    named.sort_unstable();
+    for (is_over, name) in named.into_iter().take(INSTANCES_SHOWN) {
+        line.push(text(if is_over { "\n🟢 " } else { "\n🔴 " }));
+        line.push(Span::Code(name));
     }
     let more = alert.total.saturating_sub(INSTANCES_SHOWN.min(alert.instances.len()));
     if more > 0 {
@@ -208,10 +212,12 @@ fn instances(alert: &AlertView, lang: Lang) -> Option<Line> {
     Some(line)
 }
 
-/// What tells an instance apart: its labels, without those that its alert names already.
-fn apart(one: &Sighting) -> String {
-    const SHARED: [&str; 6] = ["alertname", "severity", "service", "env", "environment", "job"];
-    let labels = one.labels.iter().filter(|(name, _)| !SHARED.contains(&name.as_str()));
+/// What tells an instance apart from the others: its labels, without those in which all are alike.
+fn apart(one: &Sighting, all: &[Sighting]) -> String {
+    let is_shared = |name: &String, value: &String| {
+        all.iter().all(|other| other.labels.get(name) == Some(value))
+    };
+    let labels = one.labels.iter().filter(|(name, value)| !is_shared(name, value));
     let shown: Vec<String> = labels
         .take(LABELS_SHOWN)
         .map(|(name, value)| {
@@ -276,15 +282,31 @@ fn outlook(alert: &AlertView, policies: &Policies, lang: Lang, now_ms: i64) -> O
     Some(vec![text(words), Span::Time(at_ms)])
 }
 
+/// Whom a reply calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// Each once.
+    pub mentions: Vec<Span>,
+    /// Whether none of those meant can answer, so that whoever is active is called as well.
+    pub is_instead: bool,
+}
+
 /// Why people are told, in a reply that calls them.
-pub fn told(alert: &AlertView, why: Why, mentions: &[Span], lang: Lang) -> Card {
+pub fn told(alert: &AlertView, why: Why, called: &Called, lang: Lang) -> Card {
     let level = alert.condition.level;
     let icon = if level == Level::Critical { "🚨" } else { "📣" };
     let words = why_words(why, level);
     let mut line = vec![text(format!("{icon} {}", words.get(lang)))];
-    for mention in mentions {
+    for mention in &called.mentions {
         line.push(text(" "));
         line.push(mention.clone());
+    }
+    if called.is_instead {
+        line.push(text(lang.pick(
+            "\n⚠️ 该叫的人都不是本工作区的在职成员（或用户组里没有人），所以同时提醒频道里在线的人。请修改告警配置。",
+            "\n⚠️ None of those meant is an active full member here (or their group is empty), so whoever is \
+             active in the channel is called too. Change the alerting configuration.",
+        )));
     }
     if !alert.first.summary.is_empty() {
         line.push(text(format!("\n{}", cut(&alert.first.summary, SUMMARY_CHARS_MAX))));
@@ -360,5 +382,44 @@ pub fn cut(words: &str, chars_max: usize) -> String {
     match words.char_indices().nth(chars_max) {
         Some((at, _)) => format!("{}…", &words[..at]),
         None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn instance(fingerprint: &str, labels: &[(&str, &str)]) -> Sighting {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Sighting {
+            source: "alertmanager".into(),
+            fingerprint: fingerprint.into(),
+            starts_ms: 1,
+            ended_ms: None,
+            name: "HostDown".into(),
+            service: "neostock".into(),
+            environment: "production".into(),
+            level: Level::Error,
+            ways: BTreeSet::new(),
+            summary: String::new(),
+            description: String::new(),
+            labels: labels.collect::<BTreeMap<_, _>>(),
+            links: Vec::new(),
+            value: String::new(),
+            owner: String::new(),
+        }
+    }
+
+    #[test]
+    fn an_instance_is_shown_by_what_tells_it_apart_from_the_others() {
+        let shared = [("a", "1"), ("alertname", "HostDown"), ("b", "2"), ("c", "3"), ("d", "4")];
+        let with = |host| instance(host, &[&shared[..], &[("instance", host)]].concat());
+        let all = [with("web-1"), with("web-2")];
+
+        assert_eq!(apart(&all[0], &all), "instance=web-1");
+        assert_eq!(apart(&all[1], &all), "instance=web-2");
+        let alike = [instance("f1", &shared), instance("f2", &shared)];
+        assert_eq!(apart(&alike[1], &alike), "f2");
     }
 }

@@ -61,11 +61,15 @@ pub fn next_reminder_ms(now_ms: i64) -> i64 {
     if morning_ms > now_ms { morning_ms } else { morning_ms + 24 * HOUR_MS }
 }
 
+/// Whether a day is over.
+pub fn is_over(day: Day, now_ms: i64) -> bool {
+    now_ms >= at_ms(&day.to_string(), "00:00") + 24 * HOUR_MS
+}
+
 impl FollowUp {
     /// Whether its day is over and it is not done.
     pub fn is_overdue(&self, now_ms: i64) -> bool {
-        let ends_ms = at_ms(&self.due.to_string(), "00:00") + 24 * HOUR_MS;
-        self.done.is_none() && now_ms >= ends_ms
+        self.done.is_none() && is_over(self.due, now_ms)
     }
 
     /// Reminds its owner, in the alert's thread.

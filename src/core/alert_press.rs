@@ -145,6 +145,7 @@ fn confirm(deed: Deed, alert: &AlertView, lang: Lang) -> Option<Confirm> {
     let condition = &alert.condition;
     let no = lang.pick("返回", "Go back").to_owned();
     let title = alert.title();
+    let is_highest = condition.level.above() == condition.level;
     match deed {
         Deed::Resolve if condition.is_firing => Some(Confirm {
             title: lang.pick("关闭这个告警？", "Resolve this alert?").to_owned(),
@@ -160,7 +161,7 @@ fn confirm(deed: Deed, alert: &AlertView, lang: Lang) -> Option<Confirm> {
         }),
         Deed::Escalate => Some(Confirm {
             title: lang.pick("现在叫更多的人？", "Call more people now?").to_owned(),
-            text: match (condition.level.above() == condition.level, lang) {
+            text: match (is_highest, lang) {
                 (true, Lang::Zh) => format!("{title}。所有相关人员会再次收到通知。"),
                 (true, Lang::En) => format!("{title}. Everybody concerned is called once more."),
                 (false, lang) => {
@@ -173,7 +174,11 @@ fn confirm(deed: Deed, alert: &AlertView, lang: Lang) -> Option<Confirm> {
                     }
                 }
             },
-            yes: lang.pick("升级", "Call them").to_owned(),
+            yes: match (is_highest, lang) {
+                (true, Lang::Zh) => "再次呼叫".to_owned(),
+                (false, Lang::Zh) => "升级".to_owned(),
+                (_, Lang::En) => "Call them".to_owned(),
+            },
             no,
         }),
         _ => None,

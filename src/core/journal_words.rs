@@ -82,7 +82,7 @@ const KINDS: &[(&str, Outcome, &str, &str)] = &[
         "告警配置已重新读取",
         "read the alerting configuration anew",
     ),
-    ("alert.opened", Outcome::Failed, "告警", "an alert was opened"),
+    ("alert.opened", Outcome::Failed, "出现告警", "an alert was opened"),
     ("alert.told", Outcome::Progress, "告警已通知", "people were told of an alert"),
     (
         "alert.kept_quiet",

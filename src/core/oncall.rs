@@ -100,6 +100,23 @@ pub struct Duty {
     pub by_override: Option<String>,
 }
 
+/// Whom a rotation calls at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The first is whose turn it is; where that one cannot answer, the next in order who can stands after
+    /// them. Empty: there is no such rotation.
+    pub mentioned: Vec<String>,
+    /// Whether the first can answer, by what Slack last said.
+    pub is_there: bool,
+}
+
+impl Called {
+    /// Whether a mention of them all reaches somebody.
+    pub fn reaches_somebody(&self) -> bool {
+        self.is_there || self.mentioned.len() > 1
+    }
+}
+
 /// Somebody's time on call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stretch {
@@ -118,6 +135,17 @@ pub struct Swap {
     pub given: (i64, i64),
     /// What they take for it.
     pub taken: (i64, i64),
+}
+
+/// What an edit of the configuration changes about who is on call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// Rotations in which it is somebody else at once: its name, who it was, who it is now.
+    pub hands: Vec<(String, String, String)>,
+    /// Overrides by which somebody is or will be on call who takes part no more.
+    pub of_removed: Vec<Override>,
+    /// Overrides of rotations that are no more: they count for nothing.
+    pub orphans: Vec<Override>,
 }
 
 /// Why two people cannot exchange shifts.
@@ -357,6 +385,40 @@ impl<'r> Roster<'r> {
         }
         edges.into_iter().min()
     }
+}
+
+/// What changes at a moment where one configuration takes the place of another.
+pub fn edited(old: &Rotations, new: &Rotations, overrides: &[Override], at_ms: i64) -> Edited {
+    let duty = |rotations, name: &str| Some(Roster { rotations, overrides }.duty(name, at_ms)?.id);
+    let hands = new.keys().filter_map(|name| {
+        let (before, now) = (duty(old, name)?, duty(new, name)?);
+        (before != now).then(|| (name.clone(), before, now))
+    });
+    let takes_part = |rotations: &Rotations, one: &Override| {
+        let rotation = rotations.get(&one.rotation);
+        rotation.is_some_and(
+            |rotation| matches!(&rotation.who, Who::People(turns) if turns.people.contains(&one.user)),
+        )
+    };
+    let is_removed = |one: &&Override| {
+        new.contains_key(&one.rotation) && takes_part(old, one) && !takes_part(new, one)
+    };
+    Edited {
+        hands: hands.collect(),
+        of_removed: overrides.iter().filter(is_removed).cloned().collect(),
+        orphans: orphans(new, overrides)
+            .filter(|one| old.contains_key(&one.rotation))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// Overrides of rotations that are no more.
+pub fn orphans<'o>(
+    rotations: &'o Rotations,
+    overrides: &'o [Override],
+) -> impl Iterator<Item = &'o Override> {
+    overrides.iter().filter(|one| !rotations.contains_key(&one.rotation))
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 
 use super::card::{Card, Line, Part, Span, Tone, mention, prose, text};
 use super::id::UserId;
-use super::oncall::{Override, Stretch, Swap};
+use super::oncall::{Called, Edited, Override, Stretch, Swap};
 use super::text::Lang;
 
 /// Stretches that a card lists.
 pub const STRETCHES_MAX: usize = 20;
+/// Overrides that a card lists because something is odd about them; more are counted.
+const ODD_MAX: usize = 5;
 
 /// A rotation at a moment, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// The rotation that was asked for.
     pub name: String,
-    /// Whom an alert mentions; the first is whose turn it is.
-    pub mentioned: Vec<String>,
-    /// Whether Slack says that the first is no active full member.
-    pub has_left: bool,
+    /// Whom an alert mentions.
+    pub called: Called,
     /// The rotation whose people they are, where it is another.
     pub instead: Option<String>,
     /// By what they are on call, if not by the order.
@@ -29,7 +29,7 @@ impl Standing {
     /// Who, until when, who next.
     pub fn line(&self, lang: Lang) -> Line {
         let mut line = vec![Span::Bold(self.name.clone()), text(lang.pick("：", ": "))];
-        let Some(first) = self.mentioned.first() else {
+        let Some(first) = self.called.mentioned.first() else {
             line.push(text(lang.pick("没有人", "nobody")));
             return line;
         };
@@ -54,30 +54,31 @@ impl Standing {
                 line.extend(prose(&by.reason));
             }
         }
-        if self.has_left {
-            line.extend(self.leaver(lang));
+        if !self.called.is_there {
+            line.extend(self.absence(first, lang));
         }
         line
     }
 
-    /// That whose turn it is cannot answer, and who is mentioned too.
-    fn leaver(&self, lang: Lang) -> Line {
-        let mut line = vec![
-            text("\n⚠️ "),
-            mention(self.mentioned.first().map_or("", String::as_str)),
-            text(lang.pick(
+    /// That whose turn it is cannot answer, and who is called too.
+    fn absence(&self, first: &str, lang: Lang) -> Line {
+        let words = if first.starts_with('S') {
+            lang.pick(" 这个用户组里没有人，收不到提醒。", " is a user group without anybody. ")
+        } else {
+            lang.pick(
                 " 不是（或不再是）本工作区的正式成员，收不到提醒。",
                 " is no full member of this workspace (any more) and will not answer. ",
-            )),
-        ];
-        if self.mentioned.len() > 1 {
-            line.push(text(lang.pick("告警会同时提醒 ", "Alerts mention also ")));
-            for (index, id) in self.mentioned.iter().skip(1).enumerate() {
-                line.extend((index > 0).then(|| text(" ")));
-                line.push(mention(id));
+            )
+        };
+        let mut line = vec![text("\n⚠️ "), mention(first), text(words)];
+        line.push(text(lang.pick("告警会同时提醒 ", "Alerts mention also ")));
+        match self.called.mentioned.get(1) {
+            Some(next) => line.push(mention(next)),
+            None => {
+                line.push(text(lang.pick("频道里在线的人", "whoever is active in the channel")));
             }
-            line.push(text(lang.pick("。", ". ")));
         }
+        line.push(text(lang.pick("。", ". ")));
         line.push(text(lang.pick(
             "请修改告警配置的 oncall，或用 ",
             "Change “oncall” in the alerting configuration, or say ",
@@ -88,7 +89,7 @@ impl Standing {
 }
 
 /// Every rotation now.
-pub fn list(all: &[Standing], lang: Lang) -> Card {
+pub fn list(all: &[Standing], orphans: &[&Override], lang: Lang) -> Card {
     let title = lang.pick("📟 值班", "📟 On call").to_owned();
     let mut parts = vec![Part::Header(title.clone())];
     if all.is_empty() {
@@ -102,7 +103,8 @@ pub fn list(all: &[Standing], lang: Lang) -> Card {
         ]));
     }
     parts.extend(all.iter().map(|one| Part::Paragraph(one.line(lang))));
-    let is_bad = all.iter().any(|one| one.has_left || one.mentioned.is_empty());
+    parts.extend(orphaned(orphans, lang).map(Part::Paragraph));
+    let is_bad = all.iter().any(|one| !one.called.is_there) || !orphans.is_empty();
     let tone = if is_bad { Tone::Warning } else { Tone::Neutral };
     Card { summary: title, tone, parts }
 }
@@ -230,6 +232,66 @@ pub fn handed_over(view: &HandOverView<'_>, lang: Lang) -> Card {
     }
     let summary = format!("📟 {} · {}", lang.pick("值班交接", "On call"), view.standing.name);
     Card { summary, tone: Tone::Neutral, parts }
+}
+
+/// What a new configuration changes about who is on call; `None`: nothing.
+pub fn edited(edit: &Edited, lang: Lang) -> Option<Line> {
+    let mut line = Line::new();
+    for (rotation, before, now) in &edit.hands {
+        line.push(text("\n📟 "));
+        line.push(Span::Bold(rotation.clone()));
+        line.push(text(lang.pick("：现在由 ", ": now ")));
+        line.push(mention(now));
+        line.push(text(lang.pick(" 值班，之前是 ", ", before it ")));
+        line.push(mention(before));
+    }
+    for one in edit.of_removed.iter().take(ODD_MAX) {
+        line.push(text("\n⚠️ "));
+        line.extend(by_change(one));
+        line.push(text(lang.pick(
+            "：此人已不在轮值里，但之前的调整仍然有效。结束：",
+            ": no more in the rotation, but on call by an earlier change. To end it: ",
+        )));
+        let words = format!("/neostock oncall override end {} @…", one.rotation);
+        line.push(Span::Code(words));
+    }
+    let orphans: Vec<&Override> = edit.orphans.iter().collect();
+    if let Some(orphaned) = orphaned(&orphans, lang) {
+        line.push(text("\n"));
+        line.extend(orphaned);
+    }
+    (!line.is_empty()).then_some(line)
+}
+
+/// Changes of rotations that are no more; `None`: there are none.
+fn orphaned(orphans: &[&Override], lang: Lang) -> Option<Line> {
+    let first = orphans.first()?;
+    let mut line = vec![text(lang.pick(
+        "⚠️ 这些调整的轮值已不在配置里，不再起作用：",
+        "⚠️ Changes of rotations that the configuration no longer has count for nothing:",
+    ))];
+    for one in orphans.iter().take(ODD_MAX) {
+        line.push(text("\n• "));
+        line.extend(by_change(one));
+    }
+    let more = orphans.len().saturating_sub(ODD_MAX);
+    if more > 0 {
+        line.push(text(match lang {
+            Lang::Zh => format!("\n… 还有 {more} 个"),
+            Lang::En => format!("\n… and {more} more"),
+        }));
+    }
+    line.push(text(lang.pick("\n结束它们：", "\nTo end them: ")));
+    line.push(Span::Code(format!("/neostock oncall override end {}", first.rotation)));
+    Some(line)
+}
+
+/// In which rotation, who, from when until when.
+fn by_change(one: &Override) -> Line {
+    let mut line = vec![Span::Code(one.rotation.clone()), text(" "), mention(one.user.as_str())];
+    line.push(text(" "));
+    line.extend(period((one.from_ms, one.until_ms)));
+    line
 }
 
 fn period((from_ms, until_ms): (i64, i64)) -> Line {

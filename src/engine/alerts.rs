@@ -24,6 +24,7 @@ use crate::store::Unit;
 use crate::store::alerts::{self as rows, AlertFilter, AlertRow};
 use serde_json::{Value, json};
 use sqlx::AnyConnection;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -234,7 +235,10 @@ async fn view(connection: &mut AnyConnection, row: &AlertRow) -> Result<AlertVie
     let instances = rows::instances_of_alert(connection, &row.id, INSTANCES_MAX).await?;
     let (firing, total) = rows::count_instances(connection, &row.id).await?;
     let count = |count| usize::try_from(count).unwrap_or(0);
-    let instances = instances.iter().filter_map(|one| {
+    // One that came back is one instance: its newest firing speaks for it.
+    let mut seen = BTreeSet::new();
+    let instances = instances.iter().filter(|one| seen.insert(one.series.as_str()));
+    let instances = instances.filter_map(|one| {
         let mut sighting: Sighting = serde_json::from_str(&one.sighting).ok()?;
         sighting.ended_ms = (one.ended_ms != 0).then_some(one.ended_ms);
         Some(sighting)

@@ -6,7 +6,7 @@ use super::{Asked, Engine, Error, Told, bot_entry};
 use crate::config::alerting::Alerting;
 use crate::core::card::Card;
 use crate::core::id::{ChannelId, UserId};
-use crate::core::oncall::{Override, Roster};
+use crate::core::oncall::{Called, Override, Roster};
 use crate::core::policy::{Authorized, Standing};
 use crate::store::oncall::{self, OverrideRow};
 use crate::store::outbox::{self, Slot};
@@ -21,6 +21,8 @@ const OVERRIDES_MAX: i64 = 2_000;
 pub const OPEN_OVERRIDES_MAX: i64 = 200;
 /// Such a message goes before what runs say.
 const PRIORITY: i64 = 30;
+/// How an empty user group is kept.
+const NO_MEMBERS: &str = "[]";
 
 /// What is to be changed about who is on call.
 pub enum OnCallChange {
@@ -51,38 +53,43 @@ pub struct HandOver {
     pub card: Card,
 }
 
-/// Whom to mention: who is on call in a rotation at a moment, first; where they are known to have left, also
-/// the next in order who has not. Empty: there is no such rotation.
+/// Whom to mention: who is on call in a rotation at a moment, first; where they cannot answer, also the next
+/// in order who can.
 pub(super) async fn who(
     connection: &mut AnyConnection,
     alerting: &Alerting,
     rotation: &str,
     at_ms: i64,
-) -> Result<Vec<String>, Error> {
+) -> Result<Called, Error> {
     let overrides = overrides_after(connection, at_ms).await?;
     let roster = Roster { rotations: &alerting.oncall, overrides: &overrides };
-    let mut mentioned: Vec<String> = Vec::new();
+    let mut called = Called { mentioned: Vec::new(), is_there: false };
     for id in roster.line_up(rotation, at_ms) {
-        let is_there = !has_left(connection, &id).await?;
-        if mentioned.is_empty() || is_there {
-            mentioned.push(id);
+        let can_answer = can_answer(connection, &id).await?;
+        if called.mentioned.is_empty() {
+            called.is_there = can_answer;
+            called.mentioned.push(id);
+        } else if can_answer {
+            called.mentioned.push(id);
         }
-        if is_there {
+        if can_answer {
             break;
         }
     }
-    Ok(mentioned)
+    Ok(called)
 }
 
-/// Whether Slack last said of somebody that they are no active full member.
-async fn has_left(connection: &mut AnyConnection, id: &str) -> Result<bool, Error> {
+/// Whether a mention reaches somebody, by what Slack last said: an active full member, or a user group that
+/// somebody is in. Of whom it has said nothing, it does.
+pub(super) async fn can_answer(connection: &mut AnyConnection, id: &str) -> Result<bool, Error> {
+    let Some((team, _)) = people::workspace(connection).await? else { return Ok(true) };
     if id.starts_with('S') {
-        return Ok(false);
+        let known = people::group(connection, &team, id).await?;
+        return Ok(known.is_none_or(|(members, _)| members != NO_MEMBERS));
     }
-    let Some((team, _)) = people::workspace(connection).await? else { return Ok(false) };
     let known = people::person(connection, &team, id).await?;
     let standing = known.and_then(|(word, _)| Standing::parse(&word));
-    Ok(standing.is_some_and(|standing| standing != Standing::Full))
+    Ok(standing.is_none_or(|standing| standing == Standing::Full))
 }
 
 /// Overrides that hold at some moment after one.
@@ -107,7 +114,7 @@ fn read(row: OverrideRow) -> Override {
 }
 
 impl Engine {
-    /// Whom to mention who is on call; the first is whose turn it is, more than one where they have left.
+    /// Whom to mention who is on call.
     ///
     /// # Errors
     /// The database's.
@@ -116,7 +123,7 @@ impl Engine {
         alerting: &Alerting,
         rotation: &str,
         at_ms: i64,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Called, Error> {
         let mut reader = self.store.read().await?;
         who(&mut reader, alerting, rotation, at_ms).await
     }

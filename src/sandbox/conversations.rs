@@ -33,6 +33,10 @@ pub(super) fn post_message(state: &mut State, args: &Args) -> Result<Value, Refu
         {
             return Err(Refusal::new("thread_not_found"));
         }
+        let said = Value::Object(args.0.clone()).to_string();
+        if !args.flag("reply_broadcast") && said.contains("<!here>") {
+            state.fault("chat.postMessage", "in a thread alone `<!here>` calls nobody");
+        }
     }
     let message = state.compose(&channel, &args.0);
     let json = message.to_json(&state.bot, true);

@@ -554,7 +554,7 @@ fn code_shown(code: &str) -> String {
 mod tests {
     use super::super::fake::{Fake, Reply};
     use super::*;
-    use crate::core::card::Card;
+    use crate::core::card::{Card, Part, Span};
     use crate::slack::render::render;
     use serde_json::json;
 
@@ -609,6 +609,28 @@ mod tests {
             json!({"event_type": "neostock_notice", "event_payload": {"key": "R-1/card"}});
         assert_eq!(body["metadata"], metadata);
         assert_eq!(body.get("ts"), None);
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_calls_whoever_is_active_is_sent_to_the_channel_too() {
+        let said = |span| {
+            let parts = vec![Part::Paragraph(vec![span])];
+            render(&Card { parts, ..Card::plain("hi") })
+        };
+        let thread = Ts::new("1.1");
+        for (span, thread_ts, expected) in [
+            (Span::Here, Some(&thread), json!(true)),
+            (Span::Here, None, Value::Null),
+            (Span::Text("<!here>".into()), Some(&thread), Value::Null),
+            (Span::User(UserId::new("U1")), Some(&thread), Value::Null),
+        ] {
+            let (fake, client) = fake(vec![ok(&json!({"ts": "1.2", "channel": "C1"}))]).await;
+
+            client.post(&channel(), thread_ts, &said(span.clone()), "k").await.unwrap();
+
+            let body: Value = serde_json::from_str(&fake.requests().remove(0).body).unwrap();
+            assert_eq!(body["reply_broadcast"], expected, "{span:?} {thread_ts:?}");
+        }
     }
 
     #[tokio::test]

@@ -51,6 +51,13 @@ pub struct Rendered {
     pub blocks: Vec<SlackBlock>,
 }
 
+impl Rendered {
+    /// Whether it calls whoever is active in the channel. Text from outside is escaped and calls nobody.
+    pub fn calls_here(&self) -> bool {
+        serde_json::to_string(&self.blocks).is_ok_and(|blocks| blocks.contains("<!here>"))
+    }
+}
+
 /// One of several, before a form's question.
 #[derive(Debug, Clone)]
 pub struct Choice {

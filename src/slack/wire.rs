@@ -17,6 +17,9 @@ pub struct Message<'m> {
     ts: Option<&'m Ts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_ts: Option<&'m Ts>,
+    /// Also sent to the channel: in a thread alone `@here` calls nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_broadcast: Option<bool>,
     #[serde(flatten)]
     rendered: &'m Rendered,
     metadata: Metadata<'m>,
@@ -33,6 +36,7 @@ impl<'m> Message<'m> {
             channel,
             ts: None,
             thread_ts: None,
+            reply_broadcast: None,
             rendered,
             metadata: Metadata { event_type: EVENT_TYPE, event_payload: Payload { key: slot_key } },
             parse: "none",
@@ -43,7 +47,8 @@ impl<'m> Message<'m> {
     }
 
     pub fn in_thread(self, thread_ts: Option<&'m Ts>) -> Self {
-        Self { thread_ts, ..self }
+        let reply_broadcast = (thread_ts.is_some() && self.rendered.calls_here()).then_some(true);
+        Self { thread_ts, reply_broadcast, ..self }
     }
 
     pub fn replacing(self, ts: &'m Ts) -> Self {

@@ -497,7 +497,7 @@ pub async fn count_instances(
     alert_id: &str,
 ) -> sqlx::Result<(i64, i64)> {
     let row = sqlx::query(
-        "select cast(coalesce(sum(case when ended_ms = 0 then 1 else 0 end), 0) as bigint), count(*) \
+        "select count(distinct case when ended_ms = 0 then series end), count(distinct series) \
          from alert_instances where alert_id = $1",
     )
     .bind(alert_id)

@@ -3,9 +3,10 @@
 //! told from its next change on.
 
 use crate::clock::Millis;
-use crate::command::{Powers, link_to, oncall::seen};
+use crate::command::{Powers, link_to, oncall};
 use crate::core::alert_card::{level_words, state_words};
 use crate::core::card::{Line, text};
+use crate::core::escalation::Target;
 use crate::core::id::UserId;
 use crate::core::oncall::Roster;
 use crate::core::oncall_card::{HandOverView, handed_over};
@@ -15,14 +16,15 @@ use crate::engine::{Engine, Error, HandOver};
 use crate::pipeline::Workspace;
 use crate::store::alerts::AlertFilter;
 use crate::vitals::Part;
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// How often Slack is asked whether those on call are still there.
 const ASK_MS: Millis = 10 * 60_000;
-/// Of one rotation it is asked about so many people, until one is there.
-const ASKED_MAX: usize = 10;
+/// Of those whom policies name it is asked about so many.
+const NAMED_MAX: usize = 50;
 /// How often it is looked whether somebody else is on call.
 const LOOK_MS: u64 = 5_000;
 /// Alerts that are listed.
@@ -39,17 +41,21 @@ pub async fn tell_hand_overs(
     workspace: Arc<OnceLock<Workspace>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut asked_ms = 0;
+    let mut asked_ms: Option<Millis> = None;
+    let mut file = File { digest: engine.alerting().digest.clone(), since_ms: 0 };
     loop {
         let now_ms = engine.clock().now_ms();
+        file.look(&engine.alerting().digest, now_ms);
         if engine.vitals().is_good(Part::Database) {
-            if now_ms - asked_ms >= ASK_MS {
-                asked_ms = now_ms;
+            // A clock that was set back must not keep it from asking; before it is known where, nobody is asked.
+            let is_due = asked_ms.is_none_or(|ms| !(0..ASK_MS).contains(&(now_ms - ms)));
+            if is_due && workspace.get().is_some() {
+                asked_ms = Some(now_ms);
                 if let Err(failure) = ask(&engine, &workspace).await {
                     warn!("ask whether those on call have left: {failure:#}");
                 }
             }
-            if let Err(failure) = look(&engine, &workspace).await {
+            if let Err(failure) = look(&engine, &workspace, file.since_ms).await {
                 warn!("look whether somebody else is on call: {failure:#}");
             }
         }
@@ -60,30 +66,62 @@ pub async fn tell_hand_overs(
     }
 }
 
-/// Asks Slack about those on call and, where they have left, about the next in order: what it says is kept,
-/// and whoever escalates an alert reads it.
+/// The configuration, and since when it is in force as far as this process saw a change of it.
+struct File {
+    digest: String,
+    since_ms: Millis,
+}
+
+impl File {
+    fn look(&mut self, digest: &str, now_ms: Millis) {
+        if self.digest != digest {
+            *self = Self { digest: digest.to_owned(), since_ms: now_ms };
+        }
+    }
+}
+
+/// Asks Slack about those whom alerts would mention until it is asked again, and where they have left, about the
+/// next in order: what it says is kept, and whoever escalates an alert reads it.
 async fn ask(engine: &Engine, workspace: &OnceLock<Workspace>) -> Result<(), Error> {
     let (alerting, now_ms) = (engine.alerting(), engine.clock().now_ms());
     let overrides = engine.oncall_overrides(now_ms).await?;
     let roster = Roster { rotations: &alerting.oncall, overrides: &overrides };
     for name in alerting.oncall.keys() {
-        ask_about(engine, workspace, roster.line_up(name, now_ms)).await;
+        for at_ms in [now_ms, now_ms + ASK_MS] {
+            ask_about(engine, workspace, roster.line_up(name, at_ms)).await;
+        }
+    }
+    let steps = alerting.policies.levels.iter().flat_map(|policy| &policy.steps);
+    let named: BTreeSet<&str> = steps.flat_map(|step| &step.tell).filter_map(named).collect();
+    for id in named.into_iter().take(NAMED_MAX) {
+        ask_about(engine, workspace, vec![id.to_owned()]).await;
     }
     Ok(())
 }
 
-async fn ask_about(engine: &Engine, workspace: &OnceLock<Workspace>, line_up: Vec<String>) {
-    let Some(workspace) = workspace.get() else { return };
-    for id in line_up.into_iter().take(ASKED_MAX).filter(|id| !id.starts_with('S')) {
-        let actor = Actor { user: UserId::new(id), team: workspace.team_id.clone() };
-        let powers = Powers { engine, directory: &workspace.directory, actor };
-        if powers.is_full_member().await {
-            return;
-        }
+/// The person or the user group that a policy names.
+fn named(target: &Target) -> Option<&str> {
+    match target {
+        Target::User(user) => Some(user.as_str()),
+        Target::Group(group) => Some(group),
+        Target::OnCall(_) | Target::Here => None,
     }
 }
 
-async fn look(engine: &Engine, workspace: &OnceLock<Workspace>) -> Result<(), Error> {
+async fn ask_about(engine: &Engine, workspace: &OnceLock<Workspace>, line_up: Vec<String>) {
+    let Some(workspace) = workspace.get() else { return };
+    // The bot asks for itself.
+    let actor = Actor { user: UserId::new(""), team: workspace.team_id.clone() };
+    let powers = Powers { engine, directory: &workspace.directory, actor };
+    oncall::ask_about(&powers, line_up).await;
+}
+
+/// Tells what changed since the file is in force: what it says of the time before never was.
+async fn look(
+    engine: &Engine,
+    workspace: &OnceLock<Workspace>,
+    since_ms: Millis,
+) -> Result<(), Error> {
     let (alerting, now_ms) = (engine.alerting(), engine.clock().now_ms());
     if alerting.oncall.values().all(|rotation| !rotation.hand_over) {
         return Ok(());
@@ -99,7 +137,7 @@ async fn look(engine: &Engine, workspace: &OnceLock<Workspace>) -> Result<(), Er
             continue;
         };
         if let Some((change_ms, before)) = change
-            && change_ms > told_ms
+            && change_ms > told_ms.max(since_ms)
         {
             tell(engine, workspace, (roster, name), (change_ms, before.id)).await?;
         }
@@ -116,10 +154,9 @@ async fn tell(
     let (runbook, now_ms) = (engine.runbook(), engine.clock().now_ms());
     let Some(channel) = runbook.operations_channel() else { return Ok(()) };
     ask_about(engine, workspace, roster.line_up(name, now_ms)).await;
-    let mentioned = engine.on_call(&engine.alerting(), name, now_ms).await?;
-    let Some(to) = mentioned.first().cloned() else { return Ok(()) };
-    let has_left = mentioned.len() > 1;
-    let standing = seen(roster, name, now_ms, (mentioned, has_left));
+    let called = engine.on_call(&engine.alerting(), name, now_ms).await?;
+    let Some(to) = called.mentioned.first().cloned() else { return Ok(()) };
+    let standing = oncall::seen(roster, name, now_ms, called);
     let url = workspace.get().map_or("", |workspace| workspace.url.as_str());
     let (alerts, runs) = (alerts(engine, url).await?, runs(engine, url).await?);
     let view = HandOverView { standing: &standing, from: &from, alerts: &alerts, runs: &runs };

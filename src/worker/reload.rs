@@ -9,8 +9,9 @@ use crate::config::alerting::{self, Alerting};
 use crate::config::fault::{Fault, listing};
 use crate::config::runbook;
 use crate::core::action::{Member, Runbook};
-use crate::core::card::{Card, Part, Span, Tone, text};
+use crate::core::card::{Card, Line, Part, Span, Tone, text};
 use crate::core::text::Lang;
+use crate::core::{oncall, oncall_card};
 use crate::engine::{Announcement, Engine, Error, Notice};
 use crate::store;
 use serde_json::{Value, json};
@@ -172,7 +173,8 @@ impl Reader {
         }
         let runbook = self.runbook.borrow().clone();
         let detail = json!({"from": old.digest, "to": new.digest});
-        let card = alerting_card(&old, &new, runbook.language);
+        let on_call = self.on_call_changed(&old, &new, runbook.language).await;
+        let card = alerting_card(&old, &new, on_call, runbook.language);
         self.announce(&runbook, "alerting.reloaded", detail, card).await;
         info!(
             "a new alerting configuration is in force: {} instead of {}",
@@ -180,6 +182,17 @@ impl Reader {
             short(&old.digest)
         );
         self.alerting.in_force.send_replace(Arc::new(new));
+    }
+
+    /// What the new file changes about who is on call. That it cannot be looked up keeps no file from its force.
+    async fn on_call_changed(&self, old: &Alerting, new: &Alerting, lang: Lang) -> Option<Line> {
+        let now_ms = self.engine.clock().now_ms();
+        let overrides = self.engine.oncall_overrides(now_ms).await.unwrap_or_else(|failure| {
+            warn!("look whether somebody else is on call by the new file: {failure:#}");
+            Vec::new()
+        });
+        let edit = oncall::edited(&old.oncall, &new.oncall, &overrides, now_ms);
+        oncall_card::edited(&edit, lang)
     }
 
     /// Writes a reading down, however long that takes: nothing is in force that the journal lacks.
@@ -279,14 +292,15 @@ fn refused_card(old: &Runbook, faults: &[Fault]) -> Card {
     }
 }
 
-fn alerting_card(old: &Alerting, new: &Alerting, lang: Lang) -> Card {
+fn alerting_card(old: &Alerting, new: &Alerting, on_call: Option<Line>, lang: Lang) -> Card {
     let words = lang.pick("新的告警配置已生效：", "A new alerting configuration is in force: ");
-    let line = vec![
+    let mut line = vec![
         text(format!("🔔 {words}")),
         Span::Code(short(&new.digest).to_owned()),
         text(lang.pick("，原为 ", ", before it ")),
         Span::Code(short(&old.digest).to_owned()),
     ];
+    line.extend(on_call.into_iter().flatten());
     Card {
         summary: format!("🔔 {words}{}", short(&new.digest)),
         tone: Tone::Neutral,

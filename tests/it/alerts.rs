@@ -118,6 +118,30 @@ async fn told(bot: &Bot, count: usize) -> Vec<(i64, String)> {
 }
 
 both_engines! {
+    async fn an_instance_that_comes_back_is_one_instance_and_two_are_shown_by_what_tells_them_apart(database: TestDatabase) {
+        let bot = watching(&database, ACTIONS).await;
+        let (source, fires, id) = one(&bot, Level::Error).await;
+        source.says(&[over(&bot, &fires)]).await;
+        bot.advance_ms(5_000);
+        let again = firing(&bot, "error_rate", Level::Error);
+        source.says(std::slice::from_ref(&again)).await;
+        until_own_card(&bot, &id, "Came back").await;
+        let card = cards(&bot).iter().map(shown).find(|card| card.contains(&id)).unwrap();
+        assert!(!card.contains("instances"), "{card}");
+
+        let label = |host: &str| BTreeMap::from([("instance".to_owned(), host.to_owned()), ("job".to_owned(), "web".to_owned())]);
+        let first = Sighting { labels: label("web-1"), ..again };
+        let other = Sighting { fingerprint: "f-2".into(), labels: label("web-2"), ..first.clone() };
+        source.says(&[first, other]).await;
+
+        until_own_card(&bot, &id, "2 instances, 2 firing").await;
+        let card = cards(&bot).iter().map(shown).find(|card| card.contains(&id)).unwrap();
+        assert!(card.contains("instance=web-2"), "{card}");
+        source.end().await;
+        bot.until_quiet().await;
+        bot.finish().await;
+    }
+
     async fn an_alert_is_one_card_that_turns_from_red_to_yellow_to_green(database: TestDatabase) {
         let bot = watching(&database, ROLLBACK).await;
         let calm = plain(&bot, "U0BOB", "alerts").await;
@@ -129,7 +153,7 @@ both_engines! {
         assert_eq!(bot.buttons(), ["Acknowledge", "Resolve", "Silence", "Escalate now", "Roll back", "Details"]);
         assert!(bot.thread()[0].contains("Level 2") && bot.thread()[0].contains("<@U0BOB>"), "{:?}", bot.thread());
         let status = plain(&bot, "U0BOB", "status").await;
-        let line = format!("2 · error × 1: error_rate · neostock production `{id}`");
+        let line = format!("level 2 (error) × 1: error_rate · neostock production `{id}`");
         assert!(status.contains("🔔 Open alerts:") && status.contains(&line), "{status}");
 
         let taken = bot.click("U0ANN", "Acknowledge").await;
@@ -412,7 +436,7 @@ both_engines! {
         source.says(&all).await;
 
         let first = plain(&bot, "U0BOB", "alerts").await;
-        assert!(first.contains("Open: 3 · critical × 1, 1 · warning × 12"), "{first}");
+        assert!(first.contains("Open: level 3 (critical) × 1, level 1 (warning) × 12"), "{first}");
         assert_eq!(first.matches("`AL-").count(), 10, "{first}");
         assert!(bot.workspace.press("U0BOB", "Older").await.is_ok());
         let second = bot.workspace.ephemerals("U0BOB").last().map_or_else(String::new, shown);

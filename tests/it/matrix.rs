@@ -122,6 +122,12 @@ enum Meaning {
     Logs,
     Unlock,
     Delegate,
+    /// A silence of a kind of alerts.
+    SilenceOfAKind,
+    /// An end of a silence that there is not.
+    EndOfSilence,
+    /// Something to be done after an alert that there is not.
+    FollowUp,
     /// A change of who is on call, of a rotation that there is not; of one's own shift, or of others'.
     OnCall {
         is_own: bool,
@@ -232,12 +238,13 @@ fn needed(
         // Nobody but a lead keeps people from being called about an incident.
         Meaning::Unlock
         | Meaning::Delegate
+        | Meaning::SilenceOfAKind
         | Meaning::Tick(1)
         | Meaning::OfAlert(Deed::Silence, Some(Level::Critical)) => one("lead"),
         Meaning::Stale { action } => one(role_of(&runbook.actions[action])?),
         Meaning::OfAlert(Deed::Details, _) => one("viewer"),
         // Who operates, by an action or one of its rules, or is on call.
-        Meaning::OfAlert(..) => {
+        Meaning::OfAlert(..) | Meaning::EndOfSilence | Meaning::FollowUp => {
             Some((["operator", "lead", "oncall"].map(str::to_owned).to_vec(), Vec::new()))
         }
         Meaning::Ask { action, is_emergency } => {
@@ -308,7 +315,10 @@ fn outcome(meaning: &Meaning, template: &Template, state: State, is_own: bool) -
         Meaning::Logs
         | Meaning::Stale { .. }
         | Meaning::OnCall { .. }
+        | Meaning::EndOfSilence
+        | Meaning::FollowUp
         | Meaning::OfAlert(_, None) => "request.refused",
+        Meaning::SilenceOfAKind => "silence.begun",
         Meaning::Unlock => {
             counts(state == State::NeedsAttention, "lock.taken_over", "lock.refused")
         }
@@ -566,12 +576,14 @@ impl World {
             "select (select count(*) from decisions), (select count(*) from reviews where at_ms > 0), \
              (select count(*) from delegations), (select count(*) from lock_takeovers), \
              (select count(*) from settle_wishes), (select count(*) from steps where state = 'pending'), \
-             (select count(*) from outbox), (select count(*) from ticks)",
+             (select count(*) from outbox), (select count(*) from ticks), \
+             (select count(*) from silences), (select count(*) from alert_follow_ups), \
+             (select count(*) from oncall_overrides)",
         )
         .fetch_one(&mut self.raw)
         .await
         .unwrap();
-        print.extend((0..8_usize).map(|at| (format!("count {at}"), counts.get(at))));
+        print.extend((0..11_usize).map(|at| (format!("count {at}"), counts.get(at))));
         print
     }
 
@@ -849,6 +861,13 @@ fn typed_alone(runbook: &Runbook) -> Vec<(String, Meaning)> {
     let end = "oncall override end primary".to_owned();
     let others = [put, end].map(|words| (words, Meaning::OnCall { is_own: false }));
     rows.extend(others.into_iter().chain([swap]));
+    rows.extend([
+        ("silence error_rate 2h a drill".to_owned(), Meaning::SilenceOfAKind),
+        ("silence end SL-7K3QZD5A".to_owned(), Meaning::EndOfSilence),
+        ("alert AL-7K3QZD5A follow-up <@U0DAN> 2026-12-01 a test".to_owned(), Meaning::FollowUp),
+        ("alert AL-7K3QZD5A follow-up done FU-7K3QZD5A".to_owned(), Meaning::FollowUp),
+        ("alerts follow-ups".to_owned(), Meaning::Look("viewer", Vec::new(), "request.answered")),
+    ]);
     for action in runbook.actions.values() {
         let name = &action.name;
         let words = format!("{name} env={WHERE} why");

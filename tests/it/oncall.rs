@@ -1,10 +1,16 @@
 //! Who is on call: by the order, by what people change, over restarts and changed clocks; and each change of
 //! hands, told once.
 
+use crate::harness::alerts::{Source, firing, watching};
 use crate::harness::bot::{Bot, NIGHT_MS, shown};
 use crate::harness::database::{TestDatabase, both_engines};
+use crate::harness::looks::Looks;
 use crate::harness::place::Place;
+use neostock_ops::core::alert::Level;
+use neostock_ops::core::id::UserId;
+use neostock_ops::core::policy::Standing;
 use neostock_ops::sandbox::Options;
+use std::time::Duration;
 
 const ACTIONS: &str = r#"
   greet:
@@ -28,9 +34,13 @@ const DAYS: &str = "  primary:
 const HOUR_MS: u64 = 3_600_000;
 
 async fn start(database: &TestDatabase, oncall: &str) -> Bot {
+    started(database, oncall, Options::default()).await
+}
+
+async fn started(database: &TestDatabase, oncall: &str, options: Options) -> Bot {
     let place = Place::new(ACTIONS);
     std::fs::write(place.alerting(), format!("{ALERTS}{oncall}")).unwrap();
-    Bot::in_workspace(database, place, Options::default()).await
+    Bot::in_workspace(database, place, options).await
 }
 
 /// The changes of hands that stand in the channel, without what is only bold.
@@ -43,6 +53,38 @@ fn told(bot: &Bot) -> Vec<String> {
 async fn kinds(bot: &Bot, kind: &str) -> Vec<serde_json::Value> {
     let all = bot.journal().await.into_iter().filter(|(found, ..)| found == kind);
     all.map(|(.., detail)| detail).collect()
+}
+
+/// How long the bot may take to ask Slack.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Puts another configuration in force; the message that says so.
+async fn rewritten(bot: &Bot, oncall: &str) -> String {
+    let is_told = |text: &String| text.contains("A new alerting configuration is in force");
+    std::fs::write(bot.place.alerting(), format!("{ALERTS}{oncall}")).unwrap();
+    bot.reload.wanted.notify_one();
+    let all = |bot: &Bot| bot.workspace.messages("C0OPS").iter().map(shown).collect::<Vec<_>>();
+    bot.until("the file is in force", |bot| all(bot).iter().any(is_told)).await;
+    all(bot).into_iter().rfind(|text| is_told(text)).unwrap().replace('*', "")
+}
+
+/// Waits until the bot knows of a person that Slack has deactivated them.
+async fn until_known_to_have_left(bot: &Bot, source: &Source, user: &str) {
+    let looks = Looks::within(PATIENCE);
+    loop {
+        let known = source.engine.known_standing("T0NEO", &UserId::new(user)).await.unwrap();
+        if known.is_some_and(|(standing, _)| standing == Standing::Deactivated) {
+            return;
+        }
+        bot.advance_ms(1_000);
+        looks.again(|| format!("{user} is {known:?}")).await;
+    }
+}
+
+/// Whom the tellings of an alert called.
+async fn called(bot: &Bot, name: &str) -> Vec<serde_json::Value> {
+    let all = kinds(bot, "alert.told").await.into_iter().filter(|one| one["name"] == name);
+    all.map(|one| one["told"].clone()).collect()
 }
 
 /// Seconds since 1970 as Slack is given them.
@@ -154,6 +196,9 @@ both_engines! {
             ("U0BOB", "oncall override `<!here>` <@U0CAT> now 8h ill", "There is no rotation"),
             ("U0BOB", "oncall who `<!here>`", "There is no rotation"),
             ("U0BOB", "oncall whom", "`who`"),
+            ("U0BOB", "oncall who primary 106751991167d", "`time` cannot be"),
+            ("U0BOB", "oncall swap <@U0CAT> 2099-06-01", "too far from now"),
+            ("U0BOB", "oncall override end nobody", "There is no rotation `nobody`"),
         ];
         for (user, typed, words) in cases {
             let answer = bot.say(user, typed).await;
@@ -212,6 +257,174 @@ both_engines! {
         bot.until("today's is told", |bot| mine(bot) == 2).await;
         let entries = kinds(&bot, "oncall.handed_over").await;
         assert!(entries.iter().any(|one| one["change_ms"] == 1_806_217_200_000_i64), "{entries:?}");
+        bot.finish().await;
+    }
+
+    async fn where_none_of_those_meant_can_answer_whoever_is_active_is_called_and_it_is_said(database: TestDatabase) {
+        let policies = "escalation: {error: {steps: [{tell: ['oncall:primary']}]}, critical: {steps: [{tell: [S0LEADS]}]}}\n";
+        let people = DAYS.replace("U0ANN, U0BOB, U0CAT", "U0ANN, U0CAT");
+        let file = format!("{people}  ops: {{group: S0OPS}}\n{policies}");
+        let bot = started(&database, &file, Options { allow_broadcasts: true, ..Options::default() }).await;
+        bot.workspace.deactivate("U0ANN");
+        bot.workspace.deactivate("U0CAT");
+        bot.workspace.set_group("S0LEADS", &[]);
+        bot.workspace.set_group("S0OPS", &[]);
+        bot.advance_ms(11 * 60_000);
+        let source = Source::beside(&bot).await;
+        until_known_to_have_left(&bot, &source, "U0CAT").await;
+        let looks = Looks::within(PATIENCE);
+        while !source.engine.known_members("T0NEO", "S0LEADS").await.unwrap().is_some_and(|(all, _)| all.is_empty()) {
+            bot.advance_ms(1_000);
+            looks.again(|| "the group is not known to be empty".to_owned()).await;
+        }
+
+        source.says(&[firing(&bot, "error_rate", Level::Error), firing(&bot, "auth_failure", Level::Critical)]).await;
+        let reply = |bot: &Bot, words: &str| {
+            let all = bot.workspace.messages("C0OPS").into_iter().map(|message| shown(&message));
+            all.rev().find(|text| text.contains(words))
+        };
+        bot.until("both are told", |bot| reply(bot, "Level 2").is_some() && reply(bot, "Level 3").is_some()).await;
+
+        for (words, meant) in [("Level 2", "<@U0ANN>"), ("Level 3", "<!subteam^S0LEADS>")] {
+            let reply = reply(&bot, words).unwrap();
+            assert!(reply.contains(meant) && reply.contains("<!here>"), "{reply}");
+            assert!(reply.contains("None of those meant is an active full member here"), "{reply}");
+        }
+        assert_eq!(called(&bot, "error_rate").await, [serde_json::json!(["U0ANN", "here"])]);
+        assert_eq!(called(&bot, "auth_failure").await, [serde_json::json!(["S0LEADS", "here"])]);
+        let list = bot.say("U0BOB", "oncall").await;
+        assert!(list.contains("<@U0ANN> is no full member") && list.contains("whoever is active in the channel"), "{list}");
+        assert!(list.contains("<!subteam^S0OPS> is a user group without anybody"), "{list}");
+        source.end().await;
+        bot.until_quiet().await;
+        bot.finish().await;
+    }
+
+    async fn whoever_takes_over_next_is_known_to_have_left_before_their_shift_begins(database: TestDatabase) {
+        let bot = start(&database, &format!("{DAYS}    hand_over: false\n")).await;
+        bot.workspace.deactivate("U0BOB");
+        // Five minutes before bob's shift.
+        bot.advance_ms(5 * HOUR_MS - 5 * 60_000);
+        let source = Source::beside(&bot).await;
+        until_known_to_have_left(&bot, &source, "U0BOB").await;
+        let left_ms = NIGHT_MS + 5 * 3_600_000 - bot.clock.now_ms();
+        bot.advance_ms(u64::try_from(left_ms).expect("his shift has not begun"));
+
+        source.says(&[firing(&bot, "error_rate", Level::Error)]).await;
+        let looks = Looks::within(PATIENCE);
+        while called(&bot, "error_rate").await.is_empty() {
+            looks.again(|| "nobody was told".to_owned()).await;
+        }
+
+        assert_eq!(called(&bot, "error_rate").await, [serde_json::json!(["U0BOB", "U0CAT"])]);
+        source.end().await;
+        bot.until_quiet().await;
+        bot.finish().await;
+    }
+
+    async fn an_edit_says_whom_it_puts_on_call_and_which_changes_it_leaves_behind(database: TestDatabase) {
+        let backup = DAYS.replace("primary", "backup");
+        let bot = start(&database, &format!("{DAYS}{backup}")).await;
+        bot.say("U0BOB", "oncall override primary <@U0ANN> 2026-11-30 2026-11-30 a trade").await;
+        bot.say("U0BOB", "oncall override backup <@U0BOB> 2026-11-30 8h a wedding").await;
+        bot.until_quiet().await;
+
+        // Ann is gone, the days begin six hours earlier, and there is no backup.
+        let edited = DAYS.replace("U0ANN, ", "").replace("09:00", "03:00");
+        let said = rewritten(&bot, &edited).await;
+
+        assert!(said.contains("primary: now <@U0CAT>, before it <@U0ANN>"), "{said}");
+        assert!(said.contains("primary` <@U0ANN>") && said.contains("no more in the rotation, but on call by"), "{said}");
+        assert!(said.contains("that the configuration no longer has") && said.contains("backup` <@U0BOB>"), "{said}");
+        // By the new file cat's day began an hour ago; nothing changed hands then.
+        for _ in 0..30 {
+            bot.advance_ms(1_000);
+            bot.say("U0BOB", "status").await;
+        }
+        assert_eq!(told(&bot), [""; 0]);
+        let list = bot.say("U0BOB", "oncall").await;
+        assert!(list.contains("*primary*: <@U0CAT>") && list.contains("oncall override end backup"), "{list}");
+        let ended = bot.say("U0BOB", "oncall override end backup").await;
+        assert!(ended.contains("ended what was changed"), "{ended}");
+        let list = bot.say("U0BOB", "oncall").await;
+        assert!(!list.contains("backup"), "{list}");
+        // The next change is told as always.
+        bot.advance_ms(24 * HOUR_MS);
+        bot.until("bob takes over", |bot| told(bot).iter().any(|text| text.contains("primary: <@U0BOB>"))).await;
+        bot.until_quiet().await;
+        bot.finish().await;
+    }
+
+    async fn a_day_is_meant_with_all_its_hours_and_is_still_known_when_it_is_over(database: TestDatabase) {
+        let bot = start(&database, DAYS).await;
+        let put = bot.say("U0BOB", "oncall override primary <@U0CAT> 2026-11-27 2026-11-27 a trip").await;
+        // From midnight in Berlin to the next.
+        assert!(is_at(&put, 1_795_734_000) && is_at(&put, 1_795_820_400), "{put}");
+        let today = bot.say("U0BOB", "oncall override primary <@U0CAT> 2026-11-24 2026-11-24 ann is ill").await;
+        assert!(is_at(&today, bot.clock.now_ms() / 1_000) && is_at(&today, 1_795_561_200), "{today}");
+        // 02:30 is not shown on that day: 03:00 is the first moment after it.
+        let gap = bot.say("U0BOB", "oncall override primary <@U0CAT> 2027-03-28 02:30 1h the night").await;
+        assert!(is_at(&gap, 1_806_195_600) && is_at(&gap, 1_806_199_200), "{gap}");
+
+        let noon = "oncall who primary 2026-11-27 12:00";
+        let before = bot.say("U0BOB", noon).await;
+        bot.advance_ms(6 * 24 * HOUR_MS);
+        let after = bot.say("U0BOB", noon).await;
+
+        for shown in [before, after] {
+            assert!(shown.contains("<@U0CAT>") && shown.contains("(changed)"), "{shown}");
+        }
+        bot.until_quiet().await;
+        bot.finish().await;
+    }
+
+    async fn a_rotation_that_is_full_of_changes_takes_no_swap_either(database: TestDatabase) {
+        let bot = start(&database, DAYS).await;
+        let mut raw = database.raw().await;
+        for number in 0..200 {
+            let begins_ms = NIGHT_MS + 30 * 24 * 3_600_000 + number;
+            sqlx::query(
+                "insert into oncall_overrides (id, rotation, user_id, from_ms, until_ms, made_by, reason, \
+                 created_ms, ended_ms, ended_by) values ($1, 'primary', 'U0CAT', $2, $3, 'U0BOB', '', $4, 0, '')",
+            )
+            .bind(format!("full/{number}"))
+            .bind(begins_ms)
+            .bind(begins_ms + 1)
+            .bind(NIGHT_MS)
+            .execute(&mut raw)
+            .await
+            .unwrap();
+        }
+
+        for typed in ["oncall swap <@U0CAT> a wedding", "oncall override primary <@U0CAT> now 8h ill"] {
+            let answer = bot.say("U0BOB", typed).await;
+            assert!(answer.contains("Too much is changed in this rotation"), "{answer}");
+        }
+        assert_eq!(kinds(&bot, "oncall.overridden").await.len(), 0);
+        bot.finish().await;
+    }
+
+    async fn what_is_to_be_done_is_given_to_somebody_who_reads_it_on_a_day_that_comes(database: TestDatabase) {
+        let bot = watching(&database, ACTIONS).await;
+        let source = Source::beside(&bot).await;
+        source.says(&[firing(&bot, "error_rate", Level::Error)]).await;
+        bot.until_card("error_rate").await;
+        let card = bot.card();
+        let id = &card[card.find("AL-").unwrap()..][..11];
+        bot.workspace.deactivate("U0CAT");
+        for (typed, words) in [
+            ("<@U0NONE> 2026-12-01 add a test", "`U0NONE` is no full member"),
+            ("<@U0CAT> 2026-12-01 add a test", "`U0CAT` is no full member"),
+            ("<@U0ANN> 2025-12-01 add a test", "`2025-12-01` is over"),
+            ("<@U0ANN> 2026-11-23 add a test", "`2026-11-23` is over"),
+            ("<@U0ANN> 2026-11-24 add a test", "add a test"),
+        ] {
+            let answer = bot.say("U0BOB", &format!("alert {id} follow-up {typed}")).await;
+            assert!(answer.contains(words), "{typed}: {answer}");
+        }
+        assert_eq!(kinds(&bot, "follow_up.made").await.len(), 1);
+        source.end().await;
+        bot.until_quiet().await;
         bot.finish().await;
     }
 }

@@ -241,13 +241,13 @@ static ALERT: Text = Text {
 impl Default for Policies {
     /// The manual's, where nobody in particular is named.
     fn default() -> Self {
-        manuals(&Rotations::new())
+        manuals(None)
     }
 }
 
-/// The manual's policies: the first rotation is told, or else whoever is active in the channel.
-fn manuals(rotations: &Rotations) -> Policies {
-    let oncall = rotations.keys().next().cloned().map_or(Target::Here, Target::OnCall);
+/// The manual's policies: the first rotation of the file is told, or else whoever is active in the channel.
+fn manuals(first: Option<&str>) -> Policies {
+    let oncall = first.map_or(Target::Here, |first| Target::OnCall(first.to_owned()));
     let at_once = |tell| vec![Step { after_ms: 0, tell }];
     let everybody = match oncall {
         Target::Here => vec![Target::Here],
@@ -274,8 +274,12 @@ fn manuals(rotations: &Rotations) -> Policies {
     }
 }
 
-pub(super) fn read(node: Option<&Node>, rotations: &Rotations, faults: &mut Faults) -> Policies {
-    let mut policies = manuals(rotations);
+pub(super) fn read(
+    node: Option<&Node>,
+    (first, rotations): (Option<&str>, &Rotations),
+    faults: &mut Faults,
+) -> Policies {
+    let mut policies = manuals(first);
     let Some(node) = node else { return policies };
     for (level, policy) in Level::ALL.into_iter().zip(&mut policies.levels) {
         if let Some(node) = node.get(level.name()) {

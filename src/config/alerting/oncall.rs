@@ -323,6 +323,8 @@ fn goes_in_a_circle(name: &str, rotations: &Rotations) -> bool {
 mod tests {
     use crate::config::alerting::parse;
     use crate::config::fault::listing;
+    use crate::core::alert::Level;
+    use crate::core::escalation::Target;
     use crate::core::oncall::{Roster, Who};
 
     fn file(oncall: &str) -> String {
@@ -391,6 +393,17 @@ mod tests {
             + "escalation: {error: {steps: [{tell: ['oncall:primray']}]}}\n";
         let faults = parse("a.yml", text.as_bytes()).map_err(|faults| listing(&faults));
         assert!(faults.unwrap_err().contains("did you mean `primary`?"));
+    }
+
+    #[test]
+    fn the_first_rotation_of_the_file_is_called_where_nothing_else_is_said() {
+        let text = file("  primary: {group: S0OPS}\n  backup: {group: S0LEADS}");
+
+        let alerting = parse("a.yml", text.as_bytes()).unwrap();
+
+        let primary = Target::OnCall("primary".to_owned());
+        assert_eq!(alerting.policies.of(Level::Error).targets(0), std::slice::from_ref(&primary));
+        assert_eq!(alerting.policies.of(Level::Critical).targets(0), [primary, Target::Here]);
     }
 
     #[test]

@@ -190,6 +190,30 @@ fn a_swap_exchanges_ones_next_shift_with_the_others_and_swapping_back_undoes_it(
     assert_eq!(ids(&overrides), ids(&[]));
 }
 
+#[test]
+fn an_edit_changes_hands_and_leaves_overrides_without_their_rotation_or_their_person() {
+    let berlin = zone("Europe/Berlin");
+    let mut old = weekly();
+    old.insert("backup".to_owned(), old["primary"].clone());
+    let primary = rotation(turns(&["U2", "U3"], 7 * 24, "2026-03-23 09:00", berlin));
+    let new = Rotations::from([("primary".to_owned(), primary)]);
+    let now = at("2026-03-24 12:00", berlin);
+    let overrides = [
+        over("1", "primary", "U1", (now + DAY_MS, now + 2 * DAY_MS)),
+        over("2", "primary", "U9", (now + DAY_MS, now + 2 * DAY_MS)),
+        over("3", "backup", "U9", (now + DAY_MS, now + 2 * DAY_MS)),
+        over("4", "of-long-ago", "U9", (now + DAY_MS, now + 2 * DAY_MS)),
+    ];
+
+    let edit = edited(&old, &new, &overrides, now);
+
+    assert_eq!(edit.hands, [("primary".to_owned(), "U1".to_owned(), "U2".to_owned())]);
+    assert_eq!(edit.of_removed, [overrides[0].clone()], "U9 never took part");
+    assert_eq!(edit.orphans, [overrides[2].clone()], "the other one was told before");
+    assert_eq!(orphans(&new, &overrides).count(), 2);
+    assert_eq!(edited(&new, &new, &overrides, now), Edited::default());
+}
+
 const ZONES: [&str; 8] = [
     "Europe/Berlin",
     "America/New_York",

@@ -4,7 +4,7 @@
 use super::super::oncall;
 use super::{By, Error, Held, InForce, entry, incident, view, ways};
 use crate::core::alert::{Condition, Effect, Event, Level, Why, taken_by};
-use crate::core::alert_card;
+use crate::core::alert_card::{self, Called};
 use crate::core::alert_press;
 use crate::core::card::{Card, Line, Span, Tone, mention, prose, text};
 use crate::core::escalation::Target;
@@ -36,6 +36,14 @@ pub(super) async fn write(
     if let Some((icon, line)) = remark(event, before, held, by, in_force.runbook.language) {
         let card = said(held, icon, line, Tone::Neutral, unit).await?;
         reply(unit, held, &card).await?;
+    }
+    let is_new = |effect: &Effect| {
+        matches!(effect, Effect::Tell { why: Why::New, .. } | Effect::Quiet { why: Why::New })
+    };
+    if effects.iter().any(is_new) {
+        // What comes of it is told after it.
+        let detail = json!({"sighting": held.first});
+        unit.journal(entry(held, "alert.opened", by, detail, now_ms));
     }
     for effect in effects {
         worked(unit, held, effect, by, in_force).await?;
@@ -109,21 +117,19 @@ async fn worked(
     let (now_ms, lang) = (unit.now_ms(), in_force.runbook.language);
     match effect {
         Effect::Quiet { why } => {
-            opened(unit, held, *why, by);
             unit.journal(entry(held, "alert.kept_quiet", by, json!({"why": why}), now_ms));
             Ok(())
         }
         Effect::Tell { why, targets } => {
-            opened(unit, held, *why, by);
             if targets.is_empty() && *why == Why::New {
                 return Ok(());
             }
-            let mentions = mentions(unit, targets, in_force).await?;
-            let names: Vec<String> = mentions.iter().map(named).collect();
+            let called = called(unit, targets, in_force).await?;
+            let names: Vec<String> = called.mentions.iter().map(named).collect();
             let detail = json!({"why": why, "told": names});
             unit.journal(entry(held, "alert.told", by, detail, now_ms));
             let alert = view(unit.connection(), &held.latest()).await?;
-            let card = alert_card::told(&alert, *why, &mentions, lang);
+            let card = alert_card::told(&alert, *why, &called, lang);
             reply(unit, held, &card).await
         }
         Effect::Remind => {
@@ -162,7 +168,7 @@ async fn worked(
             let mut line = vec![text(words)];
             // The clock goes on whatever keeps it quiet; calling people does not.
             if !held.condition.is_quiet(now_ms) {
-                for one in mentions(unit, policy.targets(0), in_force).await? {
+                for one in called(unit, policy.targets(0), in_force).await?.mentions {
                     line.extend([text(" "), one]);
                 }
             }
@@ -186,15 +192,6 @@ async fn worked(
     }
 }
 
-/// The entry of a new alert, with what its source said.
-fn opened(unit: &mut Unit, held: &Held, why: Why, by: &By<'_>) {
-    if why == Why::New {
-        let detail = json!({"sighting": held.first});
-        let entry = entry(held, "alert.opened", by, detail, unit.now_ms());
-        unit.journal(entry);
-    }
-}
-
 async fn said(
     held: &Held,
     icon: &str,
@@ -206,36 +203,39 @@ async fn said(
     Ok(alert_card::remark(&alert, icon, line, tone))
 }
 
-/// Whom a telling calls. Whoever cannot be looked up is whoever is there: nobody must be called in vain.
-async fn mentions(
-    unit: &mut Unit,
-    targets: &[Target],
-    in_force: &InForce,
-) -> Result<Vec<Span>, Error> {
+/// Whom a telling calls. Where none of those meant can answer, whoever is there is called too: nobody must be
+/// called in vain.
+async fn called(unit: &mut Unit, targets: &[Target], in_force: &InForce) -> Result<Called, Error> {
     let now_ms = unit.now_ms();
-    let mut mentions: Vec<Span> = Vec::new();
+    let mut called = Called { mentions: Vec::new(), is_instead: !targets.is_empty() };
     for target in targets {
-        let called = match target {
-            Target::User(user) => vec![Span::User(user.clone())],
-            Target::Group(group) => vec![mention(group)],
-            Target::Here => vec![Span::Here],
+        let (ids, can_answer) = match target {
+            Target::User(user) => named_target(unit, user.as_str()).await?,
+            Target::Group(group) => named_target(unit, group).await?,
+            Target::Here => (Vec::new(), true),
             Target::OnCall(rotation) => {
                 let alerting = &in_force.alerting;
-                let ids = oncall::who(unit.connection(), alerting, rotation, now_ms).await?;
-                if ids.is_empty() {
-                    vec![Span::Here]
-                } else {
-                    ids.iter().map(|id| mention(id)).collect()
-                }
+                let duty = oncall::who(unit.connection(), alerting, rotation, now_ms).await?;
+                let can_answer = duty.reaches_somebody();
+                (duty.mentioned, can_answer)
             }
         };
-        for one in called {
-            if !mentions.contains(&one) {
-                mentions.push(one);
+        called.is_instead &= !can_answer;
+        let here = (*target == Target::Here).then_some(Span::Here);
+        for one in ids.iter().map(|id| mention(id)).chain(here) {
+            if !called.mentions.contains(&one) {
+                called.mentions.push(one);
             }
         }
     }
-    Ok(mentions)
+    called.mentions.extend(called.is_instead.then_some(Span::Here));
+    Ok(called)
+}
+
+/// A person or a group that a policy names, and whether they can answer.
+async fn named_target(unit: &mut Unit, id: &str) -> Result<(Vec<String>, bool), Error> {
+    let can_answer = oncall::can_answer(unit.connection(), id).await?;
+    Ok((vec![id.to_owned()], can_answer))
 }
 
 /// A mention as the journal keeps it.
