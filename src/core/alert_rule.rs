@@ -189,8 +189,8 @@ pub enum Answer {
     Number(f64),
     /// There is none.
     Nothing,
-    /// It could not be asked, or what came is no answer. The words are for people and come from outside.
-    Failed(String),
+    /// It could not be asked, or what came is no answer. The words may come from outside.
+    Failed(Text),
 }
 
 /// What one evaluation found.
@@ -283,9 +283,7 @@ pub enum Why {
         needed: u64,
     },
     /// It could not be asked.
-    Failed(String),
-    /// It was not asked for too long: no bot ran.
-    Gap,
+    Failed(Text),
 }
 
 impl Why {
@@ -313,20 +311,25 @@ impl Why {
                 format!("样本太少：{found} 个，至少 {needed} 个"),
                 format!("too few samples: {found}, at least {needed}"),
             ),
-            Self::Failed(words) => {
-                Text::new(format!("查询失败：{words}"), format!("it could not be asked: {words}"))
-            }
-            Self::Gap => Text::new("机器人有一段时间没有运行", "no bot ran for a while"),
+            Self::Failed(words) => Text::new(
+                format!("查询失败：{}", words.zh),
+                format!("it could not be asked: {}", words.en),
+            ),
         }
     }
 }
 
 /// What a reading says of a rule, and why it says nothing.
 pub fn judge(rule: &Rule, reading: &Reading) -> (Outcome, Option<Why>) {
-    let all = [Some(&reading.value), reading.age.as_ref(), reading.volume.as_ref()];
-    for answer in all.into_iter().flatten() {
-        if let Answer::Failed(words) = answer {
-            return (Outcome::Error, Some(Why::Failed(words.clone())));
+    let all = [
+        ("", Some(&reading.value)),
+        ("samples: ", reading.age.as_ref()),
+        ("volume: ", reading.volume.as_ref()),
+    ];
+    for (of, answer) in all {
+        if let Some(Answer::Failed(words)) = answer {
+            let words = Text::new(format!("{of}{}", words.zh), format!("{of}{}", words.en));
+            return (Outcome::Error, Some(Why::Failed(words)));
         }
     }
     match nothing_in(rule, reading) {
@@ -417,8 +420,10 @@ pub struct Standing {
     pub clear_ms: i64,
     /// Ticks in a row that told nothing.
     pub frozen: u32,
-    /// Ticks that told nothing since its first breach.
-    pub frozen_in_breach: u32,
+    /// Since which tick every one was a breach; 0: the last was none. What fires may have been better in between,
+    /// or unknown; a deed wants the whole duration of breaches.
+    #[serde(default)]
+    pub breach_ms: i64,
     /// Whether people know that it is unknown.
     pub is_told: bool,
 }
@@ -455,7 +460,7 @@ impl Standing {
             fired_ms: 0,
             clear_ms: 0,
             frozen: 0,
-            frozen_in_breach: 0,
+            breach_ms: 0,
             is_told: false,
         }
     }
@@ -469,6 +474,11 @@ impl Standing {
     pub fn after(&self, rule: &Rule, outcome: Outcome, tick_ms: i64) -> (Self, Vec<Change>) {
         let mut next = *self;
         let mut changes = Vec::new();
+        if outcome != Outcome::Breach {
+            next.breach_ms = 0;
+        } else if next.breach_ms == 0 {
+            next.breach_ms = tick_ms;
+        }
         if !outcome.is_known() {
             next.freeze(rule, tick_ms, &mut changes);
             return (next, changes);
@@ -484,11 +494,7 @@ impl Standing {
         match (next.state, outcome) {
             (State::Firing, Outcome::Ok) => next.clear(rule, tick_ms, &mut changes),
             (State::Firing, _) => next.clear_ms = 0,
-            (State::Ok, Outcome::Breach) => {
-                next.to(State::Pending, tick_ms);
-                next.frozen_in_breach = 0;
-                next.ripen(rule, tick_ms, &mut changes);
-            }
+            (State::Ok, Outcome::Breach) => next.to(State::Pending, tick_ms),
             (State::Pending, Outcome::Breach) => next.ripen(rule, tick_ms, &mut changes),
             (State::Pending, _) => next.to(State::Ok, tick_ms),
             (State::Ok | State::Unknown, _) => {}
@@ -505,6 +511,7 @@ impl Standing {
             next.to(State::Unknown, tick_ms);
         }
         next.clear_ms = 0;
+        next.breach_ms = 0;
         next.frozen = 0;
         next
     }
@@ -539,7 +546,6 @@ impl Standing {
     /// Time does not count; after too much of it nothing is known any more.
     fn freeze(&mut self, rule: &Rule, tick_ms: i64, changes: &mut Vec<Change>) {
         self.frozen = self.frozen.saturating_add(1);
-        self.frozen_in_breach = self.frozen_in_breach.saturating_add(1);
         if self.state == State::Pending {
             self.since_ms += rule.interval_ms();
         }
@@ -566,10 +572,13 @@ pub enum Doubt {
     NotFiring(State),
     /// The last tick was no breach.
     NotInBreach(Outcome),
-    /// Some ticks told nothing, from the first breach to now.
-    Interrupted {
-        /// How many.
-        ticks: u32,
+    /// It fires, and the breach that there is now has not lasted its whole duration: in between it was better, or
+    /// a tick told nothing, or there was none.
+    Brief {
+        /// For how long it has lasted.
+        lasted_ms: i64,
+        /// For how long it must.
+        duration_ms: i64,
     },
     /// Nobody looked whether its samples are fresh: the rule names none.
     FreshnessUnasked,
@@ -577,7 +586,7 @@ pub enum Doubt {
     VolumeUnasked,
     /// The last tick is not the newest that there could be.
     Old {
-        /// How long ago it was.
+        /// How long ago it was; less than 0: it is to come, by this bot's clock.
         age_ms: i64,
     },
 }
@@ -594,10 +603,14 @@ impl Doubt {
                 format!("最近一次没有超限（{}）", outcome.as_str()),
                 format!("the last tick was no breach ({})", outcome.as_str()),
             ),
-            Self::Interrupted { ticks } => Text::new(
-                format!("其间有 {ticks} 次没有数据"),
-                format!("{ticks} ticks meanwhile told nothing"),
-            ),
+            Self::Brief { lasted_ms, duration_ms } => {
+                let of = |ms: &i64| duration::about(ms.unsigned_abs());
+                let (lasted, needed) = (of(lasted_ms), of(duration_ms));
+                Text::new(
+                    format!("不间断的超限只有 {}，需要 {}", lasted.zh, needed.zh),
+                    format!("in breach without a break for {}; it takes {}", lasted.en, needed.en),
+                )
+            }
             Self::FreshnessUnasked => Text::new(
                 "规则没有指明样本，无法确认新鲜",
                 "the rule names no samples: they may be stale",
@@ -607,6 +620,12 @@ impl Doubt {
             }
             Self::Old { age_ms } => {
                 let age = duration::about(age_ms.unsigned_abs());
+                if *age_ms < 0 {
+                    return Text::new(
+                        format!("最近一次评估的时间在 {} 之后：时钟有误", age.zh),
+                        format!("the last evaluation is {} ahead: a clock is wrong", age.en),
+                    );
+                }
                 Text::new(
                     format!("最近一次评估已是 {} 之前", age.zh),
                     format!("the last evaluation was {} ago", age.en),
@@ -619,18 +638,18 @@ impl Doubt {
 impl Standing {
     /// Whether the rule is in breach, with fresh samples and enough of them, for its full duration:
     /// nothing speaks against it, or everything that does. What an automatic deed asks; anything but
-    /// nothing is inconclusive. `last` is the outcome of the last tick.
+    /// nothing is inconclusive. `last` is the last tick and its outcome.
     pub fn doubts(&self, rule: &Rule, last: (i64, Outcome), now_ms: i64) -> Vec<Doubt> {
         let (tick_ms, outcome) = last;
+        let lasted_ms = if self.breach_ms == 0 { 0 } else { tick_ms - self.breach_ms };
         let mut doubts = Vec::new();
         if self.state != State::Firing {
             doubts.push(Doubt::NotFiring(self.state));
         }
         if outcome != Outcome::Breach {
             doubts.push(Doubt::NotInBreach(outcome));
-        }
-        if self.frozen_in_breach > 0 {
-            doubts.push(Doubt::Interrupted { ticks: self.frozen_in_breach });
+        } else if self.state == State::Firing && lasted_ms < rule.duration_ms {
+            doubts.push(Doubt::Brief { lasted_ms, duration_ms: rule.duration_ms });
         }
         if rule.questions.age.is_empty() {
             doubts.push(Doubt::FreshnessUnasked);
@@ -638,8 +657,9 @@ impl Standing {
         if rule.questions.volume.is_empty() || rule.min_samples == 0 {
             doubts.push(Doubt::VolumeUnasked);
         }
-        if now_ms - tick_ms > 2 * rule.interval_ms() {
-            doubts.push(Doubt::Old { age_ms: now_ms - tick_ms });
+        let age_ms = now_ms - tick_ms;
+        if age_ms.abs() > 2 * rule.interval_ms() {
+            doubts.push(Doubt::Old { age_ms });
         }
         doubts
     }

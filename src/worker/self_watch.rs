@@ -9,6 +9,7 @@ use crate::core::action::Runbook;
 use crate::core::alert::{Level, Sighting, Way};
 use crate::engine::{Engine, Error, Own, WATCHDOG};
 use crate::vitals::Part;
+use crate::worker::evaluate::whereabouts;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -137,12 +138,8 @@ impl Watch {
 
     /// Rules are evaluated even while Prometheus is away: a tick that is long past means that nobody looks.
     async fn look_at_rules(&mut self) -> Result<(), Error> {
-        let alerting = self.engine.alerting();
-        if alerting.prometheus.is_none() {
-            return self.say(RULES, Seen::Between, "RulesNotEvaluated", Words::default()).await;
-        }
-        let runbook = self.engine.runbook();
-        let environment = runbook.default_environment().map(|one| one.name.clone());
+        // Without a Prometheus there are none, and it is over.
+        let environment = whereabouts(&self.engine.runbook()).map(|at| at.environment);
         let rules = self.engine.rules(&environment.unwrap_or_default()).await?;
         let oldest = rules.iter().map(|rule| rule.tick_ms).filter(|at_ms| *at_ms > 0).min();
         let now_ms = self.engine.clock().now_ms();

@@ -198,7 +198,7 @@ fn a_reading_is_judged_by_what_it_can_prove() {
     assert_eq!(value(f64::NEG_INFINITY), Outcome::Ok);
 
     let stale = |age_ms| Why::Stale { age_ms, fresh_ms: 30_000 };
-    let failed = || Answer::Failed("refused".to_owned());
+    let failed = || Answer::Failed(Text::same("refused"));
     for (reading, outcome, why) in [
         (
             Reading { value: Answer::Number(f64::NAN), ..good.clone() },
@@ -235,17 +235,17 @@ fn a_reading_is_judged_by_what_it_can_prove() {
         (
             Reading { value: failed(), ..good.clone() },
             Outcome::Error,
-            Why::Failed("refused".to_owned()),
+            Why::Failed(Text::same("refused")),
         ),
         (
             Reading { age: Some(failed()), ..good.clone() },
             Outcome::Error,
-            Why::Failed("refused".to_owned()),
+            Why::Failed(Text::same("samples: refused")),
         ),
         (
             Reading { volume: Some(failed()), ..good.clone() },
             Outcome::Error,
-            Why::Failed("refused".to_owned()),
+            Why::Failed(Text::same("volume: refused")),
         ),
     ] {
         assert_eq!(judged(reading), (outcome, Some(why)));
@@ -262,7 +262,7 @@ fn an_automatic_deed_hears_of_everything_that_speaks_against_it() {
     let interrupted = walk(&rule, &letters("bbnbbbbb")).last().unwrap().0;
     assert_eq!(interrupted.state, State::Firing);
     let doubts = interrupted.doubts(&rule, (80_000, Outcome::Breach), 80_000);
-    assert_eq!(doubts, [Doubt::Interrupted { ticks: 1 }]);
+    assert_eq!(doubts, [Doubt::Brief { lasted_ms: 40_000, duration_ms: 60_000 }]);
 
     let bare = Rule { questions: Questions::default(), ..rule.clone() };
     let pending = walked[3].0;
@@ -281,6 +281,58 @@ fn an_automatic_deed_hears_of_everything_that_speaks_against_it() {
     }
     let cleared = firing.after(&rule, Outcome::Ok, 80_000).0;
     assert_eq!(cleared.doubts(&rule, (80_000, Outcome::Ok), 80_000).len(), 2);
+}
+
+#[test]
+fn what_fires_is_proved_only_while_the_breach_of_now_has_lasted_its_whole_duration() {
+    let rule = Rule { clear_for_ms: 20_000, ..rule() };
+    let doubts = |(standing, at_ms): (Standing, i64)| {
+        standing.doubts(&rule, (at_ms, Outcome::Breach), at_ms)
+    };
+    let after = |word: &str| {
+        let walked = walk(&rule, &letters(word));
+        (walked.last().unwrap().0, walked.len() as i64 * rule.interval_ms())
+    };
+    let brief = |lasted_ms| [Doubt::Brief { lasted_ms, duration_ms: 60_000 }];
+    assert_eq!(doubts(after("bbbbbbb")), []);
+    // Better in between, or not to be told: it fires all along.
+    for better in ["o", "m", "n", "ee", "nnn", "eee"] {
+        let word = format!("bbbbbbb{better}b");
+        assert!(after(&word).0.is_firing());
+        assert_eq!(doubts(after(&word)), brief(0), "{word}");
+        assert_eq!(doubts(after(&format!("{word}bbbbb"))), brief(50_000), "{word}");
+        assert_eq!(doubts(after(&format!("{word}bbbbbb"))), [], "{word}");
+    }
+    // Nobody looked for a while, or what it means is another now.
+    let (gap, _) = after("bbbbbbb");
+    let (mut standing, mut at_ms) = (gap.after_gap(7_200_000), 7_200_000);
+    for ticks in 0..6 {
+        standing = standing.after(&rule, Outcome::Breach, at_ms).0;
+        assert_eq!(standing.state, State::Firing);
+        assert_eq!(doubts((standing, at_ms)), brief(ticks * 10_000));
+        at_ms += 10_000;
+    }
+    standing = standing.after(&rule, Outcome::Breach, at_ms).0;
+    assert_eq!(doubts((standing, at_ms)), []);
+    // What an earlier version wrote proves nothing.
+    let mut old = serde_json::to_value(after("bbbbbbb").0).unwrap();
+    old.as_object_mut().unwrap().remove("breach_ms");
+    old["frozen_in_breach"] = serde_json::json!(0);
+    let old: Standing = serde_json::from_value(old).unwrap();
+    assert_eq!(doubts((old, 70_000)), brief(0));
+    assert!(brief(0)[0].words().en.contains("it takes 1 min"), "{:?}", brief(0)[0].words());
+}
+
+#[test]
+fn a_tick_of_another_time_proves_nothing_of_now() {
+    let rule = rule();
+    let firing = walk(&rule, &letters("bbbbbbb")).last().unwrap().0;
+    let doubts = |now_ms| firing.doubts(&rule, (70_000, Outcome::Breach), now_ms);
+    assert_eq!(doubts(90_000), []);
+    assert_eq!(doubts(90_001), [Doubt::Old { age_ms: 20_001 }]);
+    assert_eq!(doubts(50_000), []);
+    assert_eq!(doubts(49_999), [Doubt::Old { age_ms: -20_001 }]);
+    assert!(doubts(9_000)[0].words().en.contains("1 min ahead"));
 }
 
 #[test]
@@ -380,6 +432,28 @@ proptest! {
             prop_assert_eq!(standing.state == State::Unknown, is_unknown);
             let stored = serde_json::to_string(&standing).unwrap();
             prop_assert_eq!(serde_json::from_str::<Standing>(&stored).unwrap(), standing);
+        }
+    }
+
+    /// A deed is never done on less: however the ticks came, and whatever was missed or written anew in between.
+    #[test]
+    fn nothing_but_breaches_for_the_whole_duration_leaves_no_doubt(
+        ticks in prop::collection::vec((any_outcome(), 0_u32..20), 0..120),
+        clear_for_s in 0_i64..60,
+    ) {
+        let rule = Rule { clear_for_ms: clear_for_s * 1_000, ..rule() };
+        let mut standing = Standing::new();
+        let mut breaches = 0;
+        for ((outcome, luck), count) in ticks.into_iter().zip(1_i64..) {
+            let at_ms = count * rule.interval_ms();
+            if luck == 0 {
+                standing = standing.after_gap(at_ms);
+                breaches = 0;
+            }
+            standing = standing.after(&rule, outcome, at_ms).0;
+            breaches = if outcome == Outcome::Breach { breaches + 1 } else { 0 };
+            let is_proved = standing.doubts(&rule, (at_ms, outcome), at_ms).is_empty();
+            prop_assert!(!is_proved || (standing.is_firing() && breaches >= 7), "{breaches}");
         }
     }
 
