@@ -910,7 +910,17 @@ fn what_people_do_in_a_test_counts_and_what_comes_to_nothing_is_told() {
     let (is_good, said) = program(&["alerts", "test", &file]);
 
     assert!(!is_good, "{said}");
-    insta::assert_snapshot!(said.replace(&folder.path().display().to_string(), "[folder]"), @"");
+    insta::assert_snapshot!(said.replace(&folder.path().display().to_string(), "[folder]"), @r"
+    FAILED people (18 notices)
+      [folder]/t.yml:7: after 10s
+        alert part: nothing came of resolve
+      [folder]/t.yml:16: after 20m
+        notices: 2 expected, 2 told
+            20m slack ↳ ↩️ part · neostock production
+          - 🔴 Never
+          + 20m slack ↳ 📣 part · neostock production: Nobody has it any more
+    1 test, 1 failed
+    ");
 }
 
 #[test]
