@@ -132,13 +132,11 @@ impl Client {
             let status = answer.status().as_u16();
             Ok((status, bounded(answer).await?))
         };
-        match tokio::time::timeout(time_max, asking).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let ms = time_max.as_millis();
-                Err(Text::new(format!("{ms} ms 内没有回答"), format!("no answer within {ms} ms")))
-            }
-        }
+        let late = |_| {
+            let ms = time_max.as_millis();
+            Err(Text::new(format!("{ms} ms 内没有回答"), format!("no answer within {ms} ms")))
+        };
+        tokio::time::timeout(time_max, asking).await.unwrap_or_else(late)
     }
 }
 
@@ -264,15 +262,12 @@ fn number(status: u16, body: &[u8]) -> Answered {
         Ok(understood) => understood,
         Err(words) => return Answered { answer: Answer::Failed(words), warning: None },
     };
-    let spelt = |text: &str| match series::number(text) {
-        Some(number) => Answer::Number(number),
-        None => {
+    let spelt = |text: &str| {
+        let none = || {
             let text = cut(text);
-            Answer::Failed(Text::new(
-                format!("`{text}` 不是数字"),
-                format!("`{text}` is not a number"),
-            ))
-        }
+            Text::new(format!("`{text}` 不是数字"), format!("`{text}` is not a number"))
+        };
+        series::number(text).map_or_else(|| Answer::Failed(none()), Answer::Number)
     };
     let answer = match data {
         Data::Scalar(text) => spelt(&text),
