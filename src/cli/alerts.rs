@@ -3,19 +3,21 @@
 //! database that lives as long as the test.
 
 use anyhow::Context as _;
+use futures_util::stream::{self, StreamExt as _};
 use neostock_ops::clock::Clock;
-use neostock_ops::config::alerting::rehearsal::{self, Expected, Rehearsal};
+use neostock_ops::config::alerting::rehearsal::{self, Deed, Expected, Rehearsal, SOMEBODY};
 use neostock_ops::config::alerting::{self, Alerting};
 use neostock_ops::config::fault::Fault;
 use neostock_ops::config::runbook;
 use neostock_ops::config::settings::Settings;
 use neostock_ops::core::action::Runbook;
 use neostock_ops::core::alert;
+use neostock_ops::core::alert_card::AlertView;
 use neostock_ops::core::alert_measure::{DURATION_BUCKETS, Signal, bounds};
-use neostock_ops::core::alert_rule::{Answer, Reading, Rule, State};
+use neostock_ops::core::alert_rule::{Answer, Reading, Rule, State, Why, judge};
 use neostock_ops::core::duration;
 use neostock_ops::core::series::Sample;
-use neostock_ops::engine::{Engine, HeldRule, Identity, Terms, Whereabouts};
+use neostock_ops::engine::{Engine, Heard, HeldRule, Identity, Terms, Whereabouts};
 use neostock_ops::metrics::Metrics;
 use neostock_ops::source::prometheus::Client;
 use neostock_ops::store::Store;
@@ -29,6 +31,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The runbook of tests that name none.
@@ -44,6 +47,8 @@ const ROUNDS_MAX: usize = 100;
 const NOTICES_MAX: i64 = 1_000;
 /// Alerts of one name that a test looks at: the newest.
 const ALERTS_MAX: i64 = 1;
+/// Rules that Prometheus is asked about at once.
+const RULES_AT_ONCE: usize = 8;
 
 /// What is asked about alerts.
 #[derive(clap::Subcommand)]
@@ -97,34 +102,60 @@ pub async fn run(alerts: Alerts, out: &mut impl Write) -> anyhow::Result<ExitCod
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What Prometheus says of a configuration: a histogram whose greatest bucket is no greater than the
-/// threshold can never exceed it.
+/// What Prometheus says of a configuration now: rules that it cannot answer, of which there is nothing, and a
+/// histogram that can never exceed its threshold.
 pub async fn notes(file: Option<&Path>, settings: Option<&Settings>) -> Vec<String> {
     let Some(alerting) = file.and_then(|file| alerting::load(file).ok()) else { return Vec::new() };
-    let name = Signal::ResponseTime.name();
-    let found = alerting.alerts.get(name).filter(|alert| alert.query.is_none());
-    let (Some(alert), Some(prometheus)) = (found, &alerting.prometheus) else { return Vec::new() };
+    let Some(prometheus) = &alerting.prometheus else { return Vec::new() };
+    let away =
+        |words: &str| vec![format!("Prometheus at {} was not asked: {words}", prometheus.url)];
     let runbook = settings.and_then(|settings| runbook::load(&settings.runbook).ok());
-    let Some(service) = runbook.map(|runbook| runbook.service) else { return Vec::new() };
-    let asked = match Client::new(prometheus) {
-        Ok(client) => client.labels(&bounds(&service), "le", Clock::System.now_ms()).await,
-        Err(failure) => Err(format!("{failure:#}")),
+    let Some(service) = runbook.map(|runbook| runbook.service) else {
+        return away("there is no runbook whose service it could be asked about");
     };
-    let way = "docs/alerts.md says which metrics are read";
-    let note = match asked {
-        Err(words) => Some(format!("Prometheus at {} was not asked: {words}", prometheus.url)),
-        Ok(bounds) if bounds.is_empty() => Some(format!(
-            "{name}: Prometheus has no {DURATION_BUCKETS} with job=\"{service}\"; {way}"
-        )),
-        Ok(bounds) => too_low(&bounds, alert.threshold.value()).map(|greatest| {
+    let client = match Client::new(prometheus) {
+        Ok(client) => client,
+        Err(failure) => return away(&format!("{failure:#}")),
+    };
+    let (now_ms, time_max) = (Clock::System.now_ms(), Duration::from_millis(prometheus.timeout_ms));
+    if let Answer::Failed(words) = client.ask("1", now_ms, time_max).await.answer {
+        return away(&words.en);
+    }
+    let asked = rules_of(&alerting, &service).into_iter().map(|rule| {
+        let client = client.clone();
+        async move {
+            let reading = client.read(&rule.questions, now_ms, time_max).await;
+            note_of(&rule, &reading)
+        }
+    });
+    let found = stream::iter(asked).buffered(RULES_AT_ONCE).collect::<Vec<_>>().await;
+    let mut notes: Vec<String> = found.into_iter().flatten().collect();
+    let name = Signal::ResponseTime.name();
+    if let Some(alert) = alerting.alerts.get(name).filter(|alert| alert.query.is_none()) {
+        // Why it could not be had stands above.
+        let bounds = client.labels(&bounds(&service), "le", now_ms).await.unwrap_or_default();
+        notes.extend(too_low(&bounds, alert.threshold.value()).map(|greatest| {
             format!(
                 "{name}: the greatest bucket of {DURATION_BUCKETS} is {greatest}s, and {} is never \
                  exceeded: add greater buckets, or lower the threshold",
                 alert.threshold
             )
-        }),
-    };
-    note.into_iter().collect()
+        }));
+    }
+    notes
+}
+
+/// What keeps a rule from being evaluated; a measure of too little may be the hour's.
+fn note_of(rule: &Rule, reading: &Reading) -> Option<String> {
+    let (name, why) = (&rule.name, judge(rule, reading).1?);
+    let words = why.words().en;
+    match why {
+        Why::NotANumber | Why::Few { .. } => None,
+        Why::Failed(_) | Why::Warned(_) => Some(format!("{name}: {words}")),
+        Why::Empty | Why::Stale { .. } => {
+            Some(format!("{name}: {words}; docs/alerts.md says which metrics are read"))
+        }
+    }
 }
 
 /// The greatest finite bound, where it is no greater than the threshold.
@@ -213,16 +244,24 @@ impl<'t> Trial<'t> {
         let mut differences = Vec::new();
         let mut told = 0;
         let mut expected = self.test.expected.iter().peekable();
+        let mut deeds = self.test.deeds.iter().enumerate().peekable();
         for _ in 0..MOMENTS_MAX {
             let now_ms = self.clock.now_ms();
+            let after_ms = now_ms - self.test.starts_ms;
             self.tick(now_ms).await?;
-            for _ in 0..ROUNDS_MAX {
-                if self.engine.advance_alerts().await? == 0 {
-                    break;
+            self.advance().await?;
+            while let Some((number, deed)) = deeds.next_if(|(_, deed)| deed.after_ms <= after_ms) {
+                if !self.does(number, deed).await? {
+                    let Deed { line, alert, what, .. } = deed;
+                    let (place, after) = (file.display(), spell(deed.after_ms));
+                    differences.push(format!(
+                        "  {place}:{line}: after {after}\n    alert {alert}: nothing came of {what}"
+                    ));
                 }
+                self.advance().await?;
             }
             self.gather().await?;
-            while let Some(one) = expected.next_if(|one| self.is_now(one, now_ms)) {
+            while let Some(one) = expected.next_if(|one| one.after_ms <= after_ms) {
                 let found = self.differences(one, &self.notices[told..]).await?;
                 if !found.is_empty() {
                     let place = format!("{}:{}", file.display(), one.line);
@@ -232,7 +271,9 @@ impl<'t> Trial<'t> {
                 told = self.notices.len();
             }
             let Some(next) = expected.peek() else { break };
-            let next_ms = self.next_ms(self.test.starts_ms + next.after_ms, now_ms).await?;
+            let next_ms =
+                deeds.peek().map_or(next.after_ms, |(_, deed)| next.after_ms.min(deed.after_ms));
+            let next_ms = self.next_ms(self.test.starts_ms + next_ms, now_ms).await?;
             self.clock.advance_ms((next_ms - now_ms).unsigned_abs());
         }
         anyhow::ensure!(expected.peek().is_none(), "more than {MOMENTS_MAX} moments");
@@ -240,8 +281,33 @@ impl<'t> Trial<'t> {
         Ok(Verdict { differences, notices: self.notices })
     }
 
-    fn is_now(&self, one: &Expected, now_ms: i64) -> bool {
-        self.test.starts_ms + one.after_ms <= now_ms
+    /// What time brings to alerts.
+    async fn advance(&self) -> anyhow::Result<()> {
+        for _ in 0..ROUNDS_MAX {
+            if self.engine.advance_alerts().await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what somebody does; `false`: there is no such alert, or it changes nothing.
+    async fn does(&self, number: usize, deed: &Deed) -> anyhow::Result<bool> {
+        let Some(alert) = self.alert(&deed.alert).await? else { return Ok(false) };
+        let delivery = format!("deed/{number}");
+        let heard = self.engine.hear_of_alert(&delivery, &alert.id, deed.event.clone(), SOMEBODY);
+        Ok(heard.await? == Heard::Taken)
+    }
+
+    /// The newest alert of a name; `None`: there was none.
+    async fn alert(&self, name: &str) -> anyhow::Result<Option<AlertView>> {
+        let filter = AlertFilter {
+            environment: self.at.environment.clone(),
+            name: name.to_owned(),
+            limit: ALERTS_MAX,
+            ..AlertFilter::default()
+        };
+        Ok(self.engine.alerts(&filter).await?.into_iter().next())
     }
 
     /// Evaluates the rules whose tick it is.
@@ -303,15 +369,8 @@ impl<'t> Trial<'t> {
             }
         }
         for (name, expected) in &one.alerts {
-            let filter = AlertFilter {
-                environment: self.at.environment.clone(),
-                name: name.clone(),
-                limit: ALERTS_MAX,
-                ..AlertFilter::default()
-            };
-            let found = self.engine.alerts(&filter).await?;
-            let found = found.first().map(|found| &found.condition);
-            let is_same = match (expected, found) {
+            let found = self.alert(name).await?.map(|found| found.condition);
+            let is_same = match (expected, &found) {
                 (None, None) => true,
                 (Some((state, level)), Some(found)) => {
                     *state == found.state && level.is_none_or(|level| level == found.level)

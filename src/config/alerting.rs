@@ -6,7 +6,8 @@
 use super::fault::{Fault, Faults};
 use super::runbook::read_bounded;
 use super::shape::{Object, Shape, optional, required};
-use super::tree;
+use super::tree::{self, Node};
+use crate::core::duration;
 use crate::core::escalation::Policies;
 use crate::core::oncall::Rotations;
 use sha2::{Digest, Sha256};
@@ -93,6 +94,11 @@ pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Alerting, Vec<Fault>> {
         digest: hex::encode(Sha256::digest(bytes)),
     };
     if faults.is_empty() { Ok(read) } else { Err(faults.finish()) }
+}
+
+/// The milliseconds of a duration; what the shape has refused already has none here.
+fn duration_ms(node: Option<&Node>) -> Option<u64> {
+    node.and_then(Node::text).and_then(duration::parse)
 }
 
 static ROOT: Object = Object {
@@ -301,6 +307,7 @@ alerts:
             ("volume: count(x)", "no `min_samples` says"),
             ("samples: 'x{'", "this is no PromQL: `}` is missing at its end"),
             ("volume: 'sum(x))', min_samples: 1", "this is no PromQL: `)` closes nothing"),
+            ("samples: 'x{ # }'", "`}` is missing at its end"),
             ("runbook: wiki", "`wiki` is not the address of a page"),
             ("clear: soon", "`soon` found, a plain number or a time expected"),
             ("percentile: 9", "`percentile` is not a key"),
@@ -308,6 +315,7 @@ alerts:
             assert!(own(rest).contains(words), "{rest}: {}", own(rest));
         }
         assert_eq!(own("clear: 1"), "");
+        assert_eq!(own("volume: \"count(x) # it's one :)\", min_samples: 1"), "");
         let short = "alerts: {cpu: {threshold: 0.8, duration: 5m, severity: error, channels: [slack], window: 20s}}";
         assert!(faults_of(short).contains("less than two scrapes"), "{}", faults_of(short));
         let name = "alerts: {disk-full: {query: x, threshold: 1, duration: 30s, severity: error, channels: [slack]}}";

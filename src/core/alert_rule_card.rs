@@ -87,6 +87,7 @@ fn line(one: &Unknown, lang: Lang) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::text::Text;
 
     #[test]
     fn the_message_says_which_rules_why_and_that_nothing_ends_meanwhile() {
@@ -94,7 +95,7 @@ mod tests {
             Unknown { name: "error_rate".to_owned(), why: Some(Why::Empty), is_firing: true },
             Unknown {
                 name: "cpu".to_owned(),
-                why: Some(Why::Failed("<!channel>".to_owned())),
+                why: Some(Why::Failed(Text::same("<!channel>"))),
                 is_firing: false,
             },
         ];

@@ -2,6 +2,7 @@
 //! that are missing), `stale`; and, for what Prometheus cannot say of itself, `error`.
 
 use super::alert_rule::Answer;
+use super::text::Text;
 
 /// Samples that one series may have.
 pub const SAMPLES_MAX: usize = 20_000;
@@ -25,7 +26,7 @@ impl Sample {
         match self {
             Self::Value(value) => Answer::Number(value),
             Self::Missing | Self::Stale => Answer::Nothing,
-            Self::Error => Answer::Failed("as the test says".to_owned()),
+            Self::Error => Answer::Failed(Text::new("测试如此设定", "as the test says")),
         }
     }
 }
@@ -43,7 +44,7 @@ pub fn parse(text: &str) -> Result<Vec<Sample>, String> {
             None => (item, None),
         };
         let more = times.unwrap_or(0);
-        if samples.len() + more >= SAMPLES_MAX {
+        if samples.len().saturating_add(more) >= SAMPLES_MAX {
             return Err(format!("more than {SAMPLES_MAX} samples"));
         }
         match what {
@@ -124,6 +125,8 @@ mod tests {
         assert_eq!(parse(" ").unwrap_err(), "there are no samples");
         assert_eq!(parse("1x20000").unwrap_err(), "more than 20000 samples");
         assert!(parse("1x99999999999999999999").is_err());
+        // As many as a machine can count, and one before them.
+        assert_eq!(parse(&format!("1 1x{}", usize::MAX)).unwrap_err(), "more than 20000 samples");
     }
 
     proptest! {

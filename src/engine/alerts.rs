@@ -12,6 +12,7 @@ mod ways;
 
 pub use deeds::{AlertWish, Heard, Wanted, Wished};
 pub use observe::Observed;
+pub(super) use observe::observe_in;
 
 use super::{Engine, Error, bot_entry};
 use crate::config::alerting::Alerting;

@@ -1,9 +1,10 @@
 //! Where rules stand, written down tick by tick: one bot at a time evaluates a rule, and its fence refuses
 //! a late one. What a tick changes for people goes with it into one transaction.
 //!
-//! An alert is told of before its tick is written: the same sighting again changes nothing, so that a bot
-//! that dies in between evaluates the same tick once more and loses nothing.
+//! Its alert as well: what a bot says of a rule that is another's by now would be an alert that nobody ends,
+//! or the end of one that still fires.
 
+use super::alerts::{By, InForce, observe_in};
 use super::{Engine, Error, bot_entry};
 use crate::core::alert::Sighting;
 use crate::core::alert_rule::{Change, Doubt, Outcome, Rule, Standing, State, Why};
@@ -40,8 +41,8 @@ impl HeldRule {
     }
 
     /// Whether it is what the configuration says now.
-    pub fn is_of(&self, rule: &Rule) -> bool {
-        self.row.digest == rule.digest()
+    pub fn is_of(&self, at: &Whereabouts, rule: &Rule) -> bool {
+        self.row.environment == at.environment && self.row.digest == rule.digest()
     }
 
     /// Whether it is still this bot's.
@@ -114,7 +115,7 @@ impl Engine {
         let found = rules::one(&mut reader, key).await?;
         drop(reader);
         let owner = &self.identity.owner;
-        if found.is_some_and(|row| row.until_ms > now_ms && row.owner != *owner) {
+        if found.is_some_and(|row| !row.is_free(owner, now_ms)) {
             return Ok(None);
         }
         let wanted = Arc::new((at.environment.clone(), rule.clone(), owner.clone()));
@@ -147,9 +148,6 @@ impl Engine {
         let (standing, changes) = before.after(rule, tick.outcome, tick.at_ms);
         let sightings = changes.iter().filter_map(|change| sighting(at, rule, &tick, *change));
         let sightings: Vec<Sighting> = sightings.collect();
-        if !sightings.is_empty() {
-            self.observe(sightings).await?;
-        }
         let mut row = held.row.clone();
         row.digest = rule.digest();
         row.tick_ms = tick.at_ms;
@@ -158,30 +156,41 @@ impl Engine {
         row.why = tick.why.as_ref().map(json_of).unwrap_or_default();
         row.value = tick.measured.map(|measured| rule.spell(measured)).unwrap_or_default();
         row.until_ms = self.clock().now_ms() + rule.interval_ms() + LEASE_BEYOND_MS;
-        let written = Arc::new((at.clone(), row.clone(), standing, changes, tick.outcome));
+        let in_force = self.terms_now();
+        let written = Arc::new((at.clone(), row.clone(), standing, changes, sightings));
         let is_kept = self
             .patiently(|| {
-                let written = Arc::clone(&written);
+                let (written, in_force) = (Arc::clone(&written), in_force.clone());
                 self.store.unit(move |unit| {
                     Box::pin(async move {
-                        let (at, row, standing, changes, _) = &*written;
-                        keep_in(unit, at, row, standing, changes).await
+                        let (at, row, standing, changes, sightings) = &*written;
+                        if !keep_in(unit, at, row, standing, changes).await? {
+                            return Ok(false);
+                        }
+                        tell(unit, sightings, &By::BOT, &in_force).await?;
+                        Ok::<_, Error>(true)
                     })
                 })
             })
             .await?;
-        if is_kept {
-            self.metrics.rule_ticked(tick.outcome.as_str());
-            self.metrics.rule_state(&rule.name, standing.state.as_str());
-            if !written.3.is_empty() {
-                self.mail.notify_one();
-            }
-            (held.row, held.standing) = (row, standing);
+        if !is_kept {
+            // Who evaluates it now says where it stands.
+            self.metrics.rule_gone(&rule.name);
+            return Ok(false);
         }
-        Ok(is_kept)
+        self.metrics.rule_ticked(tick.outcome.as_str());
+        self.metrics.rule_state(&rule.name, standing.state.as_str());
+        if !written.3.is_empty() {
+            self.mail.notify_one();
+            self.alarms.notify_one();
+        }
+        (held.row, held.standing) = (row, standing);
+        Ok(true)
     }
 
-    /// Ends what rules told that the configuration does not have any more, and forgets them.
+    /// Ends what rules told that the configuration does not have any more, and forgets them: those of other
+    /// environments as well, for there may have been another default one. What another bot still evaluates is
+    /// left to it: it may not have read the new configuration yet.
     ///
     /// # Errors
     /// The database's.
@@ -190,28 +199,34 @@ impl Engine {
         at: &Whereabouts,
         kept: &BTreeSet<String>,
     ) -> Result<usize, Error> {
+        let (owner, now_ms) = (&self.identity.owner, self.clock().now_ms());
+        let mut reader = self.store.read().await?;
+        let mut rows = rules::everywhere(&mut reader, RULES_MAX).await?;
+        drop(reader);
+        rows.retain(|row| row.environment != at.environment || !kept.contains(&row.name));
+        rows.retain(|row| row.is_free(owner, now_ms));
+        let in_force = self.terms_now();
         let mut dropped = 0;
-        for view in self.rules(&at.environment).await? {
-            if kept.contains(&view.name) {
-                continue;
+        for RuleRow { environment, name, .. } in rows {
+            if !kept.contains(&name) {
+                self.metrics.rule_gone(&name);
             }
-            if view.standing.is_firing() {
-                let ended_ms = self.clock().now_ms();
-                let fired_ms = view.standing.fired_ms;
-                self.observe(vec![removed(at, &view.name, fired_ms, ended_ms)]).await?;
-            }
-            let wanted = Arc::new((at.clone(), view.name.clone()));
+            let at = Whereabouts { environment, ..at.clone() };
+            let wanted = Arc::new((at, name, owner.clone()));
             let is_removed = self.patiently(|| {
-                let wanted = Arc::clone(&wanted);
+                let (wanted, in_force) = (Arc::clone(&wanted), in_force.clone());
                 self.store.unit(move |unit| {
-                    Box::pin(async move { remove_in(unit, &wanted.0, &wanted.1).await })
+                    Box::pin(async move {
+                        let (at, name, owner) = &*wanted;
+                        remove_in(unit, at, name, owner, &in_force).await
+                    })
                 })
             });
             dropped += usize::from(is_removed.await?);
-            self.metrics.rule_gone(&view.name);
         }
         if dropped > 0 {
             self.mail.notify_one();
+            self.alarms.notify_one();
         }
         Ok(dropped)
     }
@@ -343,20 +358,21 @@ async fn tell_unknown(
     Ok(())
 }
 
-/// The rule leaves that message; the last one ends it.
+/// The rule leaves that message.
 async fn tell_known(unit: &mut Unit, at: &Whereabouts, name: &str) -> Result<(), Error> {
     let environment = at.environment.as_str();
     rules::hold_all(unit.connection(), environment).await?;
-    let Some(row) = rules::one(unit.connection(), (environment, name)).await? else {
-        return Ok(());
-    };
-    if row.told_ms == 0 {
-        return Ok(());
-    }
+    let row = rules::one(unit.connection(), (environment, name)).await?;
+    let Some(row) = row.filter(|row| row.told_ms > 0) else { return Ok(()) };
     rules::set_told(unit.connection(), (environment, name), 0).await?;
-    if put_unknown(unit, at, row.told_ms).await? == 0 {
-        let key = format!("{}/over", key_of(environment, row.told_ms));
-        put(unit, at, key, Some(row.told_ms), &over_card(at.lang)).await?;
+    tell_left(unit, at, row.told_ms).await
+}
+
+/// A rule has left that message; the last one ends it.
+async fn tell_left(unit: &mut Unit, at: &Whereabouts, told_ms: i64) -> Result<(), Error> {
+    if put_unknown(unit, at, told_ms).await? == 0 {
+        let key = format!("{}/over", key_of(&at.environment, told_ms));
+        put(unit, at, key, Some(told_ms), &over_card(at.lang)).await?;
     }
     Ok(())
 }
@@ -399,15 +415,48 @@ async fn put(
     Ok(())
 }
 
-async fn remove_in(unit: &mut Unit, at: &Whereabouts, name: &str) -> Result<bool, Error> {
-    tell_known(unit, at, name).await?;
-    if !rules::remove(unit.connection(), (&at.environment, name)).await? {
-        return Ok(false);
-    }
+async fn remove_in(
+    unit: &mut Unit,
+    at: &Whereabouts,
+    name: &str,
+    owner: &str,
+    in_force: &InForce,
+) -> Result<bool, Error> {
     let now_ms = unit.now_ms();
+    let of = (at.environment.as_str(), name);
+    let Some(row) = rules::remove(unit.connection(), of, (owner, now_ms)).await? else {
+        return Ok(false);
+    };
     let detail = json!({"environment": at.environment});
     unit.journal(bot_entry(now_ms, "rule.removed", name, detail));
+    if row.told_ms > 0 {
+        // After its own row, as whoever writes a tick does.
+        rules::hold_all(unit.connection(), &at.environment).await?;
+        tell_left(unit, at, row.told_ms).await?;
+    }
+    let standing = standing_of(&row)?;
+    if standing.is_firing() {
+        let reason = at.lang.pick(
+            "它的规则已不在告警配置中",
+            "its rule is not in the alerting configuration any more",
+        );
+        let over = [removed(at, name, standing.fired_ms, now_ms)];
+        tell(unit, &over, &By { reason, ..By::BOT }, in_force).await?;
+    }
     Ok(true)
+}
+
+/// What a rule says of its alert, in the transaction that writes the rule.
+async fn tell(
+    unit: &mut Unit,
+    sightings: &[Sighting],
+    by: &By<'_>,
+    in_force: &InForce,
+) -> Result<(), Error> {
+    if !sightings.is_empty() {
+        Box::pin(observe_in(unit, sightings, by, in_force)).await?;
+    }
+    Ok(())
 }
 
 /// What is told of an alert by a change of its rule.

@@ -4,6 +4,7 @@
 use crate::config::alerting::Prometheus;
 use crate::core::alert_rule::{Answer, Questions, Reading};
 use crate::core::series;
+use crate::core::text::Text;
 use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
@@ -11,6 +12,7 @@ use reqwest::{Certificate, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer to one of our questions is a few hundred bytes; of a histogram, its buckets.
@@ -25,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Client {
     http: reqwest::Client,
     url: String,
-    authorization: Option<HeaderValue>,
+    prometheus: Arc<Prometheus>,
     timeout: Duration,
 }
 
@@ -42,9 +44,8 @@ impl Client {
     /// A client for a Prometheus of the configuration.
     ///
     /// # Errors
-    /// Its token or certificate cannot be read.
+    /// Its certificate cannot be read.
     pub fn new(prometheus: &Prometheus) -> anyhow::Result<Self> {
-        let token = prometheus.token().context("the token for Prometheus")?;
         // What it redirects to is not what was configured, and would get the token.
         let mut http =
             reqwest::Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_TIMEOUT);
@@ -56,7 +57,7 @@ impl Client {
         Ok(Self {
             http: http.build().context("make a client for Prometheus")?,
             url: format!("{}/api/v1/query", prometheus.url),
-            authorization: token.as_ref().map(bearer).transpose()?,
+            prometheus: Arc::new(prometheus.clone()),
             timeout: Duration::from_millis(prometheus.timeout_ms),
         })
     }
@@ -94,19 +95,14 @@ impl Client {
     ///
     /// # Errors
     /// Why they could not be had.
-    pub async fn labels(
-        &self,
-        query: &str,
-        label: &str,
-        at_ms: i64,
-    ) -> Result<Vec<String>, String> {
+    pub async fn labels(&self, query: &str, label: &str, at_ms: i64) -> Result<Vec<String>, Text> {
         let (status, body) = self.fetch(query, at_ms, self.timeout).await?;
         match understood(status, &body)? {
             (Data::Vector(series), _) => Ok(series
                 .into_iter()
                 .filter_map(|one| Some(one.metric.get(label)?.as_str()?.to_owned()))
                 .collect()),
-            _ => Err("the answer has no series".to_owned()),
+            _ => Err(Text::new("结果里没有序列", "the answer has no series")),
         }
     }
 
@@ -115,7 +111,7 @@ impl Client {
         query: &str,
         at_ms: i64,
         time_max: Duration,
-    ) -> Result<(u16, Vec<u8>), String> {
+    ) -> Result<(u16, Vec<u8>), Text> {
         let time_max = time_max.min(self.timeout);
         let time = format!("{}.{:03}", at_ms.div_euclid(1_000), at_ms.rem_euclid(1_000));
         let timeout = format!("{}ms", time_max.as_millis());
@@ -126,19 +122,28 @@ impl Client {
             .post(&self.url)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body);
-        if let Some(token) = &self.authorization {
-            request = request.header(AUTHORIZATION, token.clone());
+        // Read anew each time: a token that was renewed needs no restart.
+        let token = authorization(&self.prometheus).map_err(|failure| no_token(&failure))?;
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
         }
         let asking = async {
             let answer = request.send().await.map_err(|error| unreachable(&error))?;
             let status = answer.status().as_u16();
             Ok((status, bounded(answer).await?))
         };
-        match tokio::time::timeout(time_max, asking).await {
-            Ok(answered) => answered,
-            Err(_) => Err(format!("no answer within {} ms", time_max.as_millis())),
-        }
+        let late = |_| {
+            let ms = time_max.as_millis();
+            Err(Text::new(format!("{ms} ms 内没有回答"), format!("no answer within {ms} ms")))
+        };
+        tokio::time::timeout(time_max, asking).await.unwrap_or_else(late)
     }
+}
+
+/// The header with its token; `None`: it wants none.
+fn authorization(prometheus: &Prometheus) -> anyhow::Result<Option<HeaderValue>> {
+    let token = prometheus.token().context("the token for Prometheus")?;
+    token.as_ref().map(bearer).transpose()
 }
 
 fn bearer(token: &SecretString) -> anyhow::Result<HeaderValue> {
@@ -148,21 +153,35 @@ fn bearer(token: &SecretString) -> anyhow::Result<HeaderValue> {
     Ok(value)
 }
 
+/// Why it cannot be asked, of whom a token is wanted.
+fn no_token(failure: &anyhow::Error) -> Text {
+    let cause = cut(&format!("{failure:#}"));
+    Text::new(format!("令牌不可用：{cause}"), cause)
+}
+
 /// Why it could not be reached, without the address, which people know.
-fn unreachable(error: &reqwest::Error) -> String {
-    let kind = if error.is_connect() { "it cannot be reached" } else { "the connection broke" };
+fn unreachable(error: &reqwest::Error) -> Text {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    format!("{kind}: {}", cut(&cause.to_string()))
+    let cause = cut(&cause.to_string());
+    if error.is_connect() {
+        Text::new(format!("连接不上：{cause}"), format!("it cannot be reached: {cause}"))
+    } else {
+        Text::new(format!("连接中断：{cause}"), format!("the connection broke: {cause}"))
+    }
 }
 
-async fn bounded(mut answer: Response) -> Result<Vec<u8>, String> {
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, Text> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(format!("the answer is longer than {} KiB", ANSWER_BYTES_MAX / 1024));
+            let kib = ANSWER_BYTES_MAX / 1024;
+            return Err(Text::new(
+                format!("回答超过 {kib} KiB"),
+                format!("the answer is longer than {kib} KiB"),
+            ));
         }
         body.extend_from_slice(&chunk);
     }
@@ -206,13 +225,22 @@ enum Data {
     Other(String),
 }
 
-fn understood(status: u16, body: &[u8]) -> Result<(Data, Option<String>), String> {
-    let stranger = || format!("status {status}, and no answer of a Prometheus");
+fn understood(status: u16, body: &[u8]) -> Result<(Data, Option<String>), Text> {
+    let stranger = || {
+        Text::new(
+            format!("状态码 {status}，而且不是 Prometheus 的回答"),
+            format!("status {status}, and no answer of a Prometheus"),
+        )
+    };
     let body: Body = serde_json::from_slice(body).map_err(|_| stranger())?;
     if body.status != "success" || !(200..300).contains(&status) {
         let kind = body.error_type.unwrap_or_else(|| "error".to_owned());
         let error = body.error.unwrap_or_default();
-        return Err(cut(&format!("status {status}, {kind}: {error}")));
+        let words = cut(&format!("{kind}: {error}"));
+        return Err(Text::new(
+            format!("状态码 {status}，{words}"),
+            format!("status {status}, {words}"),
+        ));
     }
     let data = body.data.ok_or_else(stranger)?;
     let warning = body.warnings.first().map(|words| cut(words));
@@ -234,31 +262,51 @@ fn number(status: u16, body: &[u8]) -> Answered {
         Ok(understood) => understood,
         Err(words) => return Answered { answer: Answer::Failed(words), warning: None },
     };
-    let spelt = |text: &str| match series::number(text) {
-        Some(number) => Answer::Number(number),
-        None => Answer::Failed(cut(&format!("`{text}` is not a number"))),
+    let spelt = |text: &str| {
+        let none = || {
+            let text = cut(text);
+            Text::new(format!("`{text}` 不是数字"), format!("`{text}` is not a number"))
+        };
+        series::number(text).map_or_else(|| Answer::Failed(none()), Answer::Number)
     };
     let answer = match data {
         Data::Scalar(text) => spelt(&text),
         Data::Vector(series) => match series.as_slice() {
             [] => Answer::Nothing,
             [Series { value: Some((_, text)), .. }] => spelt(text),
-            [_] => Answer::Failed("the query answers a histogram and not a number".to_owned()),
-            many => Answer::Failed(format!(
-                "the query answers {} series, one expected: put it into max() or sum()",
-                many.len()
-            )),
+            [_] => no_number("histogram"),
+            many => several(many.len()),
         },
-        Data::Other(kind) => {
-            Answer::Failed(cut(&format!("the query answers a {kind} and not a number")))
-        }
+        Data::Other(kind) => no_number(&kind),
     };
     Answered { answer, warning }
+}
+
+fn no_number(kind: &str) -> Answer {
+    let kind = cut(kind);
+    Answer::Failed(Text::new(
+        format!("查询的结果是 {kind}，不是一个数字"),
+        format!("the query answers a {kind} and not a number"),
+    ))
+}
+
+/// Which of them is meant nobody but its author knows.
+fn several(count: usize) -> Answer {
+    Answer::Failed(Text::new(
+        format!(
+            "查询返回 {count} 个序列，只能是一个：请改写查询，用 max(…)、sum(…) 或 avg(…) 合成一个数字"
+        ),
+        format!(
+            "the query answers {count} series, one expected: rewrite it with max(…), sum(…) or avg(…) \
+             around it, which makes one number of them"
+        ),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::action::SecretSource;
     use proptest::prelude::*;
     use std::path::Path;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -275,7 +323,8 @@ mod tests {
 
     fn failure(answer: Answer) -> String {
         let Answer::Failed(words) = answer else { panic!("{answer:?}") };
-        words
+        assert!(!words.zh.is_empty());
+        words.en
     }
 
     #[test]
@@ -291,6 +340,11 @@ mod tests {
             let words = failure(read(name));
             assert!(words.contains(&format!("answers {count} series, one expected")), "{words}");
         }
+        // Both languages say what to do.
+        let Answer::Failed(words) = read("query-vector") else { panic!() };
+        for way in ["max(…)", "sum(…)", "avg(…)"] {
+            assert!(words.zh.contains(way) && words.en.contains(way), "{words:?}");
+        }
         assert!(failure(read("query-string")).contains("answers a string and not a number"));
         assert!(failure(read("query-matrix")).contains("answers a matrix and not a number"));
         for (name, status, expected) in [
@@ -300,7 +354,7 @@ mod tests {
         ] {
             let words = failure(number(status, &fixture(name)).answer);
             assert!(words.starts_with(expected), "{words}");
-            assert!(words.chars().count() <= WORDS_CHARS_MAX, "{words}");
+            assert!(words.chars().count() <= WORDS_CHARS_MAX + "status 400, ".len(), "{words}");
         }
     }
 
@@ -368,10 +422,13 @@ mod tests {
     }
 
     fn client(url: &str, timeout_ms: u64) -> Client {
+        client_with(url, timeout_ms, None)
+    }
+
+    fn client_with(url: &str, timeout_ms: u64, bearer_token: Option<SecretSource>) -> Client {
         // The second test of a process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let prometheus =
-            Prometheus { url: url.to_owned(), timeout_ms, bearer_token: None, ca: None };
+        let prometheus = Prometheus { url: url.to_owned(), timeout_ms, bearer_token, ca: None };
         Client::new(&prometheus).unwrap()
     }
 
@@ -392,6 +449,23 @@ mod tests {
         let request = task.await.unwrap();
         assert!(request.starts_with("POST /api/v1/query HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("query=a+%2B+b&time=1795489200.005&timeout=5000ms"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_renewed_counts_from_the_next_question_on() {
+        let (url, task) = server(http(&fixture("query-p95")), Duration::ZERO).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let client = client_with(&url, 5_000, Some(SecretSource::File(file.clone())));
+
+        let missing = failure(client.ask("a", 0, LONG).await.answer);
+        assert!(missing.starts_with("the token for Prometheus: "), "{missing}");
+        std::fs::write(&file, "renewed").unwrap();
+        let answered = client.ask("a", 0, LONG).await;
+
+        assert!(matches!(answered.answer, Answer::Number(_)), "{answered:?}");
+        let request = task.await.unwrap().to_lowercase();
+        assert!(request.contains("authorization: bearer renewed\r\n"), "{request}");
     }
 
     #[tokio::test]

@@ -32,6 +32,10 @@ pub struct RuleRow {
     pub fence: i64,
 }
 
+/// No lease is longer, by whatever bots' clocks differ: what ends later was written by a clock that was wrong, and
+/// would keep everybody from evaluating a rule.
+const LEASE_MS_MAX: i64 = 60_000;
+
 /// Who wants to evaluate a rule, and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'c> {
@@ -41,6 +45,14 @@ pub struct Claim<'c> {
     pub now_ms: i64,
     /// Until when the rule is its own.
     pub until_ms: i64,
+}
+
+impl RuleRow {
+    /// Whether this bot may evaluate it: nobody else does.
+    pub fn is_free(&self, owner: &str, now_ms: i64) -> bool {
+        let is_leased = (now_ms + 1..=now_ms + LEASE_MS_MAX).contains(&self.until_ms);
+        self.owner == owner || !is_leased
+    }
 }
 
 /// Writes a rule that nobody has evaluated yet; nothing if there is one.
@@ -73,7 +85,7 @@ pub async fn claim(
 ) -> sqlx::Result<Option<RuleRow>> {
     let claimed = sqlx::query(
         "update alert_rules set owner = $3, until_ms = $4, fence = fence + 1 \
-         where environment = $1 and name = $2 and (until_ms <= $5 or owner = $3) \
+         where environment = $1 and name = $2 and (owner = $3 or until_ms <= $5 or until_ms > $6) \
          returning environment, name, digest, tick_ms, standing, outcome, why, value, told_ms, owner, \
          until_ms, fence",
     )
@@ -82,6 +94,7 @@ pub async fn claim(
     .bind(claim.owner)
     .bind(claim.until_ms)
     .bind(claim.now_ms)
+    .bind(claim.now_ms + LEASE_MS_MAX)
     .fetch_optional(connection)
     .await?;
     claimed.as_ref().map(row).transpose()
@@ -145,20 +158,29 @@ pub async fn set_told(
     Ok(())
 }
 
-/// Removes a rule that the configuration does not have any more; `false`: it was gone.
+/// Removes a rule that the configuration does not have any more, unless another bot still evaluates it; as it
+/// was.
 ///
 /// # Errors
 /// The database's.
 pub async fn remove(
     connection: &mut AnyConnection,
     (environment, name): (&str, &str),
-) -> sqlx::Result<bool> {
-    let removed = sqlx::query("delete from alert_rules where environment = $1 and name = $2")
-        .bind(environment)
-        .bind(name)
-        .execute(connection)
-        .await?;
-    Ok(removed.rows_affected() == 1)
+    (owner, now_ms): (&str, i64),
+) -> sqlx::Result<Option<RuleRow>> {
+    let removed = sqlx::query(
+        "delete from alert_rules where environment = $1 and name = $2 and (owner = $3 or until_ms <= $4 or until_ms > $5) \
+         returning environment, name, digest, tick_ms, standing, outcome, why, value, told_ms, owner, \
+         until_ms, fence",
+    )
+    .bind(environment)
+    .bind(name)
+    .bind(owner)
+    .bind(now_ms)
+    .bind(now_ms + LEASE_MS_MAX)
+    .fetch_optional(connection)
+    .await?;
+    removed.as_ref().map(row).transpose()
 }
 
 /// One rule.
@@ -194,6 +216,21 @@ pub async fn all(
          until_ms, fence from alert_rules where environment = $1 order by name limit $2",
     )
     .bind(environment)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(row).collect()
+}
+
+/// Every rule of every environment, at most `limit`: what the configuration does not have is among them.
+///
+/// # Errors
+/// The database's.
+pub async fn everywhere(connection: &mut AnyConnection, limit: i64) -> sqlx::Result<Vec<RuleRow>> {
+    let rows = sqlx::query(
+        "select environment, name, digest, tick_ms, standing, outcome, why, value, told_ms, owner, \
+         until_ms, fence from alert_rules order by environment, name limit $1",
+    )
     .bind(limit)
     .fetch_all(connection)
     .await?;

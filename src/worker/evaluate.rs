@@ -9,6 +9,7 @@
 use crate::config::alerting::{Alerting, Prometheus};
 use crate::core::action::Runbook;
 use crate::core::alert_rule::{Answer, Reading, Rule, judge};
+use crate::core::text::Text;
 use crate::engine::{Engine, Error, HeldRule, Tick, Whereabouts};
 use crate::source::prometheus::Client;
 use crate::vitals::Part;
@@ -23,6 +24,10 @@ use tracing::{error, info, warn};
 pub const CATCH_UP_TICKS_MAX: i64 = 40;
 /// How often the configuration is looked at, and how soon what could not be written is tried again.
 const LOOK_MS: i64 = 1_000;
+/// How often it is looked for rules that the configuration does not have.
+const TIDY_MS: i64 = 15_000;
+/// A tick that is further ahead was evaluated by a clock that was wrong: it is not waited for.
+const AHEAD_MS_MAX: i64 = 60_000;
 /// Rules that are evaluated at once.
 const RULES_AT_ONCE: usize = 16;
 
@@ -41,12 +46,16 @@ pub async fn evaluate(engine: Engine, stop: CancellationToken) -> anyhow::Result
         if engine.vitals().is_good(Part::Database) {
             let (alerting, runbook) = (engine.alerting(), engine.runbook());
             if !set.is_of(&alerting, &runbook) {
+                for rule in &set.rules {
+                    engine.metrics().rule_gone(&rule.name);
+                }
                 set = Set::of(&alerting, &runbook);
                 next_ms.clear();
             }
-            set.drop_others(&engine).await;
+            set.drop_others(&engine, now_ms).await;
             for rule in &set.rules {
-                let is_due = next_ms.get(&rule.name).is_none_or(|next_ms| *next_ms <= now_ms);
+                let waits = now_ms + 1..=now_ms + AHEAD_MS_MAX;
+                let is_due = next_ms.get(&rule.name).is_none_or(|next_ms| !waits.contains(next_ms));
                 if is_due && running.len() < RULES_AT_ONCE && busy.insert(rule.name.clone()) {
                     let (engine, rule, at) = (engine.clone(), rule.clone(), Arc::clone(&set.at));
                     let (client, had) = (set.client.clone(), held.remove(&rule.name));
@@ -83,8 +92,8 @@ struct Set {
     of: Option<(String, String)>,
     rules: Vec<Rule>,
     at: Arc<Whereabouts>,
-    client: Option<Result<Client, String>>,
-    is_tidy: bool,
+    client: Option<Result<Client, Text>>,
+    tidy_ms: i64,
 }
 
 impl Set {
@@ -96,7 +105,7 @@ impl Set {
         if let Some(prometheus) = &alerting.prometheus {
             info!("{} rules ask Prometheus at {}", rules.len(), prometheus.url);
         }
-        Self { of, rules, at: Arc::new(at), client, is_tidy: false }
+        Self { of, rules, at: Arc::new(at), client, tidy_ms: 0 }
     }
 
     fn is_of(&self, alerting: &Alerting, runbook: &Runbook) -> bool {
@@ -104,19 +113,18 @@ impl Set {
         of.is_some_and(|(one, other)| *one == alerting.digest && *other == runbook.digest)
     }
 
-    /// What is not in the configuration any more ends, once for each configuration.
-    async fn drop_others(&mut self, engine: &Engine) {
-        if self.is_tidy || self.client.is_none() {
+    /// What is not in the configuration any more ends. Again and again: another bot may have read it later, or
+    /// have gone away before it did.
+    async fn drop_others(&mut self, engine: &Engine, now_ms: i64) {
+        let is_due = self.tidy_ms <= now_ms || self.tidy_ms > now_ms + TIDY_MS;
+        if !is_due || self.at.environment.is_empty() {
             return;
         }
+        self.tidy_ms = now_ms + TIDY_MS;
         let names = self.rules.iter().map(|rule| rule.name.clone()).collect();
         match engine.drop_rules(&self.at, &names).await {
-            Ok(dropped) => {
-                self.is_tidy = true;
-                if dropped > 0 {
-                    info!("{dropped} rules are not in the configuration any more");
-                }
-            }
+            Ok(0) => {}
+            Ok(dropped) => info!("{dropped} rules are not in the configuration any more"),
             Err(failure) => warn!("end the rules that were removed: {failure:#}"),
         }
     }
@@ -139,10 +147,10 @@ pub fn rules_of(alerting: &Alerting, service: &str) -> Vec<Rule> {
     alerting.alerts.iter().map(|(name, alert)| alert.rule(name, service)).collect()
 }
 
-fn client_of(prometheus: &Prometheus) -> Result<Client, String> {
+fn client_of(prometheus: &Prometheus) -> Result<Client, Text> {
     Client::new(prometheus).map_err(|failure| {
         error!("Prometheus cannot be asked: {failure:#}");
-        format!("{failure:#}")
+        Text::same(format!("{failure:#}"))
     })
 }
 
@@ -156,7 +164,7 @@ struct Evaluated {
 /// Evaluates every tick of a rule that is due.
 async fn catch_up(
     engine: &Engine,
-    client: Option<&Result<Client, String>>,
+    client: Option<&Result<Client, Text>>,
     at: &Whereabouts,
     rule: Rule,
     had: Option<HeldRule>,
@@ -173,14 +181,14 @@ async fn catch_up(
 
 async fn ticks(
     engine: &Engine,
-    client: Option<&Result<Client, String>>,
+    client: Option<&Result<Client, Text>>,
     at: &Whereabouts,
     rule: &Rule,
     had: Option<HeldRule>,
 ) -> Result<(Option<HeldRule>, i64), Error> {
     let interval_ms = rule.interval_ms();
     let now_ms = engine.clock().now_ms();
-    let had = had.filter(|had| had.is_held(now_ms) && had.is_of(rule));
+    let had = had.filter(|had| had.is_held(now_ms) && had.is_of(at, rule));
     let mut held = match had {
         Some(held) => held,
         None => match engine.claim_rule(at, rule).await? {
@@ -215,13 +223,13 @@ fn next_tick(rule: &Rule, last_ms: Option<i64>, now_ms: i64) -> Option<(i64, boo
     // The interval may have been another when the last tick was.
     let next_ms = rule.tick_ms(last_ms) + interval_ms;
     if next_ms > newest_ms {
-        return None;
+        return (next_ms - newest_ms > AHEAD_MS_MAX).then_some((newest_ms, true));
     }
     let missed = (newest_ms - next_ms) / interval_ms;
     if missed > CATCH_UP_TICKS_MAX { Some((newest_ms, true)) } else { Some((next_ms, false)) }
 }
 
-async fn read(client: Option<&Result<Client, String>>, rule: &Rule, tick_ms: i64) -> Reading {
+async fn read(client: Option<&Result<Client, Text>>, rule: &Rule, tick_ms: i64) -> Reading {
     match client {
         Some(Ok(client)) => {
             let time_max = Duration::from_millis(rule.interval_ms().unsigned_abs());
@@ -261,6 +269,9 @@ mod tests {
         assert_eq!(next(Some(100_000), most_ms + 10_000), Some((most_ms + 10_000, true)));
         // A clock that was set back evaluates nothing twice.
         assert_eq!(next(Some(100_000), 50_000), None);
+        // One that was a minute ahead and more is not waited for: nothing is known of the time between.
+        assert_eq!(next(Some(100_000), 40_000), Some((40_000, true)));
+        assert_eq!(next(Some(86_400_000), 40_000), Some((40_000, true)));
         // The interval was 15 s before.
         assert_eq!(next(Some(105_000), 112_000), Some((110_000, false)));
     }

@@ -1,19 +1,23 @@
 //! Rules from a sample to a message: on real Prometheus with an exporter that the test moves, and their
 //! machine held against promtool's at every tick.
 
+use crate::harness::bot::Bot;
 use crate::harness::database::{Engine as On, TestDatabase, both_engines, run_within};
 use crate::harness::looks::Looks;
 use crate::harness::monitoring::{Exporter, prometheus};
+use crate::harness::place::Place;
 use crate::harness::process::Process;
 use neostock_ops::clock::Clock;
 use neostock_ops::config::alerting;
 use neostock_ops::core::alert_rule::{Answer, Outcome, Reading, Rule, Standing, State};
 use neostock_ops::core::id::ChannelId;
 use neostock_ops::core::series::{self, Sample};
-use neostock_ops::core::text::Lang;
+use neostock_ops::core::text::{Lang, Text};
 use neostock_ops::engine::{Engine, HeldRule, Identity, Whereabouts};
 use neostock_ops::metrics::Metrics;
+use neostock_ops::sandbox::Options;
 use neostock_ops::store::Store;
+use neostock_ops::store::journal::{Filter, newest_of};
 use neostock_ops::worker::evaluate::tick_of;
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Row};
@@ -332,6 +336,20 @@ fn rule(name: &str, seconds: u64) -> Rule {
     alerting::parse("a.yml", text.as_bytes()).unwrap().alerts[name].rule(name, "shop")
 }
 
+/// The states of all alerts.
+async fn states(database: &TestDatabase) -> Vec<String> {
+    let mut raw = database.raw().await;
+    let rows = sqlx::query("select state from alerts").fetch_all(&mut raw).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// The details of the newest entry of a kind.
+async fn journal(engine: &Engine, kind: &str) -> String {
+    let mut reader = engine.store().read().await.unwrap();
+    let filter = Filter { kind_prefix: kind.to_owned(), ..Filter::default() };
+    newest_of(&mut reader, &filter, 1).await.unwrap().remove(0).detail
+}
+
 /// Evaluates the next tick of a rule, with this answer.
 async fn tick(engine: &Engine, held: &mut HeldRule, rule: &Rule, answer: Answer) -> bool {
     let at_ms = rule.tick_ms(engine.clock().now_ms());
@@ -387,7 +405,7 @@ both_engines! {
             assert!(tick(&engine, &mut held[1], &rules[1], b).await);
         };
         let good = || Answer::Number(0.0);
-        let bad = || Answer::Failed("away".to_owned());
+        let bad = || Answer::Failed(Text::same("away"));
 
         for _ in 0..2 {
             all(bad(), good()).await;
@@ -425,7 +443,7 @@ both_engines! {
         assert!(tick(&engine, &mut held, &old, Answer::Number(0.5)).await);
 
         let new = rule("part", 60);
-        assert!(!held.is_of(&new));
+        assert!(!held.is_of(&place(), &new));
         let mut held = engine.claim_rule(&place(), &new).await.unwrap().unwrap();
         assert_eq!(held.standing.state, State::Unknown);
         for _ in 0..7 {
@@ -437,17 +455,143 @@ both_engines! {
         assert_eq!(engine.doubts_of_rule("production", &new).await.unwrap().len(), 2);
         assert_eq!(engine.doubts_of_rule("production", &old).await.unwrap().len(), 1);
 
-        let states = async || -> Vec<String> {
-            let mut raw = database.raw().await;
-            let rows = sqlx::query("select state from alerts").fetch_all(&mut raw).await.unwrap();
-            rows.iter().map(|row| row.get(0)).collect()
-        };
-        assert_eq!(states().await, ["open"]);
+        assert_eq!(states(&database).await, ["open"]);
         assert_eq!(engine.drop_rules(&place(), &BTreeSet::from(["part".to_owned()])).await.unwrap(), 0);
         assert_eq!(engine.drop_rules(&place(), &BTreeSet::new()).await.unwrap(), 1);
         assert_eq!(engine.rules("production").await.unwrap(), []);
-        assert_eq!(states().await, ["resolved"]);
+        assert_eq!(states(&database).await, ["resolved"]);
+        // It is not said that it is in order: nobody has seen that.
+        let said = journal(&engine, "alert.resolved").await;
+        assert!(said.contains("its rule is not in the alerting configuration any more"), "{said}");
         engine.store().close().await;
+    }
+
+    async fn what_another_bot_still_evaluates_is_left_to_it_and_what_nobody_does_ends(database: TestDatabase) {
+        let clock = Clock::manual(1_795_489_200_000);
+        let (one, two) = (engine(&database, &clock, "one").await, engine(&database, &clock, "two").await);
+        let rule = rule("part", 30);
+        let mut held = one.claim_rule(&place(), &rule).await.unwrap().unwrap();
+        assert!(tick(&one, &mut held, &rule, Answer::Number(0.5)).await);
+
+        // The other has read the new configuration first.
+        assert_eq!(two.drop_rules(&place(), &BTreeSet::new()).await.unwrap(), 0);
+        clock.advance_ms(30_000);
+        assert!(tick(&one, &mut held, &rule, Answer::Number(0.5)).await);
+        assert_eq!(states(&database).await, ["open"]);
+        clock.advance_ms(60_000);
+        assert_eq!(two.drop_rules(&place(), &BTreeSet::new()).await.unwrap(), 1);
+        assert_eq!(states(&database).await, ["resolved"]);
+
+        // The default environment is another one: the rules of the old one end, whatever their names.
+        let mut held = one.claim_rule(&place(), &rule).await.unwrap().unwrap();
+        assert!(tick(&one, &mut held, &rule, Answer::Number(0.5)).await);
+        let staging = Whereabouts { environment: "staging".to_owned(), ..place() };
+        assert!(held.is_of(&place(), &rule) && !held.is_of(&staging, &rule));
+        let kept = BTreeSet::from(["part".to_owned()]);
+        assert_eq!(one.drop_rules(&staging, &kept).await.unwrap(), 1);
+        assert!(!tick(&one, &mut held, &rule, Answer::Number(0.5)).await, "it was removed");
+        one.store().close().await;
+        two.store().close().await;
+    }
+
+    async fn a_bot_that_lost_its_rule_neither_opens_an_alert_nor_ends_one(database: TestDatabase) {
+        let clock = Clock::manual(1_795_489_200_000);
+        let (one, two) = (engine(&database, &clock, "one").await, engine(&database, &clock, "two").await);
+        let rule = rule("part", 30);
+        let mut first = one.claim_rule(&place(), &rule).await.unwrap().unwrap();
+        assert!(tick(&one, &mut first, &rule, Answer::Number(0.5)).await);
+        assert!(one.metrics().exposition().contains("neostock_rule_state{rule=\"part\""));
+        clock.advance_ms(60_000);
+        let mut second = two.claim_rule(&place(), &rule).await.unwrap().unwrap();
+
+        assert!(!tick(&one, &mut first, &rule, Answer::Number(0.5)).await);
+
+        assert_eq!(states(&database).await, Vec::<String>::new(), "an alert that nobody would end");
+        // What this bot knew of it is not what is so.
+        assert!(!one.metrics().exposition().contains("neostock_rule_state{rule=\"part\""));
+        assert!(tick(&two, &mut second, &rule, Answer::Number(0.5)).await);
+        assert_eq!(states(&database).await, ["open"]);
+        clock.advance_ms(60_000);
+        let _third = one.claim_rule(&place(), &rule).await.unwrap().unwrap();
+        assert!(!tick(&two, &mut second, &rule, Answer::Number(0.0)).await);
+        assert_eq!(states(&database).await, ["open"], "it fires still");
+        one.store().close().await;
+        two.store().close().await;
+    }
+
+    async fn a_bot_whose_clock_was_wrong_keeps_no_rule_from_the_others(database: TestDatabase) {
+        let (clock, wrong) = (Clock::manual(1_795_489_200_000), Clock::manual(1_795_489_200_000 + 86_400_000));
+        let (one, two) = (engine(&database, &clock, "one").await, engine(&database, &wrong, "two").await);
+        let rule = rule("part", 30);
+        let mut held = two.claim_rule(&place(), &rule).await.unwrap().unwrap();
+        assert!(tick(&two, &mut held, &rule, Answer::Number(0.5)).await);
+
+        let held = one.claim_rule(&place(), &rule).await.unwrap();
+
+        assert!(held.is_some(), "it would be evaluated tomorrow");
+        one.store().close().await;
+        two.store().close().await;
+    }
+
+    async fn a_rule_that_is_written_anew_while_it_fires_proves_nothing_before_its_own_duration(database: TestDatabase) {
+        let clock = Clock::manual(1_795_489_200_000);
+        let engine = engine(&database, &clock, "one").await;
+        let of = |threshold: &str, seconds: u64| {
+            let text = format!(
+                "alerts: {{part: {{query: x, samples: s, volume: n, min_samples: 1, threshold: {threshold}, \
+                 duration: {seconds}s, severity: error, channels: [slack]}}}}"
+            );
+            alerting::parse("a.yml", text.as_bytes()).unwrap().alerts["part"].rule("part", "shop")
+        };
+        let (old, new) = (of("0.05", 30), of("0.06", 60));
+        let doubts = async |rule: &Rule| -> Vec<String> {
+            let doubts = engine.doubts_of_rule("production", rule).await.unwrap();
+            doubts.iter().map(|doubt| doubt.words().en).collect()
+        };
+        let unknown = ["not in breach for the whole duration (it is unknown)"];
+        assert_eq!(doubts(&old).await, unknown, "nobody has evaluated it");
+        let mut held = engine.claim_rule(&place(), &old).await.unwrap().unwrap();
+        for _ in 0..7 {
+            assert_ne!(doubts(&old).await, Vec::<String>::new());
+            assert!(tick(&engine, &mut held, &old, Answer::Number(0.5)).await);
+            clock.advance_ms(5_000);
+        }
+        assert_eq!(doubts(&old).await, Vec::<String>::new());
+        assert_eq!(doubts(&new).await, unknown, "no bot has read it yet");
+
+        let mut held = engine.claim_rule(&place(), &new).await.unwrap().unwrap();
+        assert!(held.standing.is_firing());
+        assert_ne!(doubts(&new).await, Vec::<String>::new());
+        for _ in 0..7 {
+            clock.advance_ms(10_000);
+            let before = doubts(&new).await;
+            assert!(tick(&engine, &mut held, &new, Answer::Number(0.5)).await);
+            assert_ne!(before, Vec::<String>::new());
+        }
+        assert_eq!(doubts(&new).await, Vec::<String>::new());
+        assert_eq!(doubts(&old).await, unknown);
+        // Whoever evaluates it goes away: what was proved is old.
+        clock.advance_ms(21_000);
+        assert_eq!(doubts(&new).await.len(), 1, "{:?}", doubts(&new).await);
+        engine.store().close().await;
+    }
+
+    async fn without_a_prometheus_no_rule_is_left_that_nobody_evaluates(database: TestDatabase) {
+        let place = Place::new("  tidy: {summary: Tidy, role: operator, steps: [{name: Tidy, run: ['true']}]}\n");
+        let alerts = "alerts: {part: {query: x, threshold: 0.05, duration: 30s, severity: error, channels: [slack]}}\n";
+        let nobody = "prometheus: {url: 'http://127.0.0.1:9'}\n";
+        std::fs::write(place.alerting(), format!("{nobody}{alerts}")).unwrap();
+        let bot = Bot::in_workspace(&database, place, Options::default()).await;
+        bot.until("it is told", |bot| bot.everything().contains("An alert rule cannot be evaluated")).await;
+        assert!(stored(&database, "part").await.is_some());
+
+        std::fs::write(bot.place.alerting(), alerts).unwrap();
+        bot.reload.wanted.notify_one();
+
+        bot.until("the rule is gone", |bot| bot.everything().contains("All alert rules can be evaluated again")).await;
+        assert!(stored(&database, "part").await.is_none());
+        bot.until_quiet().await;
+        bot.finish().await;
     }
 }
 
@@ -676,7 +820,7 @@ fn the_shipped_configuration_does_what_its_tests_expect() {
     let (is_good, said) = program(&["alerts", "test", "runbook/alerting-tests.yml"]);
 
     assert!(is_good, "{said}");
-    assert!(said.ends_with("5 tests, 0 failed\n"), "{said}");
+    assert!(said.ends_with("6 tests, 0 failed\n"), "{said}");
 }
 
 #[test]
@@ -736,6 +880,50 @@ fn what_is_not_as_expected_is_told_line_by_line() {
 }
 
 #[test]
+fn what_people_do_in_a_test_counts_and_what_comes_to_nothing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.yml",
+        "alerts: {part: {query: x, threshold: 0.05, duration: 30s, severity: error, channels: [slack]}}\n",
+    );
+    write(
+        "t.yml",
+        "alerting: a.yml\ntests:\n  - name: people\n    interval: 1m\n    measures: {part: 0.5x300}\n    people:\n      \
+         - {at: 10s, alert: part, do: resolve}\n      \
+         - {at: 1m, alert: part, do: acknowledge}\n      \
+         - {at: 20m, alert: part, do: release}\n      \
+         - {at: 21m, alert: part, do: silence, for: 1h}\n      \
+         - {at: 90m, alert: part, do: escalate}\n      \
+         - {at: 2h, alert: part, do: resolve}\n    expect:\n      \
+         - {at: 1m, alerts: {part: acknowledged 2}}\n      \
+         - {at: 19m, alerts: {part: acknowledged 2}, notices: []}\n      \
+         - {at: 20m, alerts: {part: open 2}, notices: [↩, 🔴 Never]}\n      \
+         - {at: 80m, alerts: {part: open 2}}\n      \
+         - {at: 90m, alerts: {part: open 3}}\n      \
+         - {at: 2h, alerts: {part: resolved}}\n      \
+         - {at: 134m, alerts: {part: resolved}}\n      \
+         - {at: 135m, alerts: {part: open 3}}\n",
+    );
+    let file = folder.path().join("t.yml").display().to_string();
+
+    let (is_good, said) = program(&["alerts", "test", &file]);
+
+    assert!(!is_good, "{said}");
+    insta::assert_snapshot!(said.replace(&folder.path().display().to_string(), "[folder]"), @r"
+    FAILED people (18 notices)
+      [folder]/t.yml:7: after 10s
+        alert part: nothing came of resolve
+      [folder]/t.yml:16: after 20m
+        notices: 2 expected, 2 told
+            20m slack ↳ ↩️ part · neostock production
+          - 🔴 Never
+          + 20m slack ↳ 📣 part · neostock production: Nobody has it any more
+    1 test, 1 failed
+    ");
+}
+
+#[test]
 fn a_histogram_that_cannot_exceed_its_threshold_is_told_before_anybody_relies_on_it() {
     run_within(LONG, On::Sqlite, |_database| async move {
         let exporter = Exporter::start().await;
@@ -764,6 +952,29 @@ fn a_histogram_that_cannot_exceed_its_threshold_is_told_before_anybody_relies_on
         let looks = Looks::within(PATIENCE);
         while check().1.contains("note:") {
             looks.again(|| check().1).await;
+        }
+        // What it cannot answer, and what is not there.
+        let more = |name: &str, query: &str| {
+            format!(
+                "  {name}: {{query: '{query}', threshold: 1, duration: 30s, severity: error, channels: [slack]}}\n"
+            )
+        };
+        let several = more("several", "http_request_duration_seconds_bucket");
+        let text = format!(
+            "prometheus: {{url: '{}'}}\nalerts:\n{several}{}{}",
+            prometheus.url(),
+            more("misspelt", "http_reqests"),
+            more("broken", "sum by (x http_requests)")
+        );
+        std::fs::write(&file, text).unwrap();
+        let (is_good, said) = check();
+        assert!(is_good, "{said}");
+        for words in [
+            "note: several: it could not be asked: the query answers 3 series, one expected: rewrite it with max(…)",
+            "note: misspelt: there is no such series",
+            "note: broken: it could not be asked: status 400, bad_data",
+        ] {
+            assert!(said.contains(words), "{words} in {said}");
         }
         drop(prometheus);
         let (is_good, said) = check();

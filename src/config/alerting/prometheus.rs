@@ -1,12 +1,12 @@
 //! Where measures come from, as the alerting configuration writes it.
 
+use super::duration_ms;
 use crate::config::fault::Faults;
 use crate::config::runbook::grammar;
 use crate::config::secrets::{SecretError, read_one};
 use crate::config::shape::{Object, Shape, Text, TextKind, optional, required};
 use crate::config::tree::Node;
 use crate::core::action::SecretSource;
-use crate::core::duration;
 use secrecy::SecretString;
 use std::path::PathBuf;
 use url::Url;
@@ -86,7 +86,7 @@ pub(super) fn read(node: Option<&Node>, faults: &mut Faults) -> Option<Prometheu
     let node = node?;
     let ca = node.get("ca").and_then(|node| whole_path(node, faults));
     let bearer_token = node.get("bearer_token").and_then(|node| source(node, faults));
-    let timeout = node.get("timeout").and_then(Node::text).and_then(duration::parse);
+    let timeout = duration_ms(node.get("timeout"));
     let address = node.get("url")?;
     let url = url(address.text()?);
     if let Err(message) = &url {

@@ -1,23 +1,30 @@
 //! Tests of the alerting configuration, as `neostock-ops alerts test` reads them: what is measured in the
-//! course of time, and what rules, alerts and notices are expected to be at which moments.
+//! course of time, what people do about it, and what rules, alerts and notices are expected to be at which
+//! moments.
 
 use super::{Alerting, rules};
-use crate::config::fault::{Fault, Faults, mean_or_list};
+use crate::config::fault::{Fault, Faults, Position, mean_or_list};
 use crate::config::runbook::read_bounded;
 use crate::config::shape::{List, Map, Object, Shape, Text, TextKind, default, optional, required};
 use crate::config::tree::{self, Node};
-use crate::core::alert::{self, Level};
+use crate::core::alert::{self, Event, Level};
 use crate::core::alert_rule;
 use crate::core::duration;
 use crate::core::series::{self, Sample};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Tests that a file may have, and moments that one may look at.
+/// Tests that a file may have, moments that one may look at, and deeds in it.
 const TESTS_MAX: usize = 100;
 const MOMENTS_MAX: usize = 200;
+const DEEDS_MAX: usize = 100;
 const NAMES_MAX: usize = 50;
 const NOTICES_MAX: usize = 100;
+/// Who does them.
+pub const SOMEBODY: &str = "U0SOMEBODY";
+/// What can be done to an alert: the words of `/neostock alert`.
+const DEED_NAMES: [&str; 6] =
+    ["acknowledge", "release", "resolve", "silence", "unsilence", "escalate"];
 /// How far a test may look.
 const LONGEST_MS: u64 = 24 * 3_600_000;
 /// 2026-01-05 00:00:00 UTC, a Monday.
@@ -47,8 +54,25 @@ pub struct Rehearsal {
     pub volumes: BTreeMap<String, Vec<Sample>>,
     /// How old their samples are, in seconds.
     pub ages: BTreeMap<String, Vec<Sample>>,
+    /// What somebody does, in the order of its time.
+    pub deeds: Vec<Deed>,
     /// What is expected, in the order of its time.
     pub expected: Vec<Expected>,
+}
+
+/// What somebody does to an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// How long after the beginning.
+    pub after_ms: i64,
+    /// The line of the file.
+    pub line: usize,
+    /// The alert's name.
+    pub alert: String,
+    /// What, as the file names it.
+    pub what: String,
+    /// What that is.
+    pub event: Event,
 }
 
 /// What is expected at one moment.
@@ -127,6 +151,20 @@ impl Reading<'_> {
             }
             expected.extend(one);
         }
+        let mut deeds: Vec<Deed> = Vec::new();
+        for item in node.get("people").map_or(&[][..], Node::items) {
+            let one = self.deed(item, starts_ms.unwrap_or(0));
+            if let (Some(before), Some(one)) = (deeds.last(), &one)
+                && one.after_ms < before.after_ms
+            {
+                self.faults.add(item.at, "this comes before what stands above it");
+            }
+            let last_ms = expected.last().map_or(0, |last| last.after_ms);
+            if one.as_ref().is_some_and(|one| one.after_ms > last_ms) {
+                self.faults.add(item.at, "nothing is expected after this, so it is never done");
+            }
+            deeds.extend(one);
+        }
         Some(Rehearsal {
             name: node.get("name")?.text()?.to_owned(),
             starts_ms: starts_ms?,
@@ -134,47 +172,81 @@ impl Reading<'_> {
             measures,
             volumes,
             ages,
+            deeds,
             expected,
         })
     }
 
     fn series(&mut self, node: Option<&Node>) -> BTreeMap<String, Vec<Sample>> {
+        self.by_name(node, |text| {
+            let way = "for example: 0.01x5 0.08x20 _x3";
+            series::parse(text).map_err(|words| (words, way)).map(Some)
+        })
+    }
+
+    /// What stands beside the names of alerts, each known.
+    fn by_name<T>(
+        &mut self,
+        node: Option<&Node>,
+        read: impl Fn(&str) -> Result<Option<T>, (String, &'static str)>,
+    ) -> BTreeMap<String, T> {
         let mut found = BTreeMap::new();
         for entry in node.map_or(&[][..], Node::entries) {
-            self.is_known(entry);
-            let Some(text) = entry.value.text() else { continue };
-            match series::parse(text) {
-                Ok(samples) => {
-                    found.insert(entry.key.clone(), samples);
+            self.is_known(&entry.key, entry.key_at);
+            match entry.value.text().map(&read) {
+                Some(Ok(Some(value))) => {
+                    found.insert(entry.key.clone(), value);
                 }
-                Err(words) => {
-                    let way = "for example: 0.01x5 0.08x20 _x3";
-                    self.faults.add_with(entry.value.at, words, way);
+                Some(Err((message, way))) => {
+                    self.faults.add_with(entry.value.at, message, way);
                 }
+                // The shape has told it.
+                Some(Ok(None)) | None => {}
             }
         }
         found
     }
 
+    fn deed(&mut self, node: &Node, starts_ms: i64) -> Option<Deed> {
+        let alert = node.get("alert")?;
+        let name = alert.text()?;
+        self.is_known(name, alert.at);
+        let (what, lasts) = (node.get("do")?.text()?, node.entry("for"));
+        if let Some(entry) = lasts.filter(|_| what != "silence") {
+            let message = "`for` is how long a silence is";
+            self.faults.add_with(entry.key_at, message, "leave it out, or write do: silence");
+        }
+        if lasts.is_none() && what == "silence" {
+            let message = "a silence needs `for`: how long it is";
+            self.faults.add_with(node.at, message, "for example: for: 2h");
+        }
+        let after_ms = duration_ms(node.get("at"))?;
+        let event = match what {
+            "acknowledge" => Event::Acknowledged { by: SOMEBODY.to_owned() },
+            "release" => Event::Unacknowledged,
+            "resolve" => Event::Resolved,
+            "silence" => {
+                let until_ms = starts_ms + after_ms + duration_ms(node.get("for"))?;
+                Event::Silenced { until_ms }
+            }
+            "unsilence" => Event::Unsilenced,
+            "escalate" => Event::Escalated,
+            // The shape has told it.
+            _ => return None,
+        };
+        let (alert, what) = (name.to_owned(), what.to_owned());
+        Some(Deed { after_ms, line: node.at.line, alert, what, event })
+    }
+
     fn expected(&mut self, node: &Node) -> Option<Expected> {
-        let mut rules = BTreeMap::new();
-        for entry in node.get("rules").map_or(&[][..], Node::entries) {
-            self.is_known(entry);
-            let state = entry.value.text().and_then(alert_rule::State::parse);
-            rules.extend(state.map(|state| (entry.key.clone(), state)));
-        }
-        let mut alerts = BTreeMap::new();
-        for entry in node.get("alerts").map_or(&[][..], Node::entries) {
-            self.is_known(entry);
-            let Some(text) = entry.value.text() else { continue };
-            let Ok(standing) = standing(text) else {
-                let message = format!("`{text}` is not how an alert may stand");
-                let way = "none, open, acknowledged or resolved; with a level: open 3";
-                self.faults.add_with(entry.value.at, message, way);
-                continue;
-            };
-            alerts.insert(entry.key.clone(), standing);
-        }
+        let rules = self.by_name(node.get("rules"), |text| Ok(alert_rule::State::parse(text)));
+        let alerts = self.by_name(node.get("alerts"), |text| match standing(text) {
+            Ok(standing) => Ok(Some(standing)),
+            Err(()) => Err((
+                format!("`{text}` is not how an alert may stand"),
+                "none, open, acknowledged or resolved; with a level: open 3",
+            )),
+        });
         let notices = node.get("notices").map(|node| {
             let texts = node.items().iter().filter_map(Node::text);
             texts.map(str::to_owned).collect()
@@ -183,11 +255,10 @@ impl Reading<'_> {
         Some(Expected { after_ms, line: node.at.line, rules, alerts, notices })
     }
 
-    fn is_known(&mut self, entry: &tree::Entry) {
-        if !self.known.contains(&entry.key.as_str()) {
-            let message = format!("there is no alert `{}`", entry.key);
-            let way = mean_or_list(&entry.key, "alerts", &self.known);
-            self.faults.add_with(entry.key_at, message, way);
+    fn is_known(&mut self, name: &str, at: Position) {
+        if !self.known.contains(&name) {
+            let way = mean_or_list(name, "alerts", &self.known);
+            self.faults.add_with(at, format!("there is no alert `{name}`"), way);
         }
     }
 }
@@ -211,8 +282,10 @@ fn standing(text: &str) -> Result<Standing, ()> {
 }
 
 fn duration_ms(node: Option<&Node>) -> Option<i64> {
-    i64::try_from(node.and_then(Node::text).and_then(duration::parse)?).ok()
+    i64::try_from(super::duration_ms(node)?).ok()
 }
+
+const AFTER: Shape = Shape::Duration { min_ms: 0, max_ms: LONGEST_MS };
 
 static LINE: Text = Text {
     name: "a line",
@@ -266,15 +339,35 @@ static NOTICES: List = List {
     max: NOTICES_MAX,
     example: "['error_rate']",
 };
+static DEED: Object = Object {
+    name: "a deed",
+    doc: "What somebody does to an alert.",
+    fields: &[
+        required("at", AFTER, "How long after the beginning; what is measured then comes first"),
+        required("alert", Shape::Text(&LINE), "The alert's name"),
+        required("do", Shape::Choice(&DEED_NAMES), "What"),
+        optional(
+            "for",
+            Shape::Duration { min_ms: 1_000, max_ms: 7 * LONGEST_MS },
+            "How long a silence is",
+        ),
+    ],
+    exactly_one: &[],
+    later: &[],
+    example: "{at: 3m, alert: error_rate, do: acknowledge}",
+};
+static DEEDS: List = List {
+    name: "deeds",
+    item: Shape::Object(&DEED),
+    min: 0,
+    max: DEEDS_MAX,
+    example: "[{at: 3m, alert: error_rate, do: acknowledge}]",
+};
 static MOMENT: Object = Object {
     name: "a moment",
     doc: "What is expected then.",
     fields: &[
-        required(
-            "at",
-            Shape::Duration { min_ms: 0, max_ms: LONGEST_MS },
-            "How long after the beginning",
-        ),
+        required("at", AFTER, "How long after the beginning"),
         optional("rules", Shape::Map(&RULES), "The states of rules"),
         optional(
             "alerts",
@@ -321,6 +414,7 @@ static TEST: Object = Object {
         ),
         optional("volumes", Shape::Map(&MEASURES), "What a measure is made of"),
         optional("ages", Shape::Map(&MEASURES), "How many seconds old its newest sample is"),
+        optional("people", Shape::List(&DEEDS), "What people do about it, in the order of time"),
         required("expect", Shape::List(&MOMENTS), "What is expected, in the order of time"),
     ],
     exactly_one: &[],
@@ -384,6 +478,43 @@ mod tests {
         let open = Some((alert::State::Open, Some(Level::Error)));
         assert_eq!((second.alerts["error_rate"], &second.notices), (open, &Some(Vec::new())));
         assert_eq!((second.after_ms, second.line), (60_000, 8));
+        assert_eq!(test.deeds, []);
+    }
+
+    #[test]
+    fn what_people_do_is_read_as_it_is_written() {
+        let test = |people: &str| {
+            format!(
+                "tests: [{{name: a, measures: {{error_rate: 1}}, expect: [{{at: 5m}}], people: [{people}]}}]"
+            )
+        };
+        let deed = |name: &&str| {
+            let lasts = if *name == "silence" { ", for: 2h" } else { "" };
+            format!("{{at: 90s, alert: error_rate, do: {name}{lasts}}}")
+        };
+        let all: Vec<String> = DEED_NAMES.iter().map(deed).collect();
+        let found = read(&test(&all.join(", "))).unwrap().remove(0);
+        let names: Vec<&str> = found.deeds.iter().map(|deed| deed.what.as_str()).collect();
+        assert_eq!(names, DEED_NAMES);
+        let first = &found.deeds[0];
+        assert_eq!((first.after_ms, first.alert.as_str()), (90_000, "error_rate"));
+        let until_ms = found.starts_ms + 90_000 + 7_200_000;
+        assert_eq!(found.deeds[3].event, Event::Silenced { until_ms });
+
+        for (wrong, words) in [
+            ("{at: 1m, alert: errors, do: resolve}", "there is no alert `errors`"),
+            ("{at: 1m, alert: error_rate, do: ack}", "`ack` is not one of the choices here"),
+            ("{at: 1m, alert: error_rate, do: silence}", "a silence needs `for`"),
+            ("{at: 301s, alert: error_rate, do: resolve}", "it is never done"),
+            ("{at: 1m, alert: error_rate, do: resolve, for: 1m}", "how long a silence is"),
+            (
+                "{at: 2m, alert: error_rate, do: resolve}, {at: 1m, alert: error_rate, do: resolve}",
+                "this comes before what stands above it",
+            ),
+        ] {
+            let faults = read(&test(wrong)).unwrap_err();
+            assert!(faults.contains(words), "{wrong}: {faults}");
+        }
     }
 
     #[test]

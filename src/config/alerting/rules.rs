@@ -2,7 +2,7 @@
 //! them. Which thing is measured decides what its threshold is: a part of all (`0.05`), a time (`5000ms`)
 //! of some percentile, or, with a query of the team's own, any number or time.
 
-use super::NAMES_MAX;
+use super::{NAMES_MAX, duration_ms};
 use crate::config::fault::{Faults, mean_or_list};
 use crate::config::shape::{
     KeyedMap, List, Object, Range, Shape, Text, TextKind, Word, integer, optional, required,
@@ -273,6 +273,10 @@ fn balanced(entry: &Entry, faults: &mut Faults) {
                 letters.next();
             }
             (None, '"' | '\'' | '`') => quote = Some(letter),
+            // A comment may hold anything.
+            (None, '#') => {
+                letters.find(|letter| *letter == '\n');
+            }
             (None, '(') => open.push(')'),
             (None, '[') => open.push(']'),
             (None, '{') => open.push('}'),
@@ -327,10 +331,6 @@ fn channels(node: Option<&Node>, faults: &mut Faults) -> BTreeSet<Way> {
 fn number(node: Option<&Node>) -> Option<u64> {
     let Value::Scalar(scalar) = &node?.value else { return None };
     u64::try_from(integer(scalar)?).ok()
-}
-
-fn duration_ms(node: Option<&Node>) -> Option<u64> {
-    node.and_then(Node::text).and_then(duration::parse)
 }
 
 /// A part of all; whatever else stands there is a fault.

@@ -181,7 +181,12 @@ async fn worked(
                 // Whoever did it has said so.
                 return Ok(());
             }
-            let line = vec![text(lang.pick("已恢复", "It is over"))];
+            let mut line = vec![text(lang.pick("已恢复", "It is over"))];
+            if by.actor == By::BOT.actor && !by.reason.is_empty() {
+                // Nobody has seen that it is in order.
+                line = vec![text(lang.pick("已结束：", "It is over: "))];
+                line.extend(prose(by.reason));
+            }
             let card = said(held, "🟢", line, Tone::Good, unit).await?;
             reply(unit, held, &card).await
         }

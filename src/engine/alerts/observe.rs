@@ -72,7 +72,9 @@ impl Engine {
         self.patiently(|| {
             let (sightings, in_force) = (Arc::clone(&sightings), in_force.clone());
             self.store().unit(move |unit| {
-                Box::pin(async move { Box::pin(observe_in(unit, &sightings, &in_force)).await })
+                Box::pin(async move {
+                    Box::pin(observe_in(unit, &sightings, &By::BOT, &in_force)).await
+                })
             })
         })
         .await
@@ -151,9 +153,11 @@ struct Change {
     changed: Vec<Sighting>,
 }
 
-async fn observe_in(
+/// Takes sightings in, all of them in this transaction. `by` says why, where that is not their source's word.
+pub(in crate::engine) async fn observe_in(
     unit: &mut Unit,
     sightings: &[Sighting],
+    by: &By<'_>,
     in_force: &InForce,
 ) -> Result<Observed, Error> {
     let now_ms = unit.now_ms();
@@ -246,7 +250,7 @@ async fn observe_in(
         };
         let ended = alert.as_ref().and_then(|alert| ended_elsewhere.remove(&alert.row.id));
         let change = Change { ended: ended.unwrap_or_default(), ..change };
-        work_in(unit, alert, (&group, change), (&silences, in_force)).await?;
+        work_in(unit, alert, (&group, change), &silences, (by, in_force)).await?;
     }
     let mut ended_elsewhere: Vec<(String, Vec<InstanceRow>)> =
         ended_elsewhere.into_iter().collect();
@@ -254,7 +258,7 @@ async fn observe_in(
     for (id, ended) in ended_elsewhere {
         let alert = rows::hold(unit.connection(), &id).await?.map(Held::of).transpose()?;
         let change = Change { ended, ..Change::default() };
-        work_in(unit, alert, ("", change), (&silences, in_force)).await?;
+        work_in(unit, alert, ("", change), &silences, (by, in_force)).await?;
     }
     Ok(observed)
 }
@@ -312,7 +316,8 @@ async fn work_in(
     unit: &mut Unit,
     alert: Option<Held>,
     (group, change): (&str, Change),
-    (silences, in_force): (&[Silence], &InForce),
+    silences: &[Silence],
+    (by, in_force): (&By<'_>, &InForce),
 ) -> Result<(), Error> {
     let now_ms = unit.now_ms();
     let ended: BTreeSet<String> = change.ended.iter().map(|row| row.series.clone()).collect();
@@ -353,10 +358,10 @@ async fn work_in(
         && (!change.fired.is_empty() || level > held.condition.level)
     {
         held.make_ready(unit, level, (silences, in_force)).await?;
-        let _ = held.take(unit, &Event::Fired(level), &By::BOT, in_force).await?;
+        let _ = held.take(unit, &Event::Fired(level), by, in_force).await?;
     }
     if firing == 0 {
-        let _ = held.take(unit, &Event::Cleared, &By::BOT, in_force).await?;
+        let _ = held.take(unit, &Event::Cleared, by, in_force).await?;
     }
     // The count of its instances, or a value, may be all that changed.
     held.refresh(unit, in_force).await
