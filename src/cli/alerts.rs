@@ -295,8 +295,9 @@ impl<'t> Trial<'t> {
     async fn does(&self, number: usize, deed: &Deed) -> anyhow::Result<bool> {
         let Some(alert) = self.alert(&deed.alert).await? else { return Ok(false) };
         let delivery = format!("deed/{number}");
-        let heard = self.engine.hear_of_alert(&delivery, &alert.id, deed.event.clone(), SOMEBODY);
-        Ok(heard.await? == Heard::Taken)
+        let by = (SOMEBODY, self.engine.clock().now_ms());
+        let heard = self.engine.hear_of_alert(&delivery, &alert.id, deed.event.clone(), by).await?;
+        Ok(heard == Heard::Taken)
     }
 
     /// The newest alert of a name; `None`: there was none.

@@ -315,7 +315,7 @@ fn what_begins_quiet_is_written_down_and_told_when_it_is_quiet_no_more() {
     let mut story = Story { now, policies: policies(), now_ms: NIGHT_MS, said: Vec::new() };
 
     story.take(&Event::Fired(Level::Error));
-    story.take(&Event::Undelivered);
+    story.take(&Event::Undelivered(Way::Email));
     story.until(61);
 
     insta::assert_snapshot!(story.told(), @r#"
