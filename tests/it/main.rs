@@ -36,6 +36,7 @@ mod golden;
 mod harness;
 mod hostile;
 mod incident;
+mod intake;
 mod journal;
 mod live;
 mod log_audit;
