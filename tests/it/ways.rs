@@ -559,7 +559,7 @@ both_engines! {
         told.until("the mail", |told| told.about("Boom").0 == 2).await;
 
         let mails = told.mail.mails();
-        assert!(mails[1].text.contains("By: Bob\n"), "{}", mails[1].text);
+        assert!(mails[1].text.contains("By: bob\n"), "{}", mails[1].text);
         assert!(!mails[1].text.contains("U0BOB"), "{}", mails[1].text);
         told.bot.finish().await;
     }
