@@ -137,6 +137,11 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// Whether another program says it, and not the bot's own rules or watch.
+    pub fn is_from_outside(&self) -> bool {
+        !matches!(self.source.as_str(), "rule" | "bot")
+    }
+
     /// Instances of one group are one alert: the same thing wrong with the same service in the same place.
     pub fn group(&self) -> String {
         // A name from outside may hold what stands between them.

@@ -149,9 +149,18 @@ fn confirm(deed: Deed, alert: &AlertView, lang: Lang) -> Option<Confirm> {
     match deed {
         Deed::Resolve if condition.is_firing => Some(Confirm {
             title: lang.pick("关闭这个告警？", "Resolve this alert?").to_owned(),
-            text: match lang {
-                Lang::Zh => format!("{title}。来源仍报告异常：15 分钟后若还是这样，会重新打开。"),
-                Lang::En => format!(
+            text: match (alert.first.is_from_outside(), lang) {
+                (true, Lang::Zh) => {
+                    format!("{title}。来源还没有报告恢复：它再次报告异常时，会重新打开。")
+                }
+                (true, Lang::En) => format!(
+                    "{title}. Its source has not said that it is over: when it says again that it fires, \
+                     it opens again."
+                ),
+                (false, Lang::Zh) => {
+                    format!("{title}。来源仍报告异常：15 分钟后若还是这样，会重新打开。")
+                }
+                (false, Lang::En) => format!(
                     "{title}. Its source still says that it fires: if it does so in 15 minutes, it opens \
                      again."
                 ),

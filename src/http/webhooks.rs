@@ -7,7 +7,7 @@
 
 use super::Web;
 use super::signed::{BODY_TIME_MAX, content_length, refuse, whole};
-use crate::engine::{Announcement, Engine, Error};
+use crate::engine::{Announcement, Error};
 use crate::source::{Fault, Received, Surroundings, Unreadable, alertmanager, generic};
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
@@ -38,12 +38,14 @@ const ALERTS_AT_ONCE: usize = 200;
 const STORE_TIME_MAX: Duration = Duration::from_secs(20);
 /// A larger body is read on a thread of its own, so that no other request waits for it.
 const READ_HERE_BYTES_MAX: usize = 64 * 1024;
+/// So many of those at once: a hostile one takes twenty times its bytes while it is read.
+const READS_MAX: usize = 2;
 /// When to send again, in seconds.
 const RETRY_AFTER_SECS: &str = "5";
 /// Faults are journaled at most once in this time; the answer always tells them.
-const JOURNAL_EVERY_MS: i64 = 60_000;
+const JOURNAL_EVERY_MS: u64 = 60_000;
 /// A missing token is logged at most once in this time.
-const LOG_EVERY_MS: i64 = 60_000;
+const LOG_EVERY_MS: u64 = 60_000;
 
 /// What the webhooks share.
 pub struct Webhooks {
@@ -51,6 +53,7 @@ pub struct Webhooks {
     token: Option<SecretString>,
     bodies: Arc<Semaphore>,
     waiting_kib: Arc<Semaphore>,
+    reads: Semaphore,
     writes: Semaphore,
     journaled_ms: AtomicI64,
     logged_ms: AtomicI64,
@@ -63,6 +66,7 @@ impl Webhooks {
             token,
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
             waiting_kib: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
+            reads: Semaphore::new(READS_MAX),
             writes: Semaphore::new(WRITES_MAX),
             journaled_ms: AtomicI64::new(i64::MIN),
             logged_ms: AtomicI64::new(i64::MIN),
@@ -71,8 +75,9 @@ impl Webhooks {
 }
 
 /// Whether something that is done once in a while is due, and then takes it.
-fn is_due(last_ms: &AtomicI64, now_ms: i64, every_ms: i64) -> bool {
-    let due = |last_ms: i64| (now_ms.saturating_sub(last_ms) >= every_ms).then_some(now_ms);
+fn is_due(last_ms: &AtomicI64, now_ms: i64, every_ms: u64) -> bool {
+    // A clock that was set back does not put it off.
+    let due = |last_ms: i64| (now_ms.abs_diff(last_ms) >= every_ms).then_some(now_ms);
     last_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok()
 }
 
@@ -191,8 +196,7 @@ pub async fn alerts(State(web): State<Web>, bearer: Bearer) -> Response {
 
 async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Response {
     let engine = &web.0.health.engine;
-    let body = bearer.body.clone();
-    let received = match read_aside(engine, body, read).await {
+    let received = match read_aside(web, bearer.body.clone(), read).await {
         Some(Ok(received)) => received,
         Some(Err(Unreadable(fault))) => {
             web.0.metrics.refused("webhook_unreadable");
@@ -208,6 +212,7 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
             "{source} left {truncated} alerts out of a body; `max_alerts` there says how many it sends"
         );
     }
+    let taken = sightings.len();
     let told = tokio::time::timeout(STORE_TIME_MAX, async {
         if is_watchdog_heard {
             engine.hear_watchdog().await?;
@@ -236,7 +241,6 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
     if refused > 0 {
         note(web, source, refused, &faults).await;
     }
-    let taken = fired + ended + known;
     if refused > 0 && taken + ignored == 0 {
         return problem(
             StatusCode::BAD_REQUEST,
@@ -253,11 +257,8 @@ async fn take(web: &Web, bearer: Bearer, source: &'static str, read: Read) -> Re
 }
 
 /// Reads the body, a large one on a thread of its own; `None`: the reading broke.
-async fn read_aside(
-    engine: &Engine,
-    body: Bytes,
-    read: Read,
-) -> Option<Result<Received, Unreadable>> {
+async fn read_aside(web: &Web, body: Bytes, read: Read) -> Option<Result<Received, Unreadable>> {
+    let engine = &web.0.health.engine;
     let (runbook, alerting) = (engine.runbook(), engine.alerting());
     let now_ms = engine.clock().now_ms();
     let is_small = body.len() <= READ_HERE_BYTES_MAX;
@@ -268,6 +269,8 @@ async fn read_aside(
     if is_small {
         return Some(reading());
     }
+    // Never closed.
+    let _turn = web.0.webhooks.reads.acquire().await;
     match tokio::task::spawn_blocking(reading).await {
         Ok(received) => Some(received),
         Err(panic) => {
@@ -292,6 +295,7 @@ async fn store(
         fired += observed.fired;
         ended += observed.ended;
         known += observed.known;
+        crate::fault::point("webhook_part");
         sightings = rest;
     }
     Ok((fired, ended, known))
@@ -384,8 +388,10 @@ mod tests {
     #[test]
     fn what_is_done_once_in_a_while_is_due_again_after_it() {
         let last_ms = AtomicI64::new(i64::MIN);
-        let due: Vec<bool> =
-            [5, 6, 64, 65, 66].into_iter().map(|now_ms| is_due(&last_ms, now_ms, 60)).collect();
-        assert_eq!(due, [true, false, false, true, false]);
+        let due: Vec<bool> = [500, 501, 559, 560, 561, 7, 8]
+            .into_iter()
+            .map(|now_ms| is_due(&last_ms, now_ms, 60))
+            .collect();
+        assert_eq!(due, [true, false, false, true, false, true, false]);
     }
 }

@@ -8,7 +8,7 @@ use super::clean;
 use super::loose::{Item, Loose, LooseList, LooseMap};
 use super::received::{
     DESCRIPTION_CHARS_MAX, Looking, NAME_CHARS_MAX, Received, SUMMARY_CHARS_MAX, Surroundings,
-    Unreadable, level_of,
+    Unreadable, level_of, read_mended,
 };
 use crate::core::alert::{Level, Sighting};
 use serde::Deserialize;
@@ -60,6 +60,10 @@ struct Alert<'a> {
 /// [`Unreadable`] when it is no JSON with a list of alerts; an alert that cannot be read is counted
 /// instead.
 pub fn read(body: &[u8], around: Surroundings<'_>) -> Result<Received, Unreadable> {
+    read_mended(body, |body| read_strictly(body, around))
+}
+
+fn read_strictly(body: &[u8], around: Surroundings<'_>) -> Result<Received, Unreadable> {
     let body: Item<Body<'_>> =
         serde_json::from_slice(body).map_err(|error| Unreadable::json(&error))?;
     let body = match body {
@@ -101,13 +105,10 @@ impl Alert<'_> {
         origin: Option<&str>,
     ) {
         let is_over = looking.is_over("status", &self.status);
-        if is_over.is_none() && self.status == Loose::Nothing {
-            looking.fault("status", "missing, `firing` or `resolved` expected");
-        }
+        let is_over = looking.required("status", is_over, "`firing` or `resolved` expected");
         let starts_ms = looking.time("startsAt", &self.starts_at);
-        if starts_ms.is_none() && looking.faults.iter().all(|one| !one.at.ends_with("/startsAt")) {
-            looking.fault("startsAt", "missing, the time of its beginning expected");
-        }
+        let what = "the time of its beginning expected";
+        let starts_ms = looking.required("startsAt", starts_ms, what);
         let ends_ms = looking.time("endsAt", &self.ends_at);
         let labels = looking.labels("labels", &self.labels);
         let (Some(is_over), Some(starts_ms), true) =
@@ -116,9 +117,11 @@ impl Alert<'_> {
             received.refuse(looking.faults);
             return;
         };
+        let starts_ms = around.begun_ms(starts_ms);
         let label =
             |name: &str| self.labels.get(name).map(str::trim).filter(|text| !text.is_empty());
-        let name = clean::line(label(NAME).unwrap_or(NAMELESS), NAME_CHARS_MAX);
+        let name = label(NAME).map(|name| clean::line(name, NAME_CHARS_MAX));
+        let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| NAMELESS.to_owned());
         if !around.watchdog.is_empty() && name == around.watchdog {
             received.is_watchdog_heard |= !is_over;
             received.ignored += 1;
@@ -138,6 +141,10 @@ impl Alert<'_> {
             ended_ms: is_over.then(|| ends_ms.unwrap_or(around.now_ms).max(starts_ms)),
             service: around.service(label("service")),
             environment: around.environment(environment),
+            owner: clean::line(
+                label("owner").or(label("team")).unwrap_or_default(),
+                NAME_CHARS_MAX,
+            ),
             ..self.said(name, level, labels, origin)
         });
     }
@@ -171,10 +178,7 @@ impl Alert<'_> {
             ways: clean::ways_of(level),
             summary: summary.into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
             description: clean::lines(annotation("description"), DESCRIPTION_CHARS_MAX),
-            owner: clean::line(
-                labels.get("owner").or(labels.get("team")).map_or("", |who| who),
-                NAME_CHARS_MAX,
-            ),
+            owner: String::new(),
             labels,
             links: links.collect(),
             value: clean::line(annotation("value"), super::received::VALUE_CHARS_MAX),

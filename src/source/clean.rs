@@ -12,6 +12,8 @@ const LINK_BYTES_MAX: usize = 2_000;
 const FINGERPRINT_BYTES_MAX: usize = 128;
 /// The hash stands for so many digits: half of SHA-256.
 const HASH_CHARS: usize = 32;
+/// And so many letters of it tell places apart.
+const HASH_CHARS_SHORT: usize = 10;
 /// 9999-12-31, the last day that RFC 3339 can write.
 const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
@@ -40,7 +42,8 @@ fn cut(text: &str, chars_max: usize, as_shown: impl Fn(char) -> char) -> String 
     kept
 }
 
-/// Control characters, NUL among them, and what turns the direction of text.
+/// Control characters, NUL among them, what turns the direction of text, and what nobody sees: two names
+/// that look the same are the same. What joins letters and emoji stays.
 fn is_unfit(letter: char) -> bool {
     (letter.is_control() && letter != '\n')
         || matches!(
@@ -48,6 +51,40 @@ fn is_unfit(letter: char) -> bool {
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
                 | '\u{2028}' | '\u{2029}' | '\u{feff}'
         )
+        || matches!(
+            letter,
+            '\u{00ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}'
+                | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// The same JSON with U+FFFD where it holds bytes that are no UTF-8, or half a surrogate pair; `None`: it
+/// holds neither.
+pub(super) fn mended(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        let (put, bytes) = match (code_unit(escape), escape.get(6..).and_then(code_unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&escape[..12], 12),
+            (Some(0xd800..=0xdfff), _) => ("\\ufffd", 6),
+            (Some(_), _) => (&escape[..6], 6),
+            (None, _) => {
+                let bytes: usize = escape.chars().take(2).map(char::len_utf8).sum();
+                (&escape[..bytes], bytes)
+            }
+        };
+        whole.extend([before, put]);
+        rest = &escape[bytes..];
+    }
+    whole.push_str(rest);
+    (whole.as_bytes() != body).then_some(whole)
+}
+
+/// The number of an escape `\uXXXX` that a text begins with.
+fn code_unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// An address that a browser opens, or nothing.
@@ -84,16 +121,22 @@ pub(super) fn fingerprint<'l>(
         Some(given) if given.len() <= FINGERPRINT_BYTES_MAX && is_visible(given) => {
             given.to_owned()
         }
-        Some(given) => hash([given].into_iter()),
+        Some(given) => hash([given]),
         None => hash([name].into_iter().chain(labels.flat_map(|(key, value)| [key, value]))),
     }
+}
+
+/// A fingerprint that whoever sends made up: it tells instances apart within one name and place, and another
+/// alert may have the same.
+pub(super) fn fingerprint_within(given: &str, place: [&str; 3]) -> String {
+    format!("{given}@{}", &hash(place)[..HASH_CHARS_SHORT])
 }
 
 fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn hash<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+fn hash<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
     let mut digest = Sha256::new();
     for text in texts {
         // Each behind its length: other texts are another hash.
@@ -188,7 +231,26 @@ mod tests {
         assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
     }
 
+    #[test]
+    fn only_what_is_broken_is_mended() {
+        assert_eq!(mended(br#"{"a": "\ud83d\ude80 \\ud83d \n"}"#), None);
+        assert_eq!(
+            mended(br#""\ud83d\ud83d\ude80\ude80""#).unwrap(),
+            r#""\ufffd\ud83d\ude80\ufffd""#
+        );
+        assert_eq!(mended(b"\"\\u12").as_deref(), None);
+        assert_eq!(mended(b"\"\xff\\\xff\\ud800").unwrap(), "\"\u{fffd}\\\u{fffd}\\ufffd");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_whole_is_not_mended_and_what_is_mended_is_whole(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+            prop_assert_eq!(mended(serde_json::json!(text).to_string().as_bytes()), None);
+            if let Some(whole) = mended(&bytes) {
+                prop_assert_eq!(mended(whole.as_bytes()), None);
+            }
+        }
+
         #[test]
         fn nothing_unfit_is_ever_kept(text in any::<String>(), chars_max in 1_usize..50) {
             for kept in [line(&text, chars_max), lines(&text, chars_max)] {

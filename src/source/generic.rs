@@ -8,9 +8,9 @@ use super::clean;
 use super::loose::{Item, Loose, LooseList, LooseMap, Name};
 use super::received::{
     DESCRIPTION_CHARS_MAX, LINKS_MAX, Looking, NAME_CHARS_MAX, Received, SUMMARY_CHARS_MAX,
-    Surroundings, Unreadable, VALUE_CHARS_MAX, level_of, pointed, shown,
+    Surroundings, Unreadable, VALUE_CHARS_MAX, level_of, pointed, read_mended, shown,
 };
-use crate::core::alert::Sighting;
+use crate::core::alert::{Level, Sighting};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
@@ -56,24 +56,32 @@ struct Alert<'a> {
     fingerprint: Loose<'a>,
     value: Loose<'a>,
     owner: Loose<'a>,
-    /// Of a body.
-    alerts: Option<LooseList<Alert<'a>>>,
+    /// Whether it has `alerts`, as a body may and an alert may not.
+    has_alerts: bool,
     /// Keys that are not known.
     unknown: Vec<String>,
     /// Keys that are.
     has_keys: bool,
 }
 
-struct Keys;
+/// A body: an alert, or a list of them.
+struct Body<'a> {
+    alert: Alert<'a>,
+    alerts: Option<LooseList<Alert<'a>>>,
+}
 
-impl<'de> Visitor<'de> for Keys {
+/// An object of these keys; with a place for a list under `alerts` where that is read. Elsewhere it is passed
+/// over: lists within lists would take a hundred times the memory of their bytes.
+struct Keys<'l, 'de>(Option<&'l mut Option<LooseList<Alert<'de>>>>);
+
+impl<'de> Visitor<'de> for Keys<'_, 'de> {
     type Value = Alert<'de>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an alert, or a list of them under `alerts`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Alert<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Alert<'de>, A::Error> {
         let mut alert = Alert::default();
         let mut seen = Vec::new();
         while let Some(Name(key)) = map.next_key()? {
@@ -90,9 +98,16 @@ impl<'de> Visitor<'de> for Keys {
                 return Err(A::Error::custom(format!("the key `{known}` is there twice")));
             }
             seen.push(known);
-            alert.has_keys |= known != "alerts";
+            if known == "alerts" {
+                alert.has_alerts = true;
+                match &mut self.0 {
+                    Some(alerts) => **alerts = Some(map.next_value()?),
+                    None => _ = map.next_value::<IgnoredAny>()?,
+                }
+                continue;
+            }
+            alert.has_keys = true;
             match known {
-                "alerts" => alert.alerts = Some(map.next_value()?),
                 "labels" => alert.labels = map.next_value()?,
                 "links" => alert.links = map.next_value()?,
                 _ => *alert.field(known) = map.next_value()?,
@@ -104,7 +119,15 @@ impl<'de> Visitor<'de> for Keys {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Alert<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Keys)
+        from.deserialize_map(Keys(None))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut alerts = None;
+        let alert = from.deserialize_map(Keys(Some(&mut alerts)))?;
+        Ok(Self { alert, alerts })
     }
 }
 
@@ -113,10 +136,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Alert<'a> {
 /// # Errors
 /// [`Unreadable`] when it is no JSON of that shape; an alert that cannot be read is counted instead.
 pub fn read(body: &[u8], around: Surroundings<'_>) -> Result<Received, Unreadable> {
-    let mut root: Alert<'_> =
+    read_mended(body, |body| read_strictly(body, around))
+}
+
+fn read_strictly(body: &[u8], around: Surroundings<'_>) -> Result<Received, Unreadable> {
+    let Body { alert: root, alerts } =
         serde_json::from_slice(body).map_err(|error| Unreadable::json(&error))?;
     let mut received = Received::default();
-    match root.alerts.take() {
+    match alerts {
         None => root.tell(&mut received, Looking::at(String::new()), around),
         Some(LooseList::Wrong(what)) => {
             return Err(Unreadable::new("/alerts", format!("{what}, a list expected")));
@@ -165,7 +192,7 @@ impl<'a> Alert<'a> {
         for key in &self.unknown {
             looking.fault(&pointed(key), unknown(key));
         }
-        if self.alerts.is_some() {
+        if self.has_alerts {
             looking.fault("alerts", "an alert has no alerts");
         }
         let name = looking.text("name", &self.name).map(|name| clean::line(name, NAME_CHARS_MAX));
@@ -176,10 +203,8 @@ impl<'a> Alert<'a> {
         // Without a word it fires: that is why it was sent.
         let is_over = looking.is_over("status", &self.status).unwrap_or(false);
         let starts_ms = looking.time("starts_at", &self.starts_at);
-        if starts_ms.is_none() && looking.faults.iter().all(|one| !one.at.ends_with("/starts_at")) {
-            let why = "missing, since when expected: the same time again is the same alert";
-            looking.fault("starts_at", why);
-        }
+        let what = "since when expected: the same time again is the same alert";
+        let starts_ms = looking.required("starts_at", starts_ms, what);
         let ends_ms = looking.time("ends_at", &self.ends_at);
         if !is_over && ends_ms.is_some() {
             looking.fault(
@@ -206,15 +231,21 @@ impl<'a> Alert<'a> {
             received.refuse(looking.faults);
             return;
         };
-        let Some(level) = level else {
+        // An end counts, whatever it is called by then.
+        let Some(level) = level.or(is_over.then_some(Level::Warning)) else {
             received.ignored += 1;
             return;
         };
+        let starts_ms = around.begun_ms(starts_ms);
+        let given =
+            given.map(|given| clean::fingerprint_within(given, [&name, &service, &environment]));
         let place = [("service", &*service), ("environment", &*environment)];
-        let texts = labels.iter().map(|(name, text)| (&**name, &**text));
+        // Whole, as they were sent: what is cut off may be all that tells two instances apart.
+        let texts = self.labels.entries().iter();
+        let texts = texts.map(|(name, value)| (&**name, value.text_or_none().unwrap_or_default()));
         received.sightings.push(Sighting {
             source: SOURCE.to_owned(),
-            fingerprint: clean::fingerprint(given, &name, texts.chain(place)),
+            fingerprint: clean::fingerprint(given.as_deref(), &name, texts.chain(place)),
             starts_ms,
             ended_ms: is_over.then(|| ends_ms.unwrap_or(around.now_ms).max(starts_ms)),
             name,

@@ -30,6 +30,8 @@ const LABEL_CHARS_MAX: usize = 200;
 pub(super) const LINKS_MAX: usize = 5;
 /// A word that stands in a fault.
 const SHOWN_CHARS_MAX: usize = 60;
+/// Another machine's clock may be ahead by so much.
+const AHEAD_MS_MAX: i64 = 5 * 60_000;
 
 /// What an alert means that does not say it.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +106,18 @@ impl Received {
     }
 }
 
+/// Reads a body; text in it that is no Unicode is read with a mark in its place, so that it costs nobody an
+/// alert.
+pub(super) fn read_mended(
+    body: &[u8],
+    read: impl Fn(&[u8]) -> Result<Received, Unreadable>,
+) -> Result<Received, Unreadable> {
+    read(body).or_else(|unreadable| match clean::mended(body) {
+        Some(mended) => read(mended.as_bytes()),
+        None => Err(unreadable),
+    })
+}
+
 /// The faults of one alert.
 pub(super) struct Looking {
     place: String,
@@ -116,9 +130,23 @@ impl Looking {
     }
 
     pub(super) fn fault(&mut self, field: &str, fault: impl Into<String>) {
+        // As many as are ever told: an alert may have a fault in each of a million labels.
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault { at: self.path(field), fault: fault.into() });
+        }
+    }
+
+    fn path(&self, field: &str) -> String {
         let slash = if field.is_empty() { "" } else { "/" };
-        self.faults
-            .push(Fault { at: format!("{}{slash}{field}", self.place), fault: fault.into() });
+        format!("{}{slash}{field}", self.place)
+    }
+
+    /// A value that must be there; that it is not is a fault, unless its own was told.
+    pub(super) fn required<T>(&mut self, field: &str, value: Option<T>, what: &str) -> Option<T> {
+        if value.is_none() && !self.faults.iter().any(|one| one.at == self.path(field)) {
+            self.fault(field, format!("missing, {what}"));
+        }
+        value
     }
 
     /// A text; what else stands there is a fault.
@@ -201,6 +229,12 @@ impl Surroundings<'_> {
         let found = known.or_else(|| self.runbook.default_environment());
         let found = found.or_else(|| self.runbook.environments.values().next());
         found.map(|environment| environment.name.clone()).unwrap_or_default()
+    }
+
+    /// A beginning as it counts. One that lies ahead is now: nothing that begins before it would ever be
+    /// taken for newer, and an alert would be lost to a clock that was set right.
+    pub(super) fn begun_ms(&self, starts_ms: i64) -> i64 {
+        if starts_ms - self.now_ms > AHEAD_MS_MAX { self.now_ms } else { starts_ms }
     }
 
     /// The service that is meant.

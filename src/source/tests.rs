@@ -149,6 +149,7 @@ fn an_alert_that_cannot_be_read_does_not_lose_the_others() {
         json!({}),
         with("/status", json!("pending")),
         with("/status", json!({})),
+        with("/status", json!(" ")),
         with("/startsAt", json!("yesterday")),
         with("/startsAt", json!("0001-01-01T00:00:00Z")),
         with("/startsAt", json!(null)),
@@ -163,12 +164,13 @@ fn an_alert_that_cannot_be_read_does_not_lose_the_others() {
         "/alerts/3/status: missing, `firing` or `resolved` expected",
         "/alerts/4/status: `pending` found, `firing` or `resolved` expected",
         "/alerts/5/status: an object, a text expected",
-        "/alerts/6/startsAt: `yesterday` found, a time like 2026-11-23T22:35:56Z expected",
-        "/alerts/7/startsAt: missing, the time of its beginning expected",
+        "/alerts/6/status: missing, `firing` or `resolved` expected",
+        "/alerts/7/startsAt: `yesterday` found, a time like 2026-11-23T22:35:56Z expected",
         "/alerts/8/startsAt: missing, the time of its beginning expected",
-        "/alerts/9/endsAt: `never` found, a time like 2026-11-23T22:35:56Z expected",
-        "/alerts/10/labels: a text, names and texts expected",
-        "/alerts/11/labels/instance: a list, a text expected",
+        "/alerts/9/startsAt: missing, the time of its beginning expected",
+        "/alerts/10/endsAt: `never` found, a time like 2026-11-23T22:35:56Z expected",
+        "/alerts/11/labels: a text, names and texts expected",
+        "/alerts/12/labels/instance: a list, a text expected",
     ];
     let mut all = bad.to_vec();
     all.push(alert());
@@ -197,6 +199,80 @@ fn a_name_that_is_there_twice_is_refused_and_not_guessed() {
     assert_eq!((received.refused, received.sightings.len()), (1, 1));
     assert_eq!(received.faults[0].at, "/alerts/0/labels");
     assert!(received.faults[0].fault.contains("a name twice"), "{:?}", received.faults);
+}
+
+#[test]
+fn text_that_is_no_unicode_costs_nobody_an_alert() {
+    // What a program sends whose texts are of another encoding, and one that cuts a pair in two.
+    let (mut broken, mut halved) = (alert(), alert());
+    broken["annotations"]["summary"] = json!("GBK");
+    halved["annotations"]["summary"] = json!("HALF");
+    let text =
+        body(&[broken, halved, alert()]).to_string().replace("HALF", r"\ud83d full \ud83d\ude80");
+    let at = text.find("GBK").unwrap();
+    let mut bytes = text.into_bytes();
+    bytes.splice(at..at + 3, *b"\xb4\xc5\xc5\xcc");
+
+    let received = alertmanager::read(&bytes, around()).unwrap();
+
+    let told: Vec<&str> = received.sightings.iter().map(|one| &*one.summary).collect();
+    assert_eq!(told, ["\u{fffd}\u{fffd}\u{fffd}\u{fffd}", "\u{fffd} full 🚀", "the disk is full"]);
+    assert_eq!(received.refused, 0, "{:?}", received.faults);
+    let own = br#"{"name": "A", "starts_at": "2026-11-24T02:00:00Z", "summary": "\udc80 "#;
+    let own = [&own[..], b"\xff\"}"].concat();
+    assert_eq!(generic::read(&own, around()).unwrap().sightings[0].summary, "\u{fffd} \u{fffd}");
+}
+
+#[test]
+fn what_nobody_sees_tells_no_two_names_apart() {
+    let named = |name: &str| {
+        let named = with("/labels/alertname", json!(name));
+        read(&body(&[named])).sightings.remove(0).name
+    };
+    assert_eq!(named("Disk\u{200b}Fu\u{2060}ll\u{e0041}"), "DiskFull");
+    assert_eq!(named("\u{200b}\u{202e}\0"), "unnamed");
+    let own = sent(&json!({"name": "\u{200b}", "starts_at": "2026-11-24T02:00:00Z"}));
+    assert_eq!(own.faults[0].fault, "missing, what is wrong expected, such as `DiskFull`");
+}
+
+#[test]
+fn a_time_that_cannot_be_is_told_or_counts_as_now() {
+    let of = |starts: &str, ends: &str| {
+        let mut alert = with("/startsAt", json!(starts));
+        alert["status"] = json!("resolved");
+        alert["endsAt"] = json!(ends);
+        let received = read(&body(&[alert]));
+        let one = received.sightings.first().map(|one| (one.starts_ms, one.ended_ms.unwrap()));
+        one.ok_or_else(|| received.faults[0].at.clone())
+    };
+    let hour_ms = 3_600_000;
+    let (at, ends) = ("2026-11-24T02:00:00Z", "2026-11-24T02:30:00Z");
+
+    assert_eq!(of(at, ends), Ok((NOW_MS - hour_ms, NOW_MS - hour_ms / 2)));
+    // Over before it began.
+    assert_eq!(of(at, "2026-11-23T00:00:00Z"), Ok((NOW_MS - hour_ms, NOW_MS - hour_ms)));
+    assert_eq!(of(at, "0001-01-01T00:00:00Z"), Ok((NOW_MS - hour_ms, NOW_MS)));
+    // A clock that is a little ahead, and one that is wrong.
+    assert_eq!(of("2026-11-24T03:04:00Z", ends), Ok((NOW_MS + 240_000, NOW_MS + 240_000)));
+    for wrong in ["2026-11-24T03:06:00Z", "2027-11-24T02:00:00Z", "9999-12-31T23:59:59Z"] {
+        assert_eq!(of(wrong, ends), Ok((NOW_MS, NOW_MS)), "{wrong}");
+    }
+    for none in ["0001-01-01T00:00:00Z", "-001-01-01T00:00:00Z", "10000-01-01T00:00:00Z"] {
+        assert_eq!(of(none, ends), Err("/alerts/0/startsAt".to_owned()), "{none}");
+    }
+    let own = sent(&json!({"name": "A", "starts_at": "2036-01-01T00:00:00Z"}));
+    assert_eq!(own.sightings[0].starts_ms, NOW_MS);
+}
+
+#[test]
+fn the_owner_is_read_however_many_labels_stand_before_it() {
+    let mut labels: serde_json::Map<String, Value> =
+        (0..1_000).map(|index| (format!("label{index:04}"), json!("x".repeat(500)))).collect();
+    labels.insert("team".to_owned(), json!("data"));
+
+    let received = read(&body(&[with("/labels", Value::Object(labels))]));
+
+    assert_eq!((&*received.sightings[0].owner, received.sightings[0].labels.len()), ("data", 64));
 }
 
 #[test]
@@ -352,6 +428,43 @@ fn the_end_of_ones_own_alert_is_that_of_the_same_instance() {
 }
 
 #[test]
+fn the_end_of_one_senders_alert_is_never_anothers() {
+    let fingerprint = |name: &str, more: Value| {
+        let mut own = json!({"name": name, "starts_at": "2026-11-24T02:00:00Z"});
+        own.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sent(&own).sightings.remove(0).fingerprint
+    };
+    // Two programs count their instances alike.
+    let one = fingerprint("BackupLate", json!({"fingerprint": "1"}));
+    assert_ne!(one, fingerprint("DiskFull", json!({"fingerprint": "1"})));
+    assert_ne!(
+        one,
+        fingerprint("BackupLate", json!({"fingerprint": "1", "environment": "staging"}))
+    );
+    assert_eq!(one, fingerprint("BackupLate", json!({"fingerprint": "1", "labels": {"a": "b"}})));
+    assert!(one.starts_with("1@"), "{one}");
+
+    // What is cut off on the card tells instances apart all the same.
+    let path = "x".repeat(300);
+    let labelled =
+        |end: &str| fingerprint("DiskFull", json!({"labels": {"path": format!("{path}{end}")}}));
+    assert_ne!(labelled("/a"), labelled("/b"));
+    assert_eq!(labelled("/a"), labelled("/a"));
+}
+
+#[test]
+fn an_end_counts_whatever_it_is_called() {
+    let end = json!({
+        "name": "A", "starts_at": "2026-11-24T02:00:00Z", "status": "resolved", "severity": "none",
+    });
+
+    let received = sent(&end);
+
+    assert_eq!((received.sightings.len(), received.ignored), (1, 0));
+    assert_eq!(received.sightings[0].ended_ms, Some(NOW_MS));
+}
+
+#[test]
 fn every_fault_of_ones_own_alert_is_told_with_its_place() {
     let received = sent(&json!({"alerts": [
         {"nmae": "A", "starts_at": "noon", "status": "open", "severity": ["x"], "labels": {"a/b": {}},
@@ -389,7 +502,7 @@ fn keys_beside_a_list_and_keys_twice_are_refused() {
     );
     assert_eq!(inner.faults[0].at, "/alerts/0/alerts");
     let deep = "{\"alerts\":[".repeat(100_000);
-    assert!(of(&deep).contains("recursion limit"), "{}", of(&deep));
+    assert!(of(&deep).contains("no such JSON"), "{}", of(&deep));
 }
 
 /// Any value in the place of any other.

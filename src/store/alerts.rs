@@ -488,6 +488,37 @@ pub async fn put_instances(
     Ok(())
 }
 
+/// Lets an instance that was over be taken in anew, by whichever alert of its group lives then.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_end(connection: &mut AnyConnection, key: &str) -> sqlx::Result<()> {
+    sqlx::query("update alert_instances set ended_ms = 0, alert_id = '' where key = $1")
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends every instance of an alert that fires.
+///
+/// # Errors
+/// The database's.
+pub async fn end_instances(
+    connection: &mut AnyConnection,
+    alert_id: &str,
+    now_ms: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update alert_instances set ended_ms = $2, seen_ms = $2 where alert_id = $1 and ended_ms = 0",
+    )
+    .bind(alert_id)
+    .bind(now_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// How many instances of an alert fire, and how many there were.
 ///
 /// # Errors

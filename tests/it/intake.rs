@@ -107,8 +107,14 @@ impl Bots {
             };
             words.to_owned()
         });
-        let wanted =
-            Wanted { wish, reason: "why".into(), seen: None, silences_up_to: up_to, answer };
+        let wanted = Wanted {
+            wish,
+            reason: "why".into(),
+            name: String::new(),
+            seen: None,
+            silences_up_to: up_to,
+            answer,
+        };
         let said = self.one().alert_event(asked(&delivery), &bob(), id, wanted).await.unwrap();
         ["done", "already", "over", "changed", "none"].into_iter().find(|one| *one == said).unwrap()
     }
@@ -678,14 +684,18 @@ both_engines! {
         let id = bots.alert("error_rate").await.id;
         let taken = || Event::Acknowledged { by: "pagerduty".to_owned() };
         let [one, two] = &bots.bots;
+        let by = ("pagerduty", one.clock().now_ms());
 
-        let (first, second) = tokio::join!(one.hear_of_alert("pd/1", &id, taken(), "pagerduty"), two.hear_of_alert("pd/1", &id, taken(), "pagerduty"));
+        let (first, second) = tokio::join!(
+            one.hear_of_alert("pd/1", &id, taken(), by),
+            two.hear_of_alert("pd/1", &id, taken(), by)
+        );
         let mut heard = [first.unwrap(), second.unwrap()];
         heard.sort_by_key(|heard| *heard == Heard::Nothing);
         assert_eq!(heard, [Heard::Taken, Heard::Nothing]);
         assert_eq!(bots.alert("error_rate").await.condition.state, State::Acknowledged);
         bots.says(&[over(&fires)]).await;
-        let late = one.hear_of_alert("pd/2", &id, taken(), "pagerduty").await.unwrap();
+        let late = one.hear_of_alert("pd/2", &id, taken(), by).await.unwrap();
         assert_eq!(late, Heard::Nothing);
         assert_eq!(bots.story(&id).await, ["opened", "told new", "acknowledged", "resolved"]);
     }

@@ -188,7 +188,7 @@ fn bots_that_tell_of_the_database_at_the_same_moment_leave_one_message() {
 }
 
 /// The server's processes: it and its children.
-fn server(pid: i32) -> Vec<i32> {
+pub fn server(pid: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let children = children.split_whitespace().map(|child| child.parse().unwrap());
     std::iter::once(pid).chain(children).collect()

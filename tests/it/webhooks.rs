@@ -9,9 +9,10 @@ use crate::harness::monitoring::{alertmanager, to_webhook};
 use crate::harness::place::{Place, ROLLBACK};
 use crate::harness::process::Process;
 use crate::harness::wire::{exchange, rows};
+use crate::outage::server;
 use neostock_ops::clock::Clock;
 use neostock_ops::config::{alerting, runbook};
-use neostock_ops::core::alert::{Sighting, State};
+use neostock_ops::core::alert::{Condition, Sighting, State};
 use neostock_ops::core::alert_card::AlertView;
 use neostock_ops::engine::{Engine, Identity, Terms};
 use neostock_ops::metrics::Metrics;
@@ -19,15 +20,21 @@ use neostock_ops::sandbox::{Fault, Options};
 use neostock_ops::source::{Surroundings, alertmanager as source};
 use neostock_ops::store::Store;
 use neostock_ops::store::alerts::AlertFilter;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 /// How long a test waits, in real time, for what must happen.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -39,6 +46,12 @@ const BODIES_MAX: usize = 64;
 const SLACK_WAITS: Duration = Duration::from_secs(3);
 const ALERTMANAGER: &str = "webhooks/alertmanager";
 const ALERTS: &str = "webhooks/alerts";
+/// What eight bodies may take that are made to fill the memory.
+const MEMORY_MIB_MAX: u64 = 400;
+/// Sequences of bodies that are tried.
+const SEQUENCES: u32 = 24;
+/// What is said to fire so long after its end is no late delivery.
+const LATE_MS_MAX: i64 = 2 * 60_000;
 /// What is watched does not matter here.
 const CONFIGURATION: &str = "
 alerts:
@@ -247,6 +260,100 @@ fn orders(of: usize) -> Vec<Vec<usize>> {
     found
 }
 
+/// What is stored of a world, as far as it counts: which instances are over; and its alerts: whether they are,
+/// how many of their instances fire, and how often they came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    instances: BTreeMap<String, bool>,
+    alerts: Vec<(bool, i64, u32)>,
+}
+
+async fn standing(database: &TestDatabase, world: usize) -> Standing {
+    let mut connection = database.raw().await;
+    let instances =
+        sqlx::query("select series, ended_ms from alert_instances where series like $1")
+            .bind(format!("alertmanager/%-{world}"))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+    let instances = instances.iter().map(|row| {
+        let series: String = row.get(0);
+        (of_no_world(series.strip_prefix("alertmanager/").unwrap()), row.get::<i64, _>(1) != 0)
+    });
+    let alerts = sqlx::query(
+        "select a.condition, sum(case when i.ended_ms = 0 then 1 else 0 end) from alerts a \
+         join alert_instances i on i.alert_id = a.id where i.series like $1 group by a.id, a.condition",
+    )
+    .bind(format!("alertmanager/%-{world}"))
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let alerts = alerts.iter().map(|row| {
+        let condition: String = row.get(0);
+        let condition: Condition = serde_json::from_str(&condition).unwrap();
+        (condition.is_over(), row.get(1), condition.returns)
+    });
+    let mut standing = Standing { instances: instances.collect(), alerts: alerts.collect() };
+    standing.alerts.sort_unstable();
+    standing
+}
+
+/// A fingerprint without its world's number.
+fn of_no_world(fingerprint: &str) -> String {
+    fingerprint.rsplit_once('-').unwrap().0.to_owned()
+}
+
+fn assert_right(standing: &Standing, expected: &BTreeMap<String, (i64, bool)>) {
+    let expected =
+        expected.iter().map(|(fingerprint, (_, is_over))| (fingerprint.clone(), *is_over));
+    assert_eq!(standing.instances, expected.collect::<BTreeMap<_, _>>());
+    for (is_over, firing, _) in &standing.alerts {
+        assert_eq!(*is_over, *firing == 0, "{standing:?}");
+    }
+}
+
+/// Bodies that name the same alert, directly or by way of others, in one set.
+fn sets(bodies: Vec<Value>) -> Vec<Vec<Value>> {
+    let named = |body: &Value| {
+        let alerts = body["alerts"].as_array().unwrap().iter();
+        alerts.map(|alert| alert["labels"]["alertname"].to_string()).collect::<BTreeSet<_>>()
+    };
+    let mut sets: Vec<(BTreeSet<String>, Vec<Value>)> = Vec::new();
+    for body in bodies {
+        let names = named(&body);
+        let (joined, apart) = sets.into_iter().partition(|(of, _)| !of.is_disjoint(&names));
+        sets = apart;
+        let mut set = (names, vec![body]);
+        for (names, bodies) in joined {
+            set.0.extend(names);
+            set.1.extend(bodies);
+        }
+        sets.push(set);
+    }
+    sets.into_iter().map(|(_, bodies)| bodies).collect()
+}
+
+/// One instance, as it stands when nothing else is ever said: it fires when that is said, until its end is;
+/// after that only when it is said so much later that it is no late delivery.
+#[derive(Default)]
+struct Alone {
+    over_ms: Option<i64>,
+}
+
+impl Alone {
+    fn take(&mut self, one: &Sighting, now_ms: i64) {
+        match one.ended_ms {
+            Some(_) => self.over_ms = self.over_ms.or(Some(now_ms)),
+            None if self.over_ms.is_some_and(|over_ms| now_ms - over_ms < LATE_MS_MAX) => {}
+            None => self.over_ms = None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over_ms.is_some()
+    }
+}
+
 /// Lets every world's bodies come in its own order, then time pass; the state must be that of the bodies,
 /// and each alert that of its instances.
 async fn assert_orders(database: &TestDatabase, bodies: &[Value], orders: &[Vec<usize>]) {
@@ -267,6 +374,12 @@ async fn assert_orders(database: &TestDatabase, bodies: &[Value], orders: &[Vec<
     // What comes and goes is over only when that has lasted.
     clock.advance_ms(11 * 60_000);
     while engine.advance_alerts().await.unwrap() > 0 {}
+    assert_alerts_follow(database).await;
+    engine.store().close().await;
+}
+
+/// An alert is over when none of its instances fires.
+async fn assert_alerts_follow(database: &TestDatabase) {
     let mut connection = database.raw().await;
     let rows = sqlx::query(
         "select a.id, a.state, sum(case when i.ended_ms = 0 then 1 else 0 end), a.name from alerts a \
@@ -280,36 +393,83 @@ async fn assert_orders(database: &TestDatabase, bodies: &[Value], orders: &[Vec<
         let name: String = row.get(3);
         assert_eq!(state == "resolved", firing == 0, "{id} {name}: {firing} fire, {state}");
     }
-    engine.store().close().await;
 }
 
 both_engines! {
-    async fn the_captured_bodies_in_many_orders_and_with_repeats_end_in_the_right_state(database: TestDatabase) {
+    async fn whatever_order_the_captured_bodies_come_in_and_however_often_they_are_told_as_they_are(database: TestDatabase) {
+        // When the captured bodies were sent.
+        let clock = Clock::manual(1_795_474_100_000);
+        let engine = engine(&database, &clock).await;
         let bodies: Vec<Value> = captured().into_iter().map(|(_, body)| body).collect();
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        let mut orders = Vec::new();
-        for _ in 0..20 {
-            // Each body twice, in any order.
-            let mut order: Vec<usize> = (0..bodies.len()).chain(0..bodies.len()).collect();
-            for at in (1..order.len()).rev() {
-                order.swap(at, random_below(&mut random, at + 1));
+        let mut world = 0;
+        let mut counts = Vec::new();
+        // Bodies that share no alert share nothing: each of these sets is a question of its own.
+        for bodies in sets(bodies) {
+            // Breadth first from nothing: each state that any sequence leads to, and from each of them every
+            // body, until none leads to a state that is new. That is every order with any number of repeats.
+            let mut reached: BTreeSet<Standing> = BTreeSet::from([Standing::default()]);
+            let mut ways = VecDeque::from([Vec::new()]);
+            while let Some(way) = ways.pop_front() {
+                for next in 0..bodies.len() {
+                    let way: Vec<usize> = way.iter().copied().chain([next]).collect();
+                    world += 1;
+                    for at in &way {
+                        engine.observe(sightings(&engine, &in_world(&bodies[*at], world))).await.unwrap();
+                    }
+                    let given: Vec<Value> = way.iter().map(|at| bodies[*at].clone()).collect();
+                    let standing = standing(&database, world).await;
+                    assert_right(&standing, &expected(&given));
+                    if reached.insert(standing) {
+                        ways.push_back(way);
+                    }
+                }
             }
-            orders.push(order);
+            counts.push((bodies.len(), reached.len()));
         }
 
-        assert_orders(&database, &bodies, &orders).await;
+        counts.sort_unstable();
+        // Of 2, 4 and 8 bodies, each about two instances that are unknown, fire or are over.
+        assert_eq!(counts.iter().map(|(bodies, _)| *bodies).collect::<Vec<_>>(), [2, 4, 8]);
+        assert!(counts.iter().all(|(_, states)| (3..40).contains(states)), "{counts:?}");
+        engine.store().close().await;
     }
 
-    async fn every_order_of_a_few_bodies_ends_in_the_right_state(database: TestDatabase) {
-        let names = [
-            "firing-grouped",
-            "mixed-one-resolved-one-firing",
-            "resolved-single",
-            "duplicate-resolved-after-60s",
-        ];
-        let bodies: Vec<Value> = names.into_iter().map(body_of).collect();
+    async fn each_alert_of_interleaved_bodies_stands_as_if_it_came_alone(database: TestDatabase) {
+        // When the captured bodies were sent.
+        let clock = Clock::manual(1_795_474_100_000);
+        let engine = engine(&database, &clock).await;
+        let bodies: Vec<Value> = captured().into_iter().map(|(_, body)| body).collect();
+        let turns = prop::collection::vec((0..bodies.len(), prop::sample::select(vec![0_u64, 0, 0, 1, 3, 11])), 1..40);
+        let config = Config { cases: SEQUENCES, failure_persistence: None, ..Config::default() };
+        let worlds = Cell::new(0);
 
-        assert_orders(&database, &bodies, &orders(bodies.len())).await;
+        let outcome = TestRunner::new(config).run(&turns, |turns| {
+            let world = worlds.get();
+            worlds.set(world + 1);
+            block_in_place(|| Handle::current().block_on(async {
+                let mut alone: BTreeMap<String, Alone> = BTreeMap::new();
+                for (at, minutes) in &turns {
+                    clock.advance_ms(minutes * 60_000);
+                    let body = in_world(&bodies[*at], world);
+                    let told = sightings(&engine, &body);
+                    for one in &told {
+                        alone.entry(of_no_world(&one.fingerprint)).or_default().take(one, clock.now_ms());
+                    }
+                    engine.observe(told).await.unwrap();
+                }
+                let alone = alone.into_iter().map(|(fingerprint, one)| (fingerprint, one.is_over()));
+                let standing = standing(&database, world).await;
+                prop_assert_eq!(standing.instances, alone.collect::<BTreeMap<_, _>>());
+                // What comes and goes is over only when that has lasted.
+                clock.advance_ms(11 * 60_000);
+                while engine.advance_alerts().await.unwrap() > 0 {}
+                assert_alerts_follow(&database).await;
+                Ok(())
+            }))
+        });
+
+        outcome.unwrap_or_else(|failure| panic!("{failure}"));
+        engine.store().close().await;
     }
 
     async fn every_order_of_two_firings_of_one_instance_ends_in_the_right_state(database: TestDatabase) {
@@ -381,6 +541,138 @@ fn random_below(random: &mut Random, below: usize) -> usize {
 }
 
 both_engines! {
+    async fn the_requests_of_a_real_alertmanager_are_taken_and_what_it_answers_elsewhere_is_not(database: TestDatabase) {
+        let bot = bot(&database).await;
+        let client = reqwest::Client::new();
+        let post = |bytes: Vec<u8>| {
+            let request = client.post(format!("{}/{ALERTMANAGER}", bot.url)).bearer_auth(WEBHOOK_TOKEN);
+            // Its headers, as captured.
+            let request = request.header("user-agent", "Alertmanager/0.25.0");
+            request.header("content-type", "application/json").body(bytes).send()
+        };
+        let files = |folder: &str| {
+            let folder = format!("{}/tests/fixtures/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+            files.collect::<Vec<_>>()
+        };
+
+        let (hooks, others) = (files("alertmanager"), files("alertmanager-api"));
+        assert_eq!((hooks.len(), others.len()), (14, 4));
+        for body in others {
+            let answer = post(body).await.unwrap();
+            assert_eq!(answer.status(), 400);
+            assert!(answer.json::<Value>().await.unwrap()["errors"][0]["fault"].is_string());
+        }
+        assert_eq!(rows(&database, "alert_instances").await, 0);
+        for body in hooks {
+            let alerts = serde_json::from_slice::<Value>(&body).unwrap()["alerts"].as_array().unwrap().len();
+            let answer = post(body).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer, json!({"taken": alerts, "ignored": 0, "refused": 0}));
+        }
+        assert_eq!(rows(&database, "alert_instances").await, 6);
+        bot.finish().await;
+    }
+
+    async fn what_is_said_again_long_after_its_end_fires_again(database: TestDatabase) {
+        let bot = bot(&database).await;
+        let (fires, over) = (body_of("firing-single"), body_of("resolved-single"));
+        let state = async || {
+            let found = alerts(&bot.database_url, "InstanceDown").await;
+            found.iter().map(|alert| (alert.condition.state, alert.firing)).collect::<Vec<_>>()
+        };
+        for body in [&fires, &over] {
+            assert_eq!(send(&bot.url, ALERTMANAGER, body).await.status, 200);
+        }
+
+        // Late: a retry that the end overtook.
+        bot.advance_ms(90_000);
+        send(&bot.url, ALERTMANAGER, &fires).await;
+        assert_eq!(state().await, [(State::Resolved, 0)]);
+        // Prometheus was out of Alertmanager's reach and is back: the same beginning, and it fires.
+        bot.advance_ms(30_000);
+        send(&bot.url, ALERTMANAGER, &fires).await;
+        assert_eq!(state().await, [(State::Open, 1)]);
+        let told = |bot: &Bot| bot.thread().iter().any(|line| line.contains("It came back"));
+        bot.until("people are told", told).await;
+        send(&bot.url, ALERTMANAGER, &over).await;
+        assert_eq!(state().await, [(State::Resolved, 0)]);
+        // So long after it that it is another alert.
+        bot.advance_ms(11 * 60_000);
+        send(&bot.url, ALERTMANAGER, &fires).await;
+        assert_eq!(state().await, [(State::Open, 1), (State::Resolved, 0)]);
+        send(&bot.url, ALERTMANAGER, &over).await;
+        assert_eq!(state().await, [(State::Resolved, 0); 2]);
+        bot.finish().await;
+    }
+
+    async fn what_the_bot_measured_itself_never_fires_again_by_a_word_that_is_late(database: TestDatabase) {
+        let clock = Clock::manual(1_795_474_100_000);
+        let engine = engine(&database, &clock).await;
+        let of_rule = |name: &str| {
+            let mut found = sightings(&engine, &body_of(name));
+            for one in &mut found {
+                "rule".clone_into(&mut one.source);
+            }
+            found
+        };
+        engine.observe(of_rule("firing-single")).await.unwrap();
+        engine.observe(of_rule("resolved-single")).await.unwrap();
+
+        // A bot that was frozen meanwhile.
+        clock.advance_ms(60 * 60_000);
+        let late = engine.observe(of_rule("firing-single")).await.unwrap();
+
+        assert_eq!((late.fired, late.known), (0, 1));
+        engine.store().close().await;
+    }
+
+    async fn an_end_is_one_whichever_of_two_prometheus_it_names(database: TestDatabase) {
+        let bot = bot(&database).await;
+        let (one, two) = ("2026-11-24T02:00:00Z", "2026-11-24T02:00:07Z");
+        let with = |mut alert: Value| {
+            alert["fingerprint"] = json!("aa");
+            body(&[alert])
+        };
+        let firing_count = async || alerts(&bot.database_url, "A").await[0].firing;
+
+        // Alertmanager knows the earlier beginning, forgets it in a restart, and learns it again.
+        send(&bot.url, ALERTMANAGER, &with(firing("A", "a", one))).await;
+        send(&bot.url, ALERTMANAGER, &with(firing("A", "a", two))).await;
+        assert_eq!(firing_count().await, 1);
+        let over = with(resolved("A", "a", one, "2026-11-24T02:30:00Z"));
+        send(&bot.url, ALERTMANAGER, &over).await;
+        assert_eq!(firing_count().await, 0);
+        // And what it says of the earlier one later on is heard.
+        bot.advance_ms(5 * 60_000);
+        send(&bot.url, ALERTMANAGER, &with(firing("A", "a", one))).await;
+        assert_eq!(firing_count().await, 1);
+        let over = with(resolved("A", "a", two, "2026-11-24T03:04:00Z"));
+        send(&bot.url, ALERTMANAGER, &over).await;
+        assert_eq!(firing_count().await, 0);
+        bot.finish().await;
+    }
+
+    async fn an_alert_that_alertmanager_forgot_is_over_when_a_person_says_so(database: TestDatabase) {
+        let bot = bot(&database).await;
+        send(&bot.url, ALERTMANAGER, &body_of("firing-single")).await;
+        let id = alerts(&bot.database_url, "InstanceDown").await[0].id.clone();
+
+        let answer = bot.say("U0BOB", &format!("alert {id} resolve Alertmanager was replaced")).await;
+        bot.advance_ms(60 * 60_000);
+        bot.until_quiet().await;
+
+        assert!(answer.contains("resolved") && !answer.contains("opens again"), "{answer}");
+        let found = alerts(&bot.database_url, "InstanceDown").await;
+        assert_eq!((found.len(), found[0].condition.state, found[0].firing), (1, State::Resolved, 0));
+        // It was not forgotten after all.
+        send(&bot.url, ALERTMANAGER, &body_of("firing-repeat")).await;
+        let found = alerts(&bot.database_url, "InstanceDown").await;
+        assert_eq!((found.len(), found[0].condition.state, found[0].firing), (2, State::Open, 1));
+        bot.finish().await;
+    }
+
     async fn an_alert_is_one_card_whatever_is_repeated_and_green_when_it_is_over(database: TestDatabase) {
         let bot = bot(&database).await;
         let cards = |bot: &Bot| {
@@ -494,7 +786,10 @@ both_engines! {
         let json = || post().header("content-type", "application/json");
         let text = body_of("firing-single").to_string();
 
-        assert_eq!(client.get(&url).bearer_auth(WEBHOOK_TOKEN).send().await.unwrap().status(), 405);
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let request = client.request(method.clone(), &url).bearer_auth(WEBHOOK_TOKEN);
+            assert_eq!(request.send().await.unwrap().status(), 405, "{method}");
+        }
         assert_eq!(post().body(text.clone()).send().await.unwrap().status(), 415);
         let form = post().header("content-type", "application/x-www-form-urlencoded");
         assert_eq!(form.body(text.clone()).send().await.unwrap().status(), 415);
@@ -899,6 +1194,206 @@ fn a_database_that_is_gone_is_503_and_nothing_is_lost_when_it_is_sent_again() {
             .collect();
         let expected = [("DbPoolNearlyFull", State::Open), ("InstanceDown", State::Resolved)];
         assert_eq!(states, expected.map(|(name, state)| (name.to_owned(), state)).into());
+        bot.kill();
+    });
+}
+
+/// A hostile body, by what it is; how it is answered, and how many of its alerts are kept.
+type Hostile = (&'static str, Vec<u8>, u16, i64);
+
+fn hostile_bodies() -> Vec<Hostile> {
+    let count = Cell::new(0);
+    let with = |path: &str, value: Value| {
+        let mut alert = firing("Hostile", "a", "2026-11-24T02:00:00Z");
+        alert["fingerprint"] = json!(format!("hostile-{}", count.replace(count.get() + 1)));
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        alert.pointer_mut(parent).unwrap()[key] = value;
+        body(&[alert]).to_string()
+    };
+    let text = |with: String, put: &[u8]| {
+        let at = with.find("PUT").unwrap();
+        [&with.as_bytes()[..at], put, &with.as_bytes()[at + 3..]].concat()
+    };
+    let labels = |count: usize, bytes: usize| {
+        let name = |index| format!("l{index:04}");
+        let labels = (0..count).map(|index| (name(index), json!("\u{202e}é".repeat(bytes / 5))));
+        with("/labels", Value::Object(labels.collect())).into_bytes()
+    };
+    let names = json!({
+        "<!channel>": "<!here>", "": "x", "\0": "\0", "\u{202e}": "\u{200b}", "a/b~c": "'; drop table alerts; --",
+        "`*_~": "```", "名称": "值", ("x".repeat(70_000)): "y",
+    });
+    let plain = body(&[firing("A", "a", "2026-11-24T02:00:00Z")]).to_string();
+    let twice = plain.replacen("\"status\"", "\"status\": \"firing\", \"status\"", 1);
+    let nested = format!("{}{}", "[".repeat(500_000), "]".repeat(500_000));
+    vec![
+        (
+            "1 MB of annotations",
+            with("/annotations/summary", json!("\u{2067}<!channel>".repeat(80_000))).into_bytes(),
+            200,
+            1,
+        ),
+        ("1,000 labels", labels(1_000, 100), 200, 1),
+        ("labels of 64 KB", labels(50, 64 * 1024), 200, 1),
+        ("hostile names of labels", with("/labels", names).into_bytes(), 200, 1),
+        (
+            "bytes that are no text",
+            text(with("/annotations/summary", json!("PUT")), b"\xff\xfe\xb4\xc5"),
+            200,
+            1,
+        ),
+        ("half a pair", text(with("/annotations/summary", json!("PUT")), br"\ud83d"), 200, 1),
+        ("NUL in a text", with("/labels/alertname", json!("a\0b")).into_bytes(), 200, 1),
+        ("NUL between texts", [plain.as_bytes(), b"\0"].concat(), 400, 0),
+        ("a key twice", twice.into_bytes(), 400, 0),
+        ("the year 1", with("/startsAt", json!("0001-01-01T00:00:00Z")).into_bytes(), 400, 0),
+        ("the year -1", with("/startsAt", json!("-001-01-01T00:00:00Z")).into_bytes(), 400, 0),
+        ("the year 9999", with("/startsAt", json!("9999-12-31T23:59:59Z")).into_bytes(), 200, 1),
+        ("a number for a time", with("/startsAt", json!(1.8e12)).into_bytes(), 400, 0),
+        (
+            "deep nesting where nobody looks",
+            with("/extra", json!("PUT")).replace("\"PUT\"", &nested).into_bytes(),
+            200,
+            1,
+        ),
+        (
+            "deep nesting in a label",
+            with("/labels/x", json!("PUT")).replace("\"PUT\"", &nested).into_bytes(),
+            400,
+            0,
+        ),
+        ("brackets that nobody closes", vec![b'['; BODY_BYTES_MAX], 400, 0),
+        ("nothing", Vec::new(), 400, 0),
+    ]
+}
+
+both_engines! {
+    async fn a_hostile_body_is_answered_clearly_and_delays_nobody(database: TestDatabase) {
+        let bot = bot(&database).await;
+        let mut kept = 0;
+        for (what, bytes, status, more) in hostile_bodies() {
+            let began = Instant::now();
+            let answer = send_bytes(&bot.url, ALERTMANAGER, bytes).await.expect(what);
+            assert_eq!(answer.status, status, "{what}: {}", answer.body);
+            assert!(began.elapsed() < SLACK_WAITS, "{what}: {:?}", began.elapsed());
+            if status == 400 {
+                let fault = answer.json()["errors"][0]["fault"].as_str().unwrap_or_default().to_owned();
+                assert!((5..400).contains(&fault.len()), "{what}: {}", answer.body);
+            }
+            kept += more;
+            assert_eq!(rows(&database, "alert_instances").await, kept, "{what}");
+        }
+        assert!(bot.say("U0BOB", "status").await.contains("neostock · status"));
+        bot.until_quiet().await;
+        let said = bot.workspace.messages("C0OPS").iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().concat();
+        for called in ["<!channel", "<!here", "\u{202e}", "\u{2067}", "\u{200b}"] {
+            assert!(!said.contains(called), "{called:?}");
+        }
+        bot.finish().await;
+    }
+
+    async fn killed_in_the_middle_of_a_body_it_goes_on_when_it_comes_again(database: TestDatabase) {
+        let mut bot = process(&database.url).await;
+        assert!(bot.start(Some("webhook_part@2")).await);
+        let many: Vec<Value> =
+            (0..500).map(|index| firing("Many", &format!("{index}"), "2026-11-24T02:00:00Z")).collect();
+        let many = body(&many);
+
+        assert!(send_bytes(&bot.url, ALERTMANAGER, many.to_string().into_bytes()).await.is_none());
+        bot.until("it is dead", Process::has_died).await;
+        assert_eq!(rows(&database, "alert_instances").await, 400);
+        assert!(bot.start(None).await, "{}", bot.log());
+        send_until_taken(&bot.url, &many).await;
+        let is_told = |bot: &mut Process| bot.told().iter().any(|card| card.contains("500 instances"));
+        bot.until("the card", is_told).await;
+
+        assert_eq!(rows(&database, "alert_instances").await, 500);
+        assert_eq!(rows(&database, "alerts").await, 1);
+        let messages = bot.workspace.messages("C0OPS");
+        assert_eq!(messages.iter().filter(|one| one.is_bot && one.thread_ts.is_none()).count(), 1);
+        assert_eq!(bot.workspace.faults(), Vec::<String>::new());
+        bot.kill();
+    }
+}
+
+/// The most memory that a bot ever had, in KiB.
+fn peak_kib(bot: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bot.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn bodies_made_to_fill_the_memory_do_not() {
+    run(crate::harness::database::Engine::Sqlite, async |database| {
+        let mut bot = process(&database.url).await;
+        assert!(bot.start(None).await);
+        let fill = |start: &str, piece: &str, end: &str| {
+            let room = BODY_BYTES_MAX - start.len() - end.len();
+            format!("{start}{}{end}", piece.repeat(room / piece.len())).into_bytes()
+        };
+        let empty = format!("{{\"alerts\":[{}{{}}]}},", "{},".repeat(9_999));
+        let hostile = [
+            // Lists within a list.
+            (ALERTS, fill("{\"alerts\":[", &empty, "{}]}")),
+            (ALERTS, fill("{\"alerts\":[", "{},", "{}]}")),
+            // Labels that are as short as they can be.
+            (ALERTMANAGER, fill("{\"alerts\":[{\"labels\":{", "\"\":0,", "\"\":0}}]}")),
+            (ALERTMANAGER, fill("{\"alerts\":[", "{\"labels\":{\"a\":[]}},", "{}]}")),
+        ];
+
+        let before = peak_kib(&bot);
+        let mut sending = JoinSet::new();
+        for (path, bytes) in hostile.into_iter().cycle().take(8) {
+            let url = bot.url.clone();
+            sending.spawn(async move { send_bytes(&url, path, bytes).await.unwrap().status });
+        }
+        let statuses = sending.join_all().await;
+        let grew = (peak_kib(&bot) - before) / 1_024;
+
+        assert!(statuses.iter().all(|status| *status == 400), "{statuses:?}");
+        println!("8 bodies of 4 MiB: {grew} MiB more at the most");
+        assert!(grew < MEMORY_MIB_MAX, "{grew} MiB");
+        bot.kill();
+    });
+}
+
+#[test]
+fn a_database_that_says_nothing_is_503_in_time_and_nothing_is_lost() {
+    run(crate::harness::database::Engine::Sqlite, async |_| {
+        let cluster = Cluster::start();
+        let mut bot = process(&cluster.url).await;
+        assert!(bot.start(None).await);
+        send_until_taken(&bot.url, &body_of("firing-single")).await;
+
+        let stopped = server(cluster.pid());
+        let signal = |signal| {
+            for pid in &stopped {
+                let _ = kill_process(Pid::from_raw(*pid).unwrap(), signal);
+            }
+        };
+        signal(Signal::STOP);
+        let began = Instant::now();
+        let sent = body_of("firing-warning-grouped").to_string().into_bytes();
+        let answer = send_bytes(&bot.url, ALERTMANAGER, sent).await.expect("an answer");
+        let took = began.elapsed();
+        signal(Signal::CONT);
+
+        assert_eq!(
+            (answer.status, answer.headers["retry-after"].to_str().unwrap()),
+            (503, "5"),
+            "{}",
+            answer.body
+        );
+        // Alertmanager's own patience is its `group_interval`, ten seconds at least; ours is twenty.
+        assert!(took < Duration::from_secs(25), "{took:?}");
+        send_until_taken(&bot.url, &body_of("firing-warning-grouped")).await;
+        let states: Vec<_> = alerts(&bot.database_url, "")
+            .await
+            .iter()
+            .map(|one| (one.condition.state, one.total))
+            .collect();
+        assert_eq!(states, [(State::Open, 2), (State::Open, 1)]);
         bot.kill();
     });
 }

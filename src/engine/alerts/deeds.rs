@@ -234,6 +234,9 @@ async fn done(
     if held.take(unit, &event, &by, in_force).await?.is_err() {
         return Ok(Wished::Over(shown));
     }
+    if matches!(wanted.wish, AlertWish::Resolve) {
+        held.end_by_hand(unit, in_force).await?;
+    }
     held.refresh(unit, in_force).await?;
     Ok(Wished::Done(Box::new(view(unit.connection(), &held.row).await?)))
 }
@@ -277,6 +280,23 @@ async fn hear_in(
     if held.take(unit, event, &by, in_force).await?.is_err() || held.condition == before {
         return Ok(Heard::Nothing);
     }
+    if *event == Event::Resolved {
+        held.end_by_hand(unit, in_force).await?;
+    }
     held.refresh(unit, in_force).await?;
     Ok(Heard::Taken)
+}
+
+impl Held {
+    /// What is told from outside may have been forgotten there, and then nobody ever says that it is over:
+    /// a person's word ends it, and whoever says again that it fires opens it again. What the bot measures
+    /// itself is over when the measure is.
+    async fn end_by_hand(&mut self, unit: &mut Unit, in_force: &InForce) -> Result<(), Error> {
+        if self.first.is_from_outside() {
+            let now_ms = unit.now_ms();
+            rows::end_instances(unit.connection(), &self.row.id, now_ms).await?;
+            let _ = self.take(unit, &Event::Cleared, &By::BOT, in_force).await?;
+        }
+        Ok(())
+    }
 }

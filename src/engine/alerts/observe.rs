@@ -6,6 +6,7 @@ use super::{By, Engine, Error, Held, INSTANCES_MAX, InForce, entry, rows};
 use crate::core::alert::{Condition, Event, Level, Sighting};
 use crate::core::id::AlertId;
 use crate::core::silence::Silence;
+use crate::source::alertmanager;
 use crate::store::Unit;
 use crate::store::alerts::{AlertRow, BATCH, InstanceRow};
 use serde_json::json;
@@ -17,6 +18,9 @@ const TOGETHER_MAX: usize = 1_000;
 /// How far a source's clock may be ahead of the bot's. A beginning later than that is a mistake of some clock, and no
 /// reason to take what begins now for old.
 const AHEAD_MS_MAX: i64 = 5 * 60_000;
+/// What is said to fire so long after its end was taken in is no delivery that comes late: whoever sends
+/// tries again within a minute and a half.
+const LATE_MS_MAX: i64 = 2 * 60_000;
 
 /// What came of sightings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,8 +35,10 @@ pub struct Observed {
 
 impl Engine {
     /// Takes in what sources say, in the order of the list. Instances are told apart by source,
-    /// fingerprint and beginning; one that has ended never fires again, and an older beginning never takes
-    /// the place of a newer one. More than a thousand are several transactions, each whole.
+    /// fingerprint and beginning. What comes late changes nothing: one that has ended does not fire again,
+    /// and an older beginning does not take the place of a newer one; unless another program says so when
+    /// nothing of that fingerprint has fired for two minutes. More than a thousand are several
+    /// transactions, each whole.
     ///
     /// # Errors
     /// The database's; what was not written can be said again.
@@ -66,7 +72,8 @@ impl Engine {
         let mut reader = self.store().read().await?;
         let known = known(&mut reader, &sightings, self.clock().now_ms()).await?;
         drop(reader);
-        if sightings.iter().all(|one| known.says_nothing_new(one)) {
+        let now_ms = self.clock().now_ms();
+        if sightings.iter().all(|one| known.says_nothing_new(one, now_ms)) {
             return Ok(Observed { known: sightings.len(), ..Observed::default() });
         }
         self.patiently(|| {
@@ -108,24 +115,40 @@ impl Known {
         self.by_key.insert(row.key.clone(), row);
     }
 
+    fn rows_of(&self, series: &str) -> impl Iterator<Item = &InstanceRow> {
+        let keys = self.by_series.get(series).map_or(&[][..], Vec::as_slice);
+        keys.iter().filter_map(|key| self.by_key.get(key))
+    }
+
     /// When the newest of a series began, as far as that can be true.
     fn newest_ms(&self, series: &str) -> Option<i64> {
-        let keys = self.by_series.get(series)?;
-        let rows = keys.iter().filter_map(|key| self.by_key.get(key));
-        let begun = rows.map(|row| row.starts_ms);
+        let begun = self.rows_of(series).map(|row| row.starts_ms);
         begun.filter(|starts_ms| *starts_ms <= self.until_ms).max()
     }
 
     fn firing_of(&self, series: &str) -> Vec<InstanceRow> {
-        let keys = self.by_series.get(series).map_or(&[][..], Vec::as_slice);
-        let rows = keys.iter().filter_map(|key| self.by_key.get(key));
-        rows.filter(|row| row.ended_ms == 0).cloned().collect()
+        self.rows_of(series).filter(|row| row.ended_ms == 0).cloned().collect()
     }
 
-    fn says_nothing_new(&self, one: &Sighting) -> bool {
+    /// Whether this says that what was over fires again: all that is known of it is over, and has been for
+    /// longer than a delivery is late. Alertmanager says it of the same beginning when Prometheus was out of
+    /// its reach meanwhile, or when one of two Prometheus goes on after the other's end. What the bot measures
+    /// itself begins anew each time.
+    fn fires_again(&self, one: &Sighting, now_ms: i64) -> bool {
+        let is_long_over =
+            |row: &InstanceRow| row.ended_ms != 0 && now_ms - row.seen_ms >= LATE_MS_MAX;
+        one.ended_ms.is_none()
+            && one.is_from_outside()
+            && self.rows_of(&series_of(one)).all(is_long_over)
+    }
+
+    fn says_nothing_new(&self, one: &Sighting, now_ms: i64) -> bool {
         let Some(row) = self.by_key.get(&key_of(one)) else { return false };
-        let is_same = || serde_json::to_string(one).is_ok_and(|json| json == row.sighting);
-        row.ended_ms != 0 || (one.ended_ms.is_none() && is_same())
+        match one.ended_ms {
+            Some(_) => row.ended_ms != 0 && self.firing_of(&row.series).is_empty(),
+            None if row.ended_ms != 0 => !self.fires_again(one, now_ms),
+            None => serde_json::to_string(one).is_ok_and(|json| json == row.sighting),
+        }
     }
 }
 
@@ -179,25 +202,27 @@ pub(in crate::engine) async fn observe_in(
     for one in sightings {
         let (key, series, group) = (key_of(one), series_of(one), one.group());
         let json = serde_json::to_string(one).unwrap_or_default();
+        let ended_before = observed.ended;
+        for row in known.firing_of(&series) {
+            let Some(ended_ms) = end_of(&row, one) else { continue };
+            observed.ended += 1;
+            let row = InstanceRow { ended_ms: ended_ms.max(1), seen_ms: now_ms, ..row };
+            known.put(row.clone());
+            end(row, &mut changes, &mut ended_elsewhere, &mut over);
+        }
+        let fires_again = known.fires_again(one, now_ms);
         if let Some(row) = known.by_key.get(&key).cloned() {
-            match one.ended_ms {
-                _ if row.ended_ms != 0 => observed.known += 1,
-                None if row.sighting == json => observed.known += 1,
-                None => {
-                    observed.known += 1;
+            if !fires_again {
+                if row.ended_ms == 0 && row.sighting != json {
                     known.put(InstanceRow { sighting: json, seen_ms: now_ms, ..row });
                     changes.entry(group).or_default().changed.push(one.clone());
                 }
-                Some(ended_ms) => {
-                    observed.ended += 1;
-                    let row = InstanceRow { ended_ms: ended_ms.max(1), seen_ms: now_ms, ..row };
-                    known.put(row.clone());
-                    end(row, &mut changes, &mut ended_elsewhere, &mut over);
-                }
+                observed.known += usize::from(observed.ended == ended_before);
+                continue;
             }
-            continue;
+            rows::forget_end(unit.connection(), &key).await?;
         }
-        let newest_ms = known.newest_ms(&series);
+        let newest_ms = known.newest_ms(&series).filter(|_| !fires_again);
         let mut row = InstanceRow {
             key,
             series: series.clone(),
@@ -280,6 +305,15 @@ async fn has_an_alert(unit: &mut Unit, instances: &[InstanceRow]) -> Result<bool
         }
     }
     Ok(false)
+}
+
+/// When an instance that fires was over, if this says so: its own end does, and from Alertmanager every end
+/// after its beginning. Where two Prometheus watch the same, Alertmanager names now the one's beginning
+/// and now the other's.
+fn end_of(row: &InstanceRow, one: &Sighting) -> Option<i64> {
+    let is_own = row.key == key_of(one);
+    let is_anybodys = one.source == alertmanager::SOURCE;
+    one.ended_ms.filter(|ended_ms| is_own || (is_anybodys && row.starts_ms <= *ended_ms))
 }
 
 /// Ends an instance: as its alert's, or, where it began in this same transaction, before it had one.
