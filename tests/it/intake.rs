@@ -642,23 +642,14 @@ both_engines! {
 
     async fn a_silence_reaches_every_open_alert_whoever_goes_on_with_it(database: TestDatabase) {
         let bots = Bots::start(&database).await;
-        bots.says(&[fires("error_rate", "web-1", Level::Error)]).await;
-        // More of its kind than one page holds.
-        let mut connection = database.raw().await;
-        let mut transaction = sqlx::Connection::begin(&mut connection).await.unwrap();
-        for at in 1..1_100 {
-            sqlx::query(
-                "insert into alerts (id, live_key, group_key, version, state, level, next_ms, opened_ms, changed_ms, \
-                 resolved_ms, name, service, environment, channel, condition, sighting, notices, checklist_run) \
-                 select $1, $1, $1, version, state, level, next_ms, opened_ms, changed_ms, resolved_ms, name, service, \
-                 environment, channel, condition, sighting, notices, checklist_run from alerts where live_key <> id",
-            )
-            .bind(format!("AL-COPY{at:04}"))
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
+        // More than one page holds.
+        let all: Vec<Sighting> = (0..1_100).map(|at| {
+            let one = fires("error_rate", &format!("i{at}"), Level::Error);
+            Sighting { service: format!("s{at}"), ..one }
+        }).collect();
+        for some in all.chunks(100) {
+            bots.says(some).await;
         }
-        transaction.commit().await.unwrap();
         let silenced = async || {
             let mut connection = database.raw().await;
             let count: i64 = sqlx::query_scalar("select count(*) from alerts where condition not like '%\"silenced_until_ms\":0,%'")
