@@ -314,13 +314,13 @@ fn assert_right(standing: &Standing, expected: &BTreeMap<String, (i64, bool)>) {
 
 /// Bodies that name the same alert, directly or by way of others, in one set.
 fn sets(bodies: Vec<Value>) -> Vec<Vec<Value>> {
-    let named = |body: &Value| {
+    let names_of = |body: &Value| {
         let alerts = body["alerts"].as_array().unwrap().iter();
         alerts.map(|alert| alert["labels"]["alertname"].to_string()).collect::<BTreeSet<_>>()
     };
     let mut sets: Vec<(BTreeSet<String>, Vec<Value>)> = Vec::new();
     for body in bodies {
-        let names = named(&body);
+        let names = names_of(&body);
         let (joined, apart) = sets.into_iter().partition(|(of, _)| !of.is_disjoint(&names));
         sets = apart;
         let mut set = (names, vec![body]);

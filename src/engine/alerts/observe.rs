@@ -313,7 +313,7 @@ async fn has_an_alert(unit: &mut Unit, instances: &[InstanceRow]) -> Result<bool
 fn end_of(row: &InstanceRow, one: &Sighting) -> Option<i64> {
     let is_own = row.key == key_of(one);
     let is_anybodys = one.source == alertmanager::SOURCE;
-    one.ended_ms.filter(|ended_ms| is_own || (is_anybodys && row.starts_ms <= *ended_ms))
+    one.ended_ms.filter(|ended_ms| is_own || (is_anybodys && row.starts_ms < *ended_ms))
 }
 
 /// Ends an instance: as its alert's, or, where it began in this same transaction, before it had one.
