@@ -25,53 +25,42 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const LONG: Duration = Duration::from_mins(4);
 
 /// A service whose error rate the test moves: fifty requests a second, counted as they would be.
 struct Service {
-    exporter: Arc<Exporter>,
+    exporter: Exporter,
     percent: Arc<AtomicU64>,
-    task: JoinHandle<()>,
 }
 
 impl Service {
     async fn start() -> Self {
-        let exporter = Arc::new(Exporter::start().await);
+        let exporter = Exporter::start().await;
         let percent = Arc::new(AtomicU64::new(0));
-        let (told, moved) = (Arc::clone(&exporter), Arc::clone(&percent));
-        let task = tokio::spawn(async move {
-            let mut counts = [0.0, 0.0];
-            let mut last = Instant::now();
-            loop {
-                let requests = last.elapsed().as_secs_f64() * 50.0;
-                last = Instant::now();
-                let bad = moved.load(Ordering::SeqCst) as f64 / 100.0;
-                counts[0] += requests * (1.0 - bad);
-                counts[1] += requests * bad;
-                told.says(format!(
-                    "http_requests_total{{method=\"GET\",route=\"/\",status=\"200\"}} {}\n\
-                     http_requests_total{{method=\"GET\",route=\"/\",status=\"500\"}} {}\n",
-                    counts[0], counts[1]
-                ));
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let moved = Arc::clone(&percent);
+        let mut counts = [0.0, 0.0];
+        let mut last = Instant::now();
+        exporter.tells(move || {
+            let requests = last.elapsed().as_secs_f64() * 50.0;
+            last = Instant::now();
+            let bad = moved.load(Ordering::SeqCst) as f64 / 100.0;
+            counts[0] += requests * (1.0 - bad);
+            counts[1] += requests * bad;
+            format!(
+                "http_requests_total{{method=\"GET\",route=\"/\",status=\"200\"}} {}\n\
+                 http_requests_total{{method=\"GET\",route=\"/\",status=\"500\"}} {}\n",
+                counts[0], counts[1]
+            )
         });
-        Self { exporter, percent, task }
+        Self { exporter, percent }
     }
 
     fn fails(&self, percent: u64) {
         self.percent.store(percent, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -193,45 +182,30 @@ both_engines! {
 /// One measure, in words that the test sets (`0.5`, `NaN`, none), and a sign of life beside it whose samples
 /// carry their own time.
 struct Measure {
-    exporter: Arc<Exporter>,
-    state: Arc<Mutex<(String, Option<i64>)>>,
-    task: JoinHandle<()>,
+    exporter: Exporter,
 }
 
 impl Measure {
     async fn start() -> Self {
-        let exporter = Arc::new(Exporter::start().await);
-        let state = Arc::new(Mutex::new((String::new(), None)));
-        let (told, set) = (Arc::clone(&exporter), Arc::clone(&state));
-        let task = tokio::spawn(async move {
-            loop {
-                let (words, stands_at_ms): (String, Option<i64>) = set.lock().unwrap().clone();
-                let beat_ms = stands_at_ms.unwrap_or_else(|| Clock::System.now_ms());
-                told.says(if words.is_empty() {
-                    String::new()
-                } else {
-                    format!("bad_part {words}\nbeat 1 {beat_ms}\n")
-                });
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-        Self { exporter, state, task }
+        Self { exporter: Exporter::start().await }
     }
 
     fn is(&self, words: &str) {
-        *self.state.lock().unwrap() = (words.to_owned(), None);
+        let words = words.to_owned();
+        self.exporter.tells(move || match words.as_str() {
+            "" => String::new(),
+            words => measured(words),
+        });
     }
 
     /// The same sample again and again.
-    fn stands_still(&self) {
-        self.state.lock().unwrap().1 = Some(Clock::System.now_ms());
+    fn stands_still(&self, words: &str) {
+        self.exporter.says(measured(words));
     }
 }
 
-impl Drop for Measure {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+fn measured(words: &str) -> String {
+    format!("bad_part {words}\nbeat 1 {}\n", Clock::System.now_ms())
 }
 
 #[test]
@@ -273,7 +247,7 @@ fn nothing_that_happens_to_prometheus_ends_an_alert_and_all_of_it_is_said() {
         until_told(&mut bot, "All alert rules can be evaluated again").await;
 
         // Prometheus takes the same old sample again and again, and goes on answering with it.
-        measure.stands_still();
+        measure.stands_still("0.5");
         unknown("stale").await;
         measure.is("0.5");
         again("after stale samples").await;

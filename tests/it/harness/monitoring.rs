@@ -165,10 +165,13 @@ fn is_here(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder: PathBuf| folder.join(program).exists())
 }
 
+/// What a service answers at the moment at which it is asked.
+type Telling = Box<dyn FnMut() -> String + Send>;
+
 /// A service's `/metrics`, in the words that the test sets.
 pub struct Exporter {
     address: String,
-    text: Arc<Mutex<String>>,
+    telling: Arc<Mutex<Telling>>,
     task: JoinHandle<()>,
 }
 
@@ -181,11 +184,11 @@ impl Exporter {
     pub async fn start_at(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let text = Arc::new(Mutex::new(String::new()));
-        let told = Arc::clone(&text);
+        let telling: Arc<Mutex<Telling>> = Arc::new(Mutex::new(Box::new(String::new)));
+        let told = Arc::clone(&telling);
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let text = told.lock().unwrap().clone();
+                let text = told.lock().unwrap()();
                 tokio::spawn(async move {
                     let mut request = vec![0; REQUEST_BYTES_MAX];
                     // Whoever asks and goes away is not answered.
@@ -199,7 +202,7 @@ impl Exporter {
                 });
             }
         });
-        Self { address, text, task }
+        Self { address, telling, task }
     }
 
     /// Host and port, as a target of Prometheus.
@@ -209,7 +212,13 @@ impl Exporter {
 
     /// What it says from now on.
     pub fn says(&self, text: impl Into<String>) {
-        *self.text.lock().unwrap() = text.into();
+        let text = text.into();
+        self.tells(move || text.clone());
+    }
+
+    /// The same, made anew each time somebody asks.
+    pub fn tells(&self, telling: impl FnMut() -> String + Send + 'static) {
+        *self.telling.lock().unwrap() = Box::new(telling);
     }
 }
 
