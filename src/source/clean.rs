@@ -82,7 +82,7 @@ pub(super) fn mended(body: &[u8]) -> Option<String> {
     (whole.as_bytes() != body).then_some(whole)
 }
 
-/// The number of an escape `\uXXXX` that a text begins with.
+/// The number of an escape of four hexadecimal digits that a text begins with.
 fn code_unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }

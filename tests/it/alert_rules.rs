@@ -24,8 +24,8 @@ use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(40);
