@@ -7,23 +7,19 @@
 //! of one instance. Those few are had in every order, with repeats: here as sightings
 //! (`every_order_of_what_is_said_of_one_instance_ends_alike`), in `webhooks` as bodies.
 
+use crate::harness::alerts::{asked, bob, engine};
 use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::place::{Place, ROLLBACK};
 use neostock_ops::clock::Clock;
 use neostock_ops::config;
 use neostock_ops::config::alerting::{self, Alerting};
-use neostock_ops::core::action::Role;
 use neostock_ops::core::alert::{Event, Level, Sighting, State};
 use neostock_ops::core::alert_card::AlertView;
-use neostock_ops::core::id::{AlertId, SilenceId, UserId};
-use neostock_ops::core::policy::{Actor, Authorized, about_oneself};
+use neostock_ops::core::id::{AlertId, SilenceId};
 use neostock_ops::core::silence::Matcher;
 use neostock_ops::engine::{
-    AlertWish, Asked, Engine, Heard, Identity, SilenceWanted, SilenceWish, Silenced, Terms, Wanted,
-    Wished,
+    AlertWish, Engine, Heard, SilenceWanted, SilenceWish, Silenced, Terms, Wanted, Wished,
 };
-use neostock_ops::metrics::Metrics;
-use neostock_ops::store::Store;
 use neostock_ops::store::alerts::{self as rows, AlertFilter};
 use neostock_ops::store::journal::{Filter, newest_of};
 use serde_json::Value;
@@ -64,8 +60,8 @@ impl Bots {
             runbook: watch::Sender::new(Arc::new(runbook)).subscribe(),
             alerting: alerting.subscribe(),
         };
-        let one = bot(database, &clock, &terms, "one").await;
-        let two = bot(database, &clock, &terms, "two").await;
+        let one = engine(database, &clock, &terms, "one").await;
+        let two = engine(database, &clock, &terms, "two").await;
         Self { bots: [one, two], clock, alerting }
     }
 
@@ -166,29 +162,6 @@ impl Bots {
 
 fn read(text: &str) -> Alerting {
     alerting::parse("alerting.yml", text.as_bytes()).unwrap()
-}
-
-async fn bot(database: &TestDatabase, clock: &Clock, terms: &Terms, owner: &str) -> Engine {
-    let store = Store::connect(&database.url, clock.clone(), None).await.unwrap();
-    let identity = Identity { owner: owner.to_owned(), host: "test".to_owned(), lease_ms: 30_000 };
-    Engine::new(store, identity, Metrics::new().unwrap()).with_terms(terms.clone())
-}
-
-fn bob() -> Authorized {
-    let actor = Actor { user: UserId::new("U0BOB"), team: "T1".to_owned() };
-    let role = Role { name: "lead".to_owned(), members: Vec::new(), max_age_ms: None, line: 0 };
-    about_oneself(&actor, &role)
-}
-
-fn asked(delivery: &str) -> Asked {
-    Asked {
-        delivery: delivery.to_owned(),
-        actor: UserId::new("U0BOB"),
-        origin: "slash",
-        channel: "C0OPS".to_owned(),
-        text: delivery.to_owned(),
-        login: None,
-    }
 }
 
 /// An instance of an alert that fires.

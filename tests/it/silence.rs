@@ -1,26 +1,23 @@
 //! Silences of alerts, and what is to be done after incidents: told once by whichever of two bots is quicker,
 //! in virtual time.
 
+use crate::harness::alerts::{asked, bob, engine};
 use crate::harness::database::{TestDatabase, both_engines};
 use crate::harness::place::{Place, ROLLBACK};
 use neostock_ops::clock::Clock;
 use neostock_ops::config;
 use neostock_ops::config::alerting::Alerting;
-use neostock_ops::core::action::Role;
 use neostock_ops::core::alert::{Level, Sighting};
 use neostock_ops::core::alert_card::AlertView;
 use neostock_ops::core::contact::Day;
 use neostock_ops::core::id::{AlertId, FollowUpId, SilenceId, UserId};
-use neostock_ops::core::policy::{Actor, Authorized, about_oneself};
 use neostock_ops::core::silence::Matcher;
 use neostock_ops::engine::{
-    Asked, Engine, FollowUpWanted, FollowUpWish, FollowedUp, Identity, SilenceWanted, SilenceWish,
-    Silenced, Terms,
+    Engine, FollowUpWanted, FollowUpWish, FollowedUp, SilenceWanted, SilenceWish, Silenced, Terms,
 };
-use neostock_ops::metrics::Metrics;
 use neostock_ops::store::alerts::AlertFilter;
 use neostock_ops::store::journal::{Filter, newest_of};
-use neostock_ops::store::{Store, outbox};
+use neostock_ops::store::outbox;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -45,8 +42,8 @@ impl Two {
             runbook: watch::Sender::new(Arc::new(runbook)).subscribe(),
             alerting: watch::Sender::new(Arc::new(Alerting::default())).subscribe(),
         };
-        let first = bot(database, &clock, &terms, "one").await;
-        let second = bot(database, &clock, &terms, "two").await;
+        let first = engine(database, &clock, &terms, "one").await;
+        let second = engine(database, &clock, &terms, "two").await;
         Self { bots: [first, second], clock }
     }
 
@@ -125,29 +122,6 @@ impl Two {
         let mut reader = self.engine().store().read().await.unwrap();
         let rows = newest_of(&mut reader, &Filter::default(), 200).await.unwrap();
         rows.iter().filter(|row| row.kind == wanted).count()
-    }
-}
-
-async fn bot(database: &TestDatabase, clock: &Clock, terms: &Terms, owner: &str) -> Engine {
-    let store = Store::connect(&database.url, clock.clone(), None).await.unwrap();
-    let identity = Identity { owner: owner.to_owned(), host: "test".to_owned(), lease_ms: 30_000 };
-    Engine::new(store, identity, Metrics::new().unwrap()).with_terms(terms.clone())
-}
-
-fn bob() -> Authorized {
-    let actor = Actor { user: UserId::new("U0BOB"), team: "T1".to_owned() };
-    let role = Role { name: "lead".to_owned(), members: Vec::new(), max_age_ms: None, line: 0 };
-    about_oneself(&actor, &role)
-}
-
-fn asked(delivery: &str) -> Asked {
-    Asked {
-        delivery: delivery.to_owned(),
-        actor: UserId::new("U0BOB"),
-        origin: "slash",
-        channel: "C0OPS".to_owned(),
-        text: delivery.to_owned(),
-        login: None,
     }
 }
 

@@ -1,11 +1,16 @@
 //! A source of alerts beside a bot, on its database and by its clock; and presses that no card shows any more.
 
 use super::bot::{Bot, shown};
+use super::database::TestDatabase;
 use super::place::Place;
+use neostock_ops::clock::Clock;
 use neostock_ops::config::{alerting, runbook};
+use neostock_ops::core::action::Role;
 use neostock_ops::core::alert::{Level, Sighting};
+use neostock_ops::core::id::UserId;
+use neostock_ops::core::policy::{Actor, Authorized, about_oneself};
 use neostock_ops::core::press::Press;
-use neostock_ops::engine::{Engine, Identity, Observed, Terms};
+use neostock_ops::engine::{Asked, Engine, Identity, Observed, Terms};
 use neostock_ops::metrics::Metrics;
 use neostock_ops::sandbox::Options;
 use neostock_ops::store::Store;
@@ -26,10 +31,36 @@ escalation:
 ";
 
 /// A bot that knows whom to call about alerts.
-pub async fn watching(database: &super::database::TestDatabase, actions: &str) -> Bot {
+pub async fn watching(database: &TestDatabase, actions: &str) -> Bot {
     let place = Place::new(actions);
     std::fs::write(place.alerting(), ALERTING).unwrap();
     Bot::in_workspace(database, place, Options::default()).await
+}
+
+/// A bot's engine alone, on a database and a clock that several share.
+pub async fn engine(database: &TestDatabase, clock: &Clock, terms: &Terms, owner: &str) -> Engine {
+    let store = Store::connect(&database.url, clock.clone(), None).await.unwrap();
+    let identity = Identity { owner: owner.to_owned(), host: "test".to_owned(), lease_ms: 30_000 };
+    Engine::new(store, identity, Metrics::new().unwrap()).with_terms(terms.clone())
+}
+
+/// Bob, as a lead.
+pub fn bob() -> Authorized {
+    let actor = Actor { user: UserId::new("U0BOB"), team: "T1".to_owned() };
+    let role = Role { name: "lead".to_owned(), members: Vec::new(), max_age_ms: None, line: 0 };
+    about_oneself(&actor, &role)
+}
+
+/// What Bob types, once.
+pub fn asked(delivery: &str) -> Asked {
+    Asked {
+        delivery: delivery.to_owned(),
+        actor: UserId::new("U0BOB"),
+        origin: "slash",
+        channel: "C0OPS".to_owned(),
+        text: delivery.to_owned(),
+        login: None,
+    }
 }
 
 /// What brings sightings in.
