@@ -12,6 +12,9 @@ use super::id::UserId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How far a source's clock may be ahead of the bot's. A beginning later than that is a mistake of some clock: it
+/// must not make what begins now old.
+pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60_000;
 /// An alert that comes back within this time of its end is the same alert.
 pub const REOPENS_WITHIN_MS: i64 = 10 * 60_000;
 /// Once it has come back so often, its end must last before it counts.

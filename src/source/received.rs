@@ -4,7 +4,7 @@
 use super::clean;
 use super::loose::{Loose, LooseMap};
 use crate::core::action::Runbook;
-use crate::core::alert::{Level, Sighting};
+use crate::core::alert::{CLOCK_AHEAD_MS_MAX, Level, Sighting};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -30,8 +30,6 @@ const LABEL_CHARS_MAX: usize = 200;
 pub(super) const LINKS_MAX: usize = 5;
 /// A word that stands in a fault.
 const SHOWN_CHARS_MAX: usize = 60;
-/// Another machine's clock may be ahead by so much.
-const AHEAD_MS_MAX: i64 = 5 * 60_000;
 
 /// What an alert means that does not say it.
 #[derive(Debug, Clone, Copy)]
@@ -234,7 +232,7 @@ impl Surroundings<'_> {
     /// A beginning as it counts. One that lies ahead is now: nothing that begins before it would ever be
     /// taken for newer, and an alert would be lost to a clock that was set right.
     pub(super) fn begun_ms(&self, starts_ms: i64) -> i64 {
-        if starts_ms - self.now_ms > AHEAD_MS_MAX { self.now_ms } else { starts_ms }
+        if starts_ms - self.now_ms > CLOCK_AHEAD_MS_MAX { self.now_ms } else { starts_ms }
     }
 
     /// The service that is meant.

@@ -686,13 +686,13 @@ async fn open_alert(engine: &Engine, name: &str) -> AlertId {
     found[0].id.clone()
 }
 
-/// Counts calls.
-async fn listener() -> (String, Arc<AtomicUsize>) {
+/// Counts the calls, and answers 503 to the first ones.
+async fn listener(refused: usize) -> (String, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let count = move || {
-        let counted = Arc::clone(&counted);
-        async move { counted.fetch_add(1, Ordering::SeqCst).to_string() }
+        let is_refused = counted.fetch_add(1, Ordering::SeqCst) < refused;
+        async move { if is_refused { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK } }
     };
     let router = axum::Router::new().route("/ping", axum::routing::get(count));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -703,7 +703,7 @@ async fn listener() -> (String, Arc<AtomicUsize>) {
 
 both_engines! {
     async fn a_sign_of_life_is_given_as_long_as_people_can_be_told(database: TestDatabase) {
-        let (url, calls) = listener().await;
+        let (url, calls) = listener(0).await;
         let place = Place::new(LIVE);
         let configuration = format!(
             "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\n{CALLED}\nliveness: {{heartbeat: {{url: '{url}', every: 1m}}}}\n"
@@ -725,24 +725,9 @@ both_engines! {
     }
 }
 
-/// Answers 503 to the first call, and counts.
-async fn moody_listener() -> (String, Arc<AtomicUsize>) {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let count = move || {
-        let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
-        async move { if is_first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK } }
-    };
-    let router = axum::Router::new().route("/ping", axum::routing::get(count));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/ping", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (url, calls)
-}
-
 both_engines! {
     async fn a_sign_of_life_that_did_not_arrive_is_given_again_soon(database: TestDatabase) {
-        let (url, calls) = moody_listener().await;
+        let (url, calls) = listener(1).await;
         let place = Place::new(LIVE);
         let configuration = format!(
             "alerts: {{cpu: {{threshold: 0.8, duration: 5m, severity: warning, channels: [slack]}}}}\n{CALLED}\nliveness: {{heartbeat: {{url: '{url}', every: 1h}}}}\n"

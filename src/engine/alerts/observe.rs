@@ -3,7 +3,7 @@
 
 use super::super::silences;
 use super::{By, Engine, Error, Held, INSTANCES_MAX, InForce, entry, rows};
-use crate::core::alert::{Condition, Event, Level, Sighting};
+use crate::core::alert::{CLOCK_AHEAD_MS_MAX, Condition, Event, Level, Sighting};
 use crate::core::id::AlertId;
 use crate::core::silence::Silence;
 use crate::source::alertmanager;
@@ -15,9 +15,6 @@ use std::sync::Arc;
 
 /// Sightings that one transaction takes in; the rest goes into the next.
 const TOGETHER_MAX: usize = 1_000;
-/// How far a source's clock may be ahead of the bot's. A beginning later than that is a mistake of some clock, and no
-/// reason to take what begins now for old.
-const AHEAD_MS_MAX: i64 = 5 * 60_000;
 /// What is said to fire so long after its end was taken in is no delivery that comes late: whoever sends
 /// tries again within a minute and a half.
 const LATE_MS_MAX: i64 = 2 * 60_000;
@@ -157,7 +154,7 @@ async fn known(
     sightings: &[Sighting],
     now_ms: i64,
 ) -> Result<Known, Error> {
-    let until_ms = now_ms.saturating_add(AHEAD_MS_MAX);
+    let until_ms = now_ms.saturating_add(CLOCK_AHEAD_MS_MAX);
     let mut known = Known { until_ms, ..Known::default() };
     for batch in sightings.chunks(BATCH) {
         let wanted: Vec<_> = batch.iter().map(|one| (series_of(one), key_of(one))).collect();
